@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The disk: a virtual block device of any size whose content is
+ *   - bytes that were written, kept in chunks in memory up to a limit and in a spool beyond it,
+ *   - ranges of sources by reference (file contents are never copied into it), and
+ *   - zero and unused ranges, which cost nothing. A new disk is all unused.
+ *
+ * Memory: 32 bytes a reference, the written chunks (at most mem_limit), and 16 bytes a written chunk.
+ * References that are made in ascending order, as file-system writers do, are appended in O(1); others
+ * cost a memmove. A write over a reference splits it. Lookup is a binary search.
+ */
+#ifndef AMIWRIGHT_BASE_DISK_H
+#define AMIWRIGHT_BASE_DISK_H
+
+#include "base/dev.h"
+
+struct disk_opts {
+	uint64_t mem_limit;    /* bytes of written data kept in memory; 0: 32 MiB */
+	const char *spool_dir; /* folder for what is beyond; NULL: /var/tmp */
+};
+
+/* size in bytes, > 0; opts may be NULL. Close with dev_close(). */
+struct dev *disk_new(uint64_t size, const struct disk_opts *opts, struct error *err) MUST_CHECK;
+
+/*
+ * Copies [off, off+len) of dev into a new memfd at offset 0, for libraries that want a
+ * descriptor (libfdisk); and writes such a descriptor's non-hole content back. The caller closes *fd.
+ */
+int disk_to_fd(struct dev *dev, uint64_t off, uint64_t len, int *fd, struct error *err) MUST_CHECK;
+int disk_from_fd(struct dev *dev, uint64_t off, uint64_t len, int fd, struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A regular file or block device as a device. Holes (SEEK_HOLE) are EXTENT_ZERO: a file cannot say
+ * whether anybody will read them.
+ */
+#ifndef AMIWRIGHT_BASE_FILEDEV_H
+#define AMIWRIGHT_BASE_FILEDEV_H
+
+#include "base/dev.h"
+
+/* Opens path for reading only; directories, FIFOs and empty files are ERROR_INPUT. */
+struct dev *filedev_open(const char *path, struct error *err) MUST_CHECK;
+/* Takes fd (also on error). writable: pwrite, clear (punches holes) and flush work too. name for messages. */
+struct dev *filedev_from_fd(int fd, bool writable, const char *name, struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,1 @@
+builder_SRCS := $(filter-out builder/main.c,$(wildcard builder/*.c))

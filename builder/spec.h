@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The spec file: YAML read by libyaml's document API and checked against a table of keys, so that all
+ * mistakes are reported in one run, each with line and column. (libcyaml stops at the first mistake and knows no
+ * columns of values; hence libyaml itself.) The result is plain values: text is as written, sizes are bytes, paths are
+ * joined with the spec's folder.
+ *
+ * Every text in it is owned by the spec and NULL when not given.
+ */
+#ifndef AMIWRIGHT_BUILDER_SPEC_H
+#define AMIWRIGHT_BUILDER_SPEC_H
+
+#include "builder/diag.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct spec_strings {
+	char **items; /* NULL-terminated; NULL when empty */
+	size_t nr;
+};
+
+struct spec_tag {
+	char *key, *value;
+	struct diag_place place;
+};
+
+enum spec_layer_kind {
+	SPEC_DEBIAN, SPEC_TAR, SPEC_DIRECTORY, SPEC_WRITE, SPEC_MKDIR, SPEC_SYMLINK,
+	SPEC_REMOVE, SPEC_CHMOD, SPEC_CHOWN,
+};
+
+struct spec_layer {
+	enum spec_layer_kind kind;
+	struct diag_place place;
+	/* debian */
+	char *suite, *variant, *keyring, *snapshot;
+	struct spec_strings components, packages, mirrors;
+	/* tar, directory, and content of write by `from` */
+	char *path;      /* host path of tar and directory; path in the tree for all others */
+	bool root_owner; /* owner: root on tar and directory */
+	/* write */
+	char *content;   /* bytes, content_len long */
+	size_t content_len;
+	char *from;      /* host file */
+	/* write, mkdir, chmod */
+	uint32_t mode;
+	bool mode_given;
+	/* write, mkdir, symlink, chown: "user:group" */
+	char *owner;
+	/* symlink */
+	char *target;
+	/* remove, chmod, chown */
+	bool recursive, missing_ok;
+};
+
+enum spec_size_kind { SPEC_SIZE_AUTO, SPEC_SIZE_BYTES, SPEC_SIZE_REST };
+
+struct spec_partition {
+	struct diag_place place, size_place;
+	char *name;
+	char *type;                 /* as written: "root", "esp", a GUID */
+	enum spec_size_kind size_kind;
+	uint64_t size;              /* bytes for SPEC_SIZE_BYTES */
+	char *filesystem;           /* "ext4"; NULL: none */
+	char *label;                /* of the file system; NULL: the partition's name */
+	char *mount;                /* "/", "/var" …; NULL: none */
+	uint32_t reserved_percent;
+};
+
+struct spec_ebs {
+	char *type;                 /* gp3 when not given */
+	uint32_t iops, throughput;  /* 0: not given */
+	uint64_t size;              /* bytes, whole GiB; 0: the snapshot's */
+	int delete_on_termination;  /* 0, 1; -1 not given */
+	int encrypted;              /* 0, 1; -1 not given */
+	char *kms_key;
+};
+
+struct spec_disk {
+	struct diag_place place, size_place;
+	char *device;               /* "/dev/xvda" */
+	enum spec_size_kind size_kind; /* AUTO or BYTES */
+	uint64_t size;
+	char *table;                /* "gpt" or NULL: none */
+	struct spec_partition *partitions;
+	size_t nr_partitions;
+	char *filesystem;           /* of a disk without table */
+	char *mount;
+	struct spec_ebs ebs;
+	int ephemeral;              /* 0..23; -1: not an instance-store volume */
+	bool no_device;
+	bool empty;                 /* an EBS volume without content: `empty: true` with a size */
+};
+
+struct spec {
+	char *file;                 /* as given on the command line */
+	char *dir;                  /* folder of the file */
+	char *name, *version, *architecture;
+	int64_t epoch;
+	bool epoch_given;
+	struct spec_layer *layers;
+	size_t nr_layers;
+	struct spec_disk *disks;
+	size_t nr_disks;
+	struct {
+		char *mode;         /* legacy-bios, uefi, uefi-preferred; NULL: not said */
+	} boot;
+	struct {
+		char *name;         /* template: {name} {version} {arch} {epoch} */
+		char *description;
+		char *imds;         /* "v2.0" */
+		char *tpm;
+		bool ena;           /* default true */
+		bool sriov;
+		struct spec_tag *tags;
+		size_t nr_tags;
+		struct diag_place place, name_place;
+	} ami;
+};
+
+/* Reads and checks; ERROR_USAGE holds all mistakes. Release in any case. */
+int spec_read(struct spec *s, const char *path, struct error *err) MUST_CHECK;
+/* The same from text; for tests and fuzzing. */
+int spec_parse(struct spec *s, const char *text, size_t len, const char *file, struct error *err)
+	MUST_CHECK;
+void spec_release(struct spec *s);
+
+#endif

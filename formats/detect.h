@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recognises image files by their content, never by their name.
+ */
+#ifndef AMIWRIGHT_FORMATS_DETECT_H
+#define AMIWRIGHT_FORMATS_DETECT_H
+
+#include "base/dev.h"
+
+/*
+ * "raw" when a partition table or file system begins there; "vmdk", "vhd", "vhdx", "qcow2", "vdi",
+ * "gzip", "xz", "zstd", "bzip2", "lz4", "iso9660", "tar"; "unknown" else. Borrowed for ever.
+ */
+int detect_format(struct dev *dev, const char **name, struct error *err) MUST_CHECK;
+
+/* Opens an image for reading. Formats that cannot be read yet are ERROR_INPUT, naming what it is and how to convert it. */
+struct dev *detect_open(const char *path, struct error *err) MUST_CHECK;
+
+#endif

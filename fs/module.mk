@@ -1,0 +1,1 @@
+fs_SRCS := $(wildcard fs/*.c)

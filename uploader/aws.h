@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An AWS client: who calls (credentials), where (region, endpoints), and the one retry layer. A call is
+ * an http_request with a service name; aws_start() signs and sends it, retries what may be retried with
+ * full-jitter backoff, corrects a skewed clock from the answers' Date header, and calls done() once at the end.
+ *
+ * Clock and randomness are values. One thread uses a client.
+ */
+#ifndef AMIWRIGHT_UPLOADER_AWS_H
+#define AMIWRIGHT_UPLOADER_AWS_H
+
+#include "uploader/creds.h"
+#include "uploader/http.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum aws_service { AWS_EBS, AWS_EC2 };
+
+struct aws_clock {
+	int64_t (*wall_s)(void *arg);       /* seconds since 1970 */
+	uint64_t (*monotonic_ms)(void *arg);
+	double (*random)(void *arg);        /* [0, 1) */
+	void *arg;
+};
+
+struct aws_opts {
+	const char *region;                 /* required */
+	const char *endpoint[2];            /* by enum aws_service; NULL: AWS's own for the region */
+	struct aws_creds creds;             /* borrowed strings, copied */
+	const struct aws_clock *clock;      /* required, borrowed */
+	struct http_opts http;
+	unsigned max_attempts;              /* of one call, the first counted; 0: 8 */
+	unsigned retry_budget_ms;           /* no further attempt after so long; 0: 300000 */
+	bool (*cancelled)(void);            /* asked in every loop: ctrl-C; may be NULL */
+};
+
+struct aws;
+
+/* ERROR_USAGE for a malformed region or endpoint. */
+struct aws *aws_new(const struct aws_opts *opts, struct error *err) MUST_CHECK;
+void aws_free(struct aws *a);
+DEFINE_CLEANUP(aws, struct aws, aws_free)
+
+const char *aws_region(const struct aws *a);
+struct http_client *aws_http(struct aws *a);
+
+struct aws_call {
+	/* Set by the caller after aws_call_init(). */
+	enum aws_service service;
+	const char *operation;  /* "PutSnapshotBlock": for messages */
+	char subject[64];       /* "snap-0123 block 17": for messages, may be empty */
+	struct http_request http; /* url is set from path_query; add headers and body before aws_start() */
+	bool unsigned_payload;  /* payload hash is UNSIGNED-PAYLOAD (and that header is sent) */
+	bool fresh_snapshot;    /* a 404 SNAPSHOT_NOT_FOUND is retried for two minutes */
+	void (*done)(struct aws_call *call, void *arg); /* once, at the end */
+	void *arg;
+
+	/* Result. */
+	bool ok;                /* status 2xx */
+	struct error error;     /* when !ok: operation, subject, attempts, code, message, request id */
+	unsigned attempts;
+
+	/* private to aws.c */
+	struct aws *aws;
+	uint64_t first_ms, due_ms;
+	bool skew_tried, waiting;
+	struct aws_call *next;
+};
+
+/* path_query as on the request line: "/snapshots/snap-1/blocks/3?x=y". */
+int aws_call_init(struct aws *a, struct aws_call *call, enum aws_service service, const char *method,
+	const char *path_query, const char *operation, struct error *err) MUST_CHECK;
+void aws_call_release(struct aws_call *call);
+
+int aws_start(struct aws *a, struct aws_call *call, struct error *err) MUST_CHECK;
+/* Takes a started one back; done() is not called. */
+void aws_cancel(struct aws *a, struct aws_call *call);
+/* Calls started and not done, waiting for a retry counted. */
+unsigned aws_running(const struct aws *a);
+/* Runs the event loop once; see http_run(). ERROR_INTERRUPTED when cancelled() says so. */
+int aws_run(struct aws *a, unsigned timeout_ms, int extra_fd, struct error *err) MUST_CHECK;
+/* aws_start() and aws_run() until this call is done; -1 with its error when it failed. */
+int aws_perform(struct aws *a, struct aws_call *call, struct error *err) MUST_CHECK;
+/* Sleeps while running the loop; ERROR_INTERRUPTED when cancelled. */
+int aws_sleep(struct aws *a, unsigned ms, struct error *err) MUST_CHECK;
+/* How often calls were sent again, and how often because of throttling. */
+void aws_retry_counts(const struct aws *a, uint64_t *retries, uint64_t *throttled);
+
+#endif

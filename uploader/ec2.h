@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The EC2 Query API as far as images and snapshots need it: DescribeSnapshots, DeleteSnapshot, RegisterImage, DescribeImages,
+ * CreateTags. Version 2016-11-15.
+ */
+#ifndef AMIWRIGHT_UPLOADER_EC2_H
+#define AMIWRIGHT_UPLOADER_EC2_H
+
+#include "uploader/ebs.h"
+
+enum { EC2_ID_SIZE = 65, EC2_NAME_SIZE = 129, EC2_TEXT_SIZE = 256 };
+
+struct ec2_snapshot {
+	char id[EC2_ID_SIZE];
+	char state[16];          /* pending, completed, error */
+	char message[EC2_TEXT_SIZE];
+	char progress[16];       /* "99%" */
+	char description[EC2_TEXT_SIZE];
+	char owner[16];
+	char start_time[40];
+	uint64_t size_gib;
+	bool encrypted;
+};
+
+/* ERROR_SERVICE with code InvalidSnapshot.NotFound when it does not exist. */
+int ec2_describe_snapshot(struct aws *a, const char *id, struct ec2_snapshot *out, struct error *err)
+	MUST_CHECK;
+/*
+ * Own snapshots with tag key = value, in the order of the answer. *list is the caller's to free.
+ */
+int ec2_find_snapshots(struct aws *a, const char *tag_key, const char *tag_value,
+	struct ec2_snapshot **list, size_t *nr, struct error *err) MUST_CHECK;
+/* Waits until it is completed; ERROR_SERVICE with StateMessage on error; ERROR_NETWORK after timeout_s. */
+int ec2_wait_snapshot(struct aws *a, const char *id, unsigned timeout_s,
+	void (*tick)(void *arg, const struct ec2_snapshot *s), void *arg, struct error *err) MUST_CHECK;
+int ec2_delete_snapshot(struct aws *a, const char *id, struct error *err) MUST_CHECK;
+
+/* One entry of a block device mapping; text fields "" and numbers 0 when not set. */
+struct ec2_mapping {
+	char device[64];         /* "/dev/xvda" */
+	char virtual_name[16];   /* "ephemeral0" */
+	bool no_device;
+	bool ebs;                /* the fields below hold */
+	char snapshot[EC2_ID_SIZE];
+	uint64_t size_gib;
+	char type[16];           /* gp3 … */
+	uint32_t iops, throughput;
+	int encrypted;           /* -1 not set; only for volumes without snapshot */
+	int delete_on_termination; /* -1 not set */
+};
+
+struct ec2_image_opts {
+	const char *name;        /* 3..128 of letters, digits, ( ) . - / _ and the like */
+	const char *description;
+	const char *architecture; /* x86_64, arm64 */
+	const char *root_device;
+	const char *boot_mode;   /* legacy-bios, uefi, uefi-preferred; NULL: not sent */
+	const char *imds;        /* v2.0; NULL: not sent */
+	const char *tpm;         /* v2.0; NULL: not sent */
+	bool ena;
+	bool sriov;
+	const struct ec2_mapping *mappings;
+	size_t nr_mappings;
+	const struct aws_tag *tags;
+	size_t nr_tags;
+};
+
+/* Refuses what EC2 would refuse, before any call; ERROR_USAGE. */
+int ec2_check_image(const struct ec2_image_opts *opts, struct error *err) MUST_CHECK;
+/* VirtualizationType hvm always. A lost answer is recovered by name. id gets the AMI id. */
+int ec2_register_image(struct aws *a, const struct ec2_image_opts *opts, char id[EC2_ID_SIZE],
+	struct error *err) MUST_CHECK;
+
+struct ec2_image {
+	char id[EC2_ID_SIZE], name[EC2_NAME_SIZE], state[16], architecture[16], root_device[64];
+	char creation_date[40], owner[16], boot_mode[24], description[EC2_TEXT_SIZE], imds[8];
+	bool is_public, ena;
+	struct ec2_mapping *mappings; /* owned */
+	size_t nr_mappings;
+	struct { char key[128], value[257]; } *tags; /* owned */
+	size_t nr_tags;
+};
+struct ec2_image_list {
+	struct ec2_image *items; /* owned */
+	size_t nr;
+};
+void ec2_image_list_release(struct ec2_image_list *l);
+
+struct ec2_filter {
+	const char *name, *value; /* borrowed; wildcards * and ? */
+};
+/* Own images (Owner.1=self) that match all filters, all pages; ids: NULL-terminated or NULL. */
+int ec2_describe_images(struct aws *a, const char *const *ids, const struct ec2_filter *filters,
+	size_t nr_filters, struct ec2_image_list *out, struct error *err) MUST_CHECK;
+int ec2_create_tags(struct aws *a, const char *id, const struct aws_tag *tags, size_t nr,
+	struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP by libcurl's multi interface: one event loop, many keep-alive connections, every request with connect,
+ * stall and whole-attempt timeouts. It knows nothing of AWS. One thread uses a client.
+ */
+#ifndef AMIWRIGHT_UPLOADER_HTTP_H
+#define AMIWRIGHT_UPLOADER_HTTP_H
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct http_client;
+
+struct http_opts {
+	unsigned max_connections; /* 0: 64 */
+	unsigned connect_ms;      /* 0: 5000 */
+	unsigned stall_ms;        /* no byte moved for so long; 0: 12000 */
+	unsigned attempt_ms;      /* whole request; 0: 120000 */
+	const char *ca_bundle;    /* NULL: the system's */
+	const char *user_agent;
+	bool allow_plain_http;    /* http:// to hosts that are not loopback */
+};
+
+struct http_header {
+	char *name, *value; /* owned by the request or answer */
+};
+
+/* A request and its answer in one object: filled by the caller, run by the client, read by the caller. */
+struct http_request {
+	/* Request; set by http_request_init() and http_add_header(). */
+	char method[8];
+	char *url;                  /* owned */
+	struct http_header *headers; /* owned */
+	size_t nr_headers;
+	const void *body;           /* borrowed until done; NULL: none */
+	size_t body_len;
+	size_t max_answer;          /* ceiling of the answer body in bytes; 0: 4 MiB */
+	void (*done)(struct http_request *req, void *arg); /* called from http_run(); may start others */
+	void *arg;
+
+	/* Answer; valid in done() and after. */
+	int status;                 /* 0 when no whole answer came: then `failure` says why */
+	struct error failure;
+	struct http_header *answer_headers; /* owned */
+	size_t nr_answer_headers;
+	struct buf answer;          /* body */
+	uint64_t sent_ms;           /* monotonic, when it was handed to curl */
+	uint64_t elapsed_ms;
+
+	/* private to http.c */
+	void *handle;
+	struct http_client *client;
+};
+
+struct http_client *http_client_new(const struct http_opts *opts, struct error *err) MUST_CHECK;
+/* Cancels what is running: their done() is not called. NULL is fine. */
+void http_client_free(struct http_client *c);
+
+/* method and url are copied. Release with http_request_release(), which may be called in done(). */
+int http_request_init(struct http_request *req, const char *method, const char *url,
+	struct error *err) MUST_CHECK;
+void http_request_release(struct http_request *req);
+/* Replaces a header of that name (any case). */
+int http_add_header(struct http_request *req, const char *name, const char *value,
+	struct error *err) MUST_CHECK;
+/* Drops the answer so that the request can be sent again. Headers of the request stay. */
+void http_request_reset(struct http_request *req);
+/* An answer's header by name (any case), or NULL. */
+const char *http_answer_header(const struct http_request *req, const char *name);
+
+/* Hands the request to the event loop; req must stay where it is until done(). */
+int http_start(struct http_client *c, struct http_request *req, struct error *err) MUST_CHECK;
+/* Takes one that is running out of the loop; done() is not called. */
+void http_cancel(struct http_client *c, struct http_request *req);
+unsigned http_running(const struct http_client *c);
+/*
+ * Runs the loop once: waits at most timeout_ms for something to happen (or until extra_fd, if >= 0, is readable), moves bytes, calls
+ * done() of what ended.
+ */
+int http_run(struct http_client *c, unsigned timeout_ms, int extra_fd, struct error *err)
+	MUST_CHECK;
+
+#endif

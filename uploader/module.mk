@@ -1,0 +1,1 @@
+uploader_SRCS := $(wildcard uploader/*.c) $(wildcard uploader/region/*.c)

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The local region: EBS direct and EC2's image and snapshot calls over a folder, through real HTTP with verified
+ * signatures and checksums. For rehearsals without an account, and for tests with foreign clients.
+ *
+ * Folder:
+ *   DIR/credentials            AWS shared-credentials file of the region's one account (mode 0600)
+ *   DIR/endpoint               URL of the server that runs over DIR now
+ *   DIR/lock                   held by that server
+ *   DIR/snapshots/snap-….json  state; written atomically, so that it survives kill -9
+ *   DIR/snapshots/snap-….img   content: sparse, of the volume's size: loop-mountable
+ *   DIR/snapshots/snap-….map   digest of each written block
+ *   DIR/images/ami-….json
+ */
+#ifndef AMIWRIGHT_UPLOADER_REGION_REGION_H
+#define AMIWRIGHT_UPLOADER_REGION_REGION_H
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "uploader/creds.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct region;
+
+struct region_opts {
+	const char *name;        /* AWS region name that it plays; NULL: us-east-1 */
+	const char *listen;      /* address; NULL: 127.0.0.1 */
+	uint16_t port;           /* 0: any free */
+	unsigned threads;        /* 0: processors */
+	int64_t (*wall_s)(void); /* clock; required */
+	int (*random)(void *buf, size_t len); /* for new ids and keys; 0 when fine; required */
+	unsigned complete_delay_ms; /* time from CompleteSnapshot to completed; default 0: at once when asked next */
+};
+
+/*
+ * Makes DIR if needed and starts the server in threads of its own. ERROR_IO with errnum EAGAIN when another
+ * process serves DIR now (then region_endpoint_of() tells where).
+ */
+struct region *region_start(const char *dir, const struct region_opts *opts, struct error *err)
+	MUST_CHECK;
+void region_stop(struct region *r);
+DEFINE_CLEANUP(region, struct region, region_stop)
+
+const char *region_endpoint(const struct region *r); /* "http://127.0.0.1:41234" */
+const char *region_name(const struct region *r);
+
+/* Endpoint of the server that runs over dir; NULL text (*endpoint) when none does. The caller's to free. */
+int region_endpoint_of(const char *dir, char **endpoint, struct error *err) MUST_CHECK;
+/* The region's own credentials, made at first use of DIR. */
+int region_creds(const char *dir, const struct region_opts *opts, struct aws_creds *out,
+	struct error *err) MUST_CHECK;
+
+#endif
