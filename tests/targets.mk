@@ -1,9 +1,93 @@
-# Test targets. `check` is the one that users run; the others are its parts or slower.
+# Test, demo and developer targets. `check` and `demo` install what is missing and then run make again, because
+# what pkg-config says is read when make starts.
 
-.PHONY: check check-unit check-integration lint
+.PHONY: setup demo demo-run check check-run check-unit check-integration check-sanitize lint fuzz \
+	fuzz-replay bench coverage format
+
+setup: ## install missing packages (apt), saying which
+	$(Q).ci/install-packages build image test
+
+demo: ## build images/debian-minimal and publish it to a local region under build/
+	$(Q).ci/install-packages build image
+	$(Q)$(MAKE) --no-print-directory demo-run
+
+demo-run: $(B)/amiwright
+	$(Q)images/demo $(B)
+
+check: ## all tests, after installing what is missing
+	$(Q).ci/install-packages build image test
+	$(Q)$(MAKE) --no-print-directory check-run
+
+check-run:
+	$(Q)$(MAKE) --no-print-directory lint check-unit fuzz-replay
+	$(Q)$(MAKE) --no-print-directory check-integration
 
 check-unit: $(unit_PROGS) ## unit tests
-	$(Q)for t in $(unit_PROGS); do $$t || { echo "FAILED: $$t" >&2; exit 1; }; done
+	$(Q)failed=0; for t in $(unit_PROGS); do \
+		$$t >$(O)/test.log 2>&1 || { failed=$$((failed + 1)); cat $(O)/test.log; echo "FAILED: $$t"; }; \
+	done; echo "unit: $(words $(unit_PROGS)) programs, $$failed failed"; [ $$failed = 0 ]
+
+check-integration: $(B)/amiwright $(bench_PROGS) ## tests with foreign clients and checkers
+	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_BUILD=$(abspath $(B)) \
+		AMIWRIGHT_OBJECTS=$(abspath $(O)) \
+		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/integration
+
+check-sanitize: ## unit tests and fuzz seeds under ASan + UBSan, the pool under TSan
+	$(Q)$(MAKE) --no-print-directory SANITIZE=address,undefined check-unit fuzz-replay
+	$(Q)$(MAKE) --no-print-directory SANITIZE=thread check-threads
+
+# Programs in which threads share anything.
+thread_TESTS := test_pool test_log test_disk test_raw test_tree_dir test_region_store
+.PHONY: check-threads
+check-threads: $(filter $(thread_TESTS:%=$(O)/%),$(unit_PROGS))
+	$(Q)for t in $^; do $$t >$(O)/test.log 2>&1 || { cat $(O)/test.log; exit 1; }; done
+	@echo "threads: $(words $^) programs, 0 failed"
+
+lint: $(B)/amiwright ## layers, headers, sizes, banned functions, options = man page
+	$(Q)$(PYTHON) -B tests/lint/layers.py
+	$(Q)$(PYTHON) -B tests/lint/sizes.py
+	$(Q)$(PYTHON) -B tests/lint/banned.py
+	$(Q)sh tests/lint/headers.sh $(CC) -std=gnu11 -D_GNU_SOURCE -I. $(pkg_cflags)
+	$(Q)$(PYTHON) -B tests/lint/options.py $(B)/amiwright
+	@echo "lint: clean"
+
+# Fuzz targets are always compiled with a main that replays files, so that they cannot rot; `make fuzz` links
+# them with libFuzzer and runs each for FUZZ_SECONDS.
+FUZZ_SECONDS ?= 60
+fuzz-replay: $(fuzz_PROGS) ## run the fuzz targets over their seeds
+	$(Q)for p in $(fuzz_PROGS); do \
+		$$p tests/fuzz/seeds/$$(basename $$p | sed 's/^fuzz_//')/* >$(O)/test.log 2>&1 || \
+		{ cat $(O)/test.log; echo "FAILED: $$p"; exit 1; }; done
+	@echo "fuzz seeds: $(words $(fuzz_PROGS)) targets replayed"
+
+fuzz: ## run the fuzz targets with libFuzzer (clang)
+	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) SANITIZE=fuzzer-no-link,address,undefined fuzz-link
+	$(Q)for p in $(fuzz_SRCS:tests/fuzz/fuzz_%.c=%); do \
+		mkdir -p $(B)/fuzz/$$p; $(B)/fuzz/fuzz_$$p -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 \
+			-timeout=10 -print_final_stats=0 $(B)/fuzz/$$p tests/fuzz/seeds/$$p || exit 1; done
+
+.PHONY: fuzz-link
+fuzz-link: $(fuzz_SRCS:tests/fuzz/%.c=$(B)/fuzz/%)
+$(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(O)/libamiwright.a $(testlib_OBJS)
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(all_cflags) -DAMIWRIGHT_LIBFUZZER -fsanitize=fuzzer,address,undefined $(LINK_HARDENING) \
+		-o $@ $^ $(all_libs)
+
+bench: $(B)/amiwright $(bench_PROGS) ## measure against mke2fs; prints medians and ratios
+	$(Q).ci/install-packages build image test
+	$(Q)$(PYTHON) -B tests/bench/bench.py --build $(abspath $(B)) --objects $(abspath $(O)) $(BENCH_FLAGS)
+
+coverage: ## line coverage of the unit tests (gcov) under build/
+	$(Q)$(MAKE) --no-print-directory COVERAGE=1 CFLAGS='-O0 -g --coverage' LDFLAGS=--coverage check-unit
+	$(Q)cd $(B)/obj/$(notdir $(firstword $(CC)))-coverage && find . -name '*.gcda' -path '*/[bfu]*' \
+		-exec gcov -n {} + 2>/dev/null | awk '/^File/ {f=$$2} /^Lines/ && f ~ /^.(base|fs|formats|uploader|builder)/ \
+		{sub("Lines executed:", "", $$0); print f, $$0}' | sort | tee coverage.txt
+
+format: ## rewrite the C files in the house's layout (clang-format)
+	clang-format -i $(lib_SRCS) builder/main.c
+
+# Rules
 
 $(O)/test_%: $(O)/tests/unit/test_%.o $(testlib_OBJS) $(O)/libamiwright.a
 	$(say) LINK $@
