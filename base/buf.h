@@ -36,6 +36,8 @@ int buf_add_char(struct buf *b, char c, struct error *err) MUST_CHECK;
 int buf_addf(struct buf *b, struct error *err, const char *fmt, ...) PRINTF_LIKE(3, 4) MUST_CHECK;
 /* Adds len bytes of room and returns where they begin (content undefined), NULL on error. */
 void *buf_extend(struct buf *b, size_t len, struct error *err) MUST_CHECK;
+/* Bytes that may be added before the ceiling is met. */
+size_t buf_room(const struct buf *b);
 /* Cuts it to len <= b->len bytes. */
 void buf_truncate(struct buf *b, size_t len);
 /* The text ("" when nothing was added); borrowed until the next call on b. */
