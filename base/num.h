@@ -55,7 +55,7 @@ const char *num_format_size(char buf[NUM_SIZE_TEXT], uint64_t bytes);
  * UTC date and time "2026-11-23T08:59:54Z" (RFC 3339) from seconds since 1970; and back. The reverse
  * also takes fractions of a second (cut off) and numeric offsets. Returns buf.
  */
-enum { NUM_TIME_TEXT = 32 };
+enum { NUM_TIME_TEXT = 48 };
 const char *num_format_time(char buf[NUM_TIME_TEXT], int64_t seconds);
 int num_parse_time(const char *text, int64_t *seconds, struct error *err) MUST_CHECK;
 
