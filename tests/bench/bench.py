@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures amiwright beside its peers: medians of several runs, the peers' runs between ours, ratios in one run.
+
+CPU is user + system seconds of the process and what it waited for; memory is the peak resident set of the
+process. Usage: bench.py --build DIR --objects DIR [--runs N] [NAME...]
+"""
+import argparse
+import os
+import re
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+import debian_tree  # noqa: E402
+
+GIB = 1 << 30
+BLOCK = 512 << 10
+
+
+class Run:
+    """One finished process."""
+
+    def __init__(self, command, env=None):
+        start = time.monotonic()
+        process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, env=env)
+        self.output = process.stdout.read().decode(errors="replace")
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.wall = time.monotonic() - start
+        self.cpu = usage.ru_utime + usage.ru_stime
+        self.rss = usage.ru_maxrss * 1024
+        if process.returncode:
+            sys.exit(f"{command[0]} failed ({process.returncode}): {self.output[-2000:]}")
+
+
+def median(runs, name):
+    return statistics.median(getattr(r, name) for r in runs)
+
+
+def alternate(count, commands, clean=()):
+    """Runs the commands in turn, count times each after one warm-up; a list of runs for each name."""
+    results = {name: [] for name in commands}
+    for turn in range(count + 1):
+        for name, command in commands.items():
+            for path in clean:
+                Path(path).unlink(missing_ok=True)
+            run = Run(command)
+            if turn:
+                results[name].append(run)
+    return results
+
+
+def table(title, results, base):
+    print(f"\n## {title}\n")
+    print(f"| what | CPU s | wall s | peak RSS MiB | CPU against {base} | wall against {base} |")
+    print("|---|---|---|---|---|---|")
+    for name, runs in results.items():
+        cpu, wall = median(runs, "cpu"), median(runs, "wall")
+        print(f"| {name} | {cpu:.2f} | {wall:.2f} | {median(runs, 'rss') / 2**20:.0f} "
+              f"| {median(results[base], 'cpu') / cpu:.2f} × less "
+              f"| {median(results[base], 'wall') / wall:.2f} × less |")
+
+
+def mke2fs(source, out, size):
+    return ["mke2fs", "-q", "-F", "-t", "ext4", "-E", "lazy_itable_init=0,lazy_journal_init=1",
+            "-d", source, out, f"{size // 1024}k"]
+
+
+class Bench:
+    def __init__(self, args):
+        self.args = args
+        self.build = Path(args.build)
+        self.work = self.build / "bench"
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.out = self.work / "out.img"
+        self.amiwright = self.build / "amiwright"
+        self.ext4_program = Path(args.objects) / "bench_ext4"
+
+    def root(self):
+        """The Debian tree as tar and as a folder."""
+        tar = debian_tree.debian_tar(self.build)
+        folder = self.work / "root"
+        if not folder.exists():
+            part = self.work / "root.part"
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            subprocess.run(["tar", "-xf", tar, "-C", part, "--exclude=./dev/*", "--numeric-owner"],
+                           check=True)
+            subprocess.run(["chmod", "-R", "u+rX", part], check=True)
+            part.rename(folder)
+        return tar, folder
+
+    def ext4(self, kind, source, size):
+        return [self.ext4_program, kind, source, self.out, str(size)]
+
+    def bench_ext4_root(self):
+        tar, folder = self.root()
+        size = 2 * GIB
+        results = alternate(self.args.runs, {
+            "mke2fs -d folder": mke2fs(folder, self.out, size),
+            "amiwright from folder": self.ext4("dir", folder, size),
+            "amiwright from tar": self.ext4("tar", tar, size),
+        }, clean=[self.out])
+        table("ext4 of the Debian tree (2 GiB)", results, "mke2fs -d folder")
+
+    def bench_ext4_big_folder(self):
+        folder = self.work / "flat-40000"
+        if not folder.exists():
+            part = self.work / "flat.part"
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            for number in range(40000):
+                (part / f"file-{number:06d}").write_text(f"{number}\n")
+            part.rename(folder)
+        results = alternate(min(self.args.runs, 3), {
+            "mke2fs -d folder": mke2fs(folder, self.out, GIB),
+            "amiwright from folder": self.ext4("dir", folder, GIB),
+        }, clean=[self.out])
+        table("ext4 of 40,000 files in one folder", results, "mke2fs -d folder")
+
+    def serve(self):
+        region = self.work / "region"
+        shutil.rmtree(region, ignore_errors=True)
+        server = subprocess.Popen([str(self.amiwright), "serve", str(region)], stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, text=True)
+        line = server.stdout.readline()
+        return server, re.search(r"http://\S+", line).group(), region
+
+    def bench_upload(self):
+        """A file of 2 GiB of data, no holes, against the local region on the same machine."""
+        image = self.work / "upload.img"
+        if not image.exists() or image.stat().st_size != 2 * GIB:
+            with image.open("wb") as out:
+                out.write(b"\0" * 510 + b"\x55\xaa")
+                for _ in range(2 * GIB // (8 << 20)):
+                    out.write(os.urandom(8 << 20))
+                out.truncate(2 * GIB)
+        server, endpoint, region = self.serve()
+        env = {**os.environ, "AWS_SHARED_CREDENTIALS_FILE": str(region / "credentials"),
+               "AWS_REGION": "us-east-1"}
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+            env.pop(name, None)
+        runs, server_cpu = [], []
+        try:
+            for turn in range(self.args.runs + 1):
+                before = cpu_of(server.pid)
+                run = Run([self.amiwright, "upload", image, "--endpoint-url", endpoint, "-q",
+                           "--description", f"run {turn}"], env=env)
+                if turn:
+                    runs.append(run)
+                    server_cpu.append(cpu_of(server.pid) - before)
+                for path in (region / "snapshots").glob("*.img"):
+                    path.chmod(0o600)
+                    path.write_bytes(b"")
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
+        wall, cpu = median(runs, "wall"), median(runs, "cpu")
+        print("\n## Upload of 2 GiB over loopback, server on the same machine\n")
+        print("| MiB/s | blocks/s | client CPU s per GiB | server CPU s per GiB | client peak RSS MiB |")
+        print("|---|---|---|---|---|")
+        print(f"| {2048 / wall:.0f} | {4096 / wall:.0f} | {cpu / 2:.2f} "
+              f"| {statistics.median(server_cpu) / 2:.2f} | {median(runs, 'rss') / 2**20:.0f} |")
+
+
+def cpu_of(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--objects", required=True)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_args()
+    bench = Bench(args)
+    known = {n[6:]: getattr(bench, n) for n in dir(bench) if n.startswith("bench_")}
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for name in args.names or known:
+        if name not in known:
+            sys.exit(f"unknown benchmark '{name}': there are {', '.join(known)}")
+        known[name]()
+
+
+if __name__ == "__main__":
+    main()
