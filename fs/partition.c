@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Partition types and placement: what does not depend on the form of the table. The tables themselves
+ * are in partition_gpt.c and partition_mbr.c.
+ */
+#include "fs/partition.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/num.h"
+#include "fs/partition_internal.h"
+
+/*
+ * Names by the UAPI Discoverable Partitions Specification; the rest are the well-known types of
+ * the UEFI specification, GRUB and Linux. Where the type depends on the architecture, the spec's name
+ * (without it) leads to the row whose arch matches.
+ */
+static const struct {
+	const char *name, *short_name, *arch, *guid;
+} partition_types[] = {
+	{"root-x86-64", "root", "x86_64", "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"},
+	{"root-arm64", "root", "arm64", "b921b045-1df0-41c3-af44-4c6f280d3fae"},
+	{"root-x86-64-verity", "root-verity", "x86_64", "2c7357ed-ebd2-46d9-aec1-23d437ec2bf5"},
+	{"root-arm64-verity", "root-verity", "arm64", "df3300ce-d69f-4c92-978c-9bfb0f38d820"},
+	{"esp", NULL, NULL, "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"},
+	{"xbootldr", NULL, NULL, "bc13c2ff-59e6-4262-a352-b275fd6f7172"},
+	{"swap", NULL, NULL, "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f"},
+	{"home", NULL, NULL, "933ac7e1-2eb4-4f13-b844-0e14e2aef915"},
+	{"srv", NULL, NULL, "3b8f8425-20e0-4f3b-907f-1a25a76f98e8"},
+	{"var", NULL, NULL, "4d21b016-b534-45c2-a9fb-5c16e091fd2d"},
+	{"linux", NULL, NULL, "0fc63daf-8483-4772-8e79-3d69d8477de4"},
+	{"bios-boot", NULL, NULL, "21686148-6449-6e6f-744e-656564454649"},
+	{"lvm", NULL, NULL, "e6d6d379-f507-44c2-a23c-238f2a3df928"},
+	{"raid", NULL, NULL, "a19d880f-05fc-4d3b-a006-743f0f84911e"},
+	{"basic-data", NULL, NULL, "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7"},
+};
+
+char *partition_guid_format(const uint8_t guid[16], char buf[PARTITION_GUID_TEXT])
+{
+	static const char digits[] = "0123456789abcdef";
+	char *p = buf;
+
+	for (int i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*p++ = '-';
+		*p++ = digits[guid[i] >> 4];
+		*p++ = digits[guid[i] & 15];
+	}
+	*p = '\0';
+	return buf;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int partition_guid_parse(const char *text, uint8_t out[16])
+{
+	uint8_t guid[16];
+
+	if (strlen(text) != PARTITION_GUID_TEXT - 1)
+		return -1;
+	for (int i = 0; i < 16; i++) {
+		int high, low;
+
+		if ((i == 4 || i == 6 || i == 8 || i == 10) && *text++ != '-')
+			return -1;
+		high = hex_digit(*text++);
+		low = hex_digit(*text++);
+		if (high < 0 || low < 0)
+			return -1;
+		guid[i] = (uint8_t)(high << 4 | low);
+	}
+	memcpy(out, guid, sizeof(guid));
+	return 0;
+}
+
+void partition_table_release(struct partition_table *t)
+{
+	free(t->parts);
+	memset(t, 0, sizeof(*t));
+}
+
+int partition_table_add(struct partition_table *t, const struct partition *p, struct error *err)
+{
+	/* Tables are small: growing one by one costs nothing that can be measured. */
+	struct partition *parts = reallocarray(t->parts, t->nr + 1, sizeof(*parts));
+
+	if (!parts)
+		return error_nomem(err, "a partition table");
+	t->parts = parts;
+	t->parts[t->nr++] = *p;
+	return 0;
+}
+
+static int unknown_type(const char *name, const char *architecture, struct error *err)
+{
+	CLEANUP_BUF struct buf known = BUF_INIT(512);
+
+	for (size_t i = 0; i < ARRAY_SIZE(partition_types); i++) {
+		const char *shown = partition_types[i].short_name;
+
+		if (!shown)
+			shown = partition_types[i].name;
+		else if (strcmp(partition_types[i].arch, "x86_64") != 0)
+			continue;
+		if (buf_addf(&known, err, "%s%s", i > 0 ? ", " : "", shown) < 0)
+			return -1;
+	}
+	return error_set(err, ERROR_USAGE, 0,
+		"unknown partition type '%s' for architecture '%s'; known are %s, or a GUID", name,
+		architecture, buf_str(&known));
+}
+
+int partition_type(const char *name, const char *architecture, uint8_t out[16], struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(partition_types); i++) {
+		const char *short_name = partition_types[i].short_name;
+		bool match = strcmp(name, partition_types[i].name) == 0;
+
+		if (!match && short_name)
+			match = strcmp(name, short_name) == 0 &&
+				strcmp(architecture, partition_types[i].arch) == 0;
+		if (match)
+			return partition_guid_parse(partition_types[i].guid, out);
+	}
+	if (partition_guid_parse(name, out) == 0)
+		return 0;
+	return unknown_type(name, architecture, err);
+}
+
+const char *partition_type_name(const uint8_t type[16])
+{
+	char text[PARTITION_GUID_TEXT];
+
+	partition_guid_format(type, text);
+	for (size_t i = 0; i < ARRAY_SIZE(partition_types); i++)
+		if (strcmp(text, partition_types[i].guid) == 0)
+			return partition_types[i].name;
+	return NULL;
+}
+
+/* Least size of a partition: what was asked for, whole MiB, never nothing. */
+static int least_size(const struct partition_request *req, uint64_t *size, struct error *err)
+{
+	uint64_t least = req->size > 0 ? req->size : MAX(req->min_size, 1);
+
+	if (num_round_up(least, PARTITION_ALIGN, size))
+		return error_set(err, ERROR_INPUT, 0, "partition '%s' is too large", req->name);
+	return 0;
+}
+
+/* Sums the least sizes, and checks that at most one takes the rest. */
+static int sum_requests(const struct partition_request *req, size_t nr, uint64_t *sum,
+	struct error *err)
+{
+	const char *rest = NULL;
+
+	*sum = 0;
+	for (size_t i = 0; i < nr; i++) {
+		uint64_t size;
+
+		if (req[i].size == 0 && rest)
+			return error_set(err, ERROR_INPUT, 0,
+				"partitions '%s' and '%s' both want the rest of the disk", rest,
+				req[i].name);
+		if (req[i].size == 0)
+			rest = req[i].name;
+		if (least_size(&req[i], &size, err) < 0)
+			return -1;
+		if (num_add(*sum, size, sum))
+			return error_set(err, ERROR_INPUT, 0, "partition '%s' is too large",
+				req[i].name);
+	}
+	return 0;
+}
+
+static int does_not_fit(const char *name, uint64_t need, uint64_t left, uint64_t disk_size,
+	uint64_t least_disk, struct error *err)
+{
+	char text[4][NUM_SIZE_TEXT];
+
+	return error_set(err, ERROR_INPUT, 0,
+		"partition '%s' needs %s (%llu bytes), but a disk of %s has %s (%llu bytes) left for "
+		"it; the partitions fit on a disk of %s (%llu bytes)",
+		name, num_format_size(text[0], need), (unsigned long long)need,
+		num_format_size(text[1], disk_size), num_format_size(text[2], left),
+		(unsigned long long)left, num_format_size(text[3], least_disk),
+		(unsigned long long)least_disk);
+}
+
+/*
+ * Gives out room: those of fixed size first, in order, then the rest. *rest_size is what remains for the
+ * one that takes the rest; the one that does not fit is named.
+ */
+static int give_out(const struct partition_request *req, size_t nr, uint64_t disk_size,
+	uint64_t least_disk, uint64_t *rest_size, struct error *err)
+{
+	uint64_t end = disk_size > PARTITION_GPT_TAIL ? disk_size - PARTITION_GPT_TAIL : 0;
+	uint64_t left = end / PARTITION_ALIGN * PARTITION_ALIGN, size;
+	size_t rest = nr;
+
+	left = left > PARTITION_ALIGN ? left - PARTITION_ALIGN : 0;
+	for (size_t i = 0; i < nr; i++) {
+		if (req[i].size == 0) {
+			rest = i;
+			continue;
+		}
+		if (least_size(&req[i], &size, err) < 0)
+			return -1;
+		if (size > left)
+			return does_not_fit(req[i].name, size, left, disk_size, least_disk, err);
+		left -= size;
+	}
+	*rest_size = left;
+	if (rest == nr)
+		return 0;
+	if (least_size(&req[rest], &size, err) < 0)
+		return -1;
+	return size <= left ? 0 : does_not_fit(req[rest].name, size, left, disk_size, least_disk, err);
+}
+
+int partition_layout(const struct partition_request *req, size_t nr, uint64_t disk_size,
+	struct partition *parts, uint64_t *needed, struct error *err)
+{
+	uint64_t sum, least_disk, rest_size = 0, off = PARTITION_ALIGN;
+
+	if (nr > PARTITION_MAX)
+		return error_set(err, ERROR_INPUT, 0, "%zu partitions are more than a table holds (%d)",
+			nr, PARTITION_MAX);
+	if (sum_requests(req, nr, &sum, err) < 0)
+		return -1;
+	/* One MiB before the first partition, one behind the last for the backup table. */
+	if (num_add(sum, 2 * (uint64_t)PARTITION_ALIGN, &least_disk))
+		return error_set(err, ERROR_INPUT, 0, "the partitions are too large together");
+	if (needed)
+		*needed = least_disk;
+	if (disk_size > 0 && give_out(req, nr, disk_size, least_disk, &rest_size, err) < 0)
+		return -1;
+	for (size_t i = 0; i < nr; i++) {
+		parts[i].off = off;
+		if (req[i].size == 0 && disk_size > 0)
+			parts[i].len = rest_size;
+		else if (least_size(&req[i], &parts[i].len, err) < 0)
+			return -1;
+		off += parts[i].len;
+	}
+	return 0;
+}
+
+int partition_read(struct dev *dev, struct partition_table *table, struct error *err)
+{
+	memset(table, 0, sizeof(*table));
+	if (partition_gpt_read(dev, table, err) < 0)
+		goto fail;
+	if (table->kind == PARTITION_TABLE_NONE && partition_mbr_read(dev, table, err) < 0)
+		goto fail;
+	return 0;
+fail:
+	partition_table_release(table);
+	return -1;
+}
