@@ -2,10 +2,13 @@
 /*
  * JSON values: a thin face over jansson, so that one place knows the library. Objects keep the order in
  * which keys were set. Numbers: 64-bit integers and doubles. Text is UTF-8; bytes that are not are
- * refused by the parser and escaped as U+FFFD by json_str().
+ * refused by the parser and become U+FFFD in the setters (texts and keys).
  *
  * Ownership: `_new`/`json_parse` results are the caller's (json_free); the setters and json_append() take
  * the value, also on failure; the getters lend it.
+ *
+ * json_object, json_array and json_integer are symbols of jansson, which calls them itself: a function of ours
+ * with such a name would be called in their place.
  */
 #ifndef AMIWRIGHT_BASE_JSON_H
 #define AMIWRIGHT_BASE_JSON_H
@@ -18,15 +21,18 @@
 
 struct json;
 
-/* Errors name line and column. what: the text's name for messages. */
+/* Any value; a key that comes twice is refused. Errors name line and column. what: the text's name for messages. */
 struct json *json_parse(const char *text, size_t len, const char *what, struct error *err) MUST_CHECK;
 void json_free(struct json *j);
 DEFINE_CLEANUP(json, struct json, json_free)
 
-struct json *json_object(struct error *err) MUST_CHECK;
-struct json *json_array(struct error *err) MUST_CHECK;
+struct json *json_new_object(struct error *err) MUST_CHECK;
+struct json *json_new_array(struct error *err) MUST_CHECK;
 
-/* Setters on an object; a NULL text sets JSON null. They return -1 only when out of memory. */
+/*
+ * Setters on an object; a NULL text sets JSON null. They return -1 only when out of memory, or with
+ * err untouched when the value is NULL: json_set(o, k, json_new_array(err), err) needs one check.
+ */
 int json_set(struct json *obj, const char *key, struct json *value, struct error *err) MUST_CHECK;
 int json_set_str(struct json *obj, const char *key, const char *text, struct error *err) MUST_CHECK;
 int json_set_int(struct json *obj, const char *key, int64_t value, struct error *err) MUST_CHECK;
@@ -48,9 +54,15 @@ size_t json_length(const struct json *arr);
 struct json *json_at(const struct json *arr, size_t index);
 /* The value itself as text or integer. */
 const char *json_text(const struct json *j, const char *fallback);
-int64_t json_integer(const struct json *j, int64_t fallback);
-/* Key and value number `index` of an object in order; NULL past the end. */
+int64_t json_int(const struct json *j, int64_t fallback);
+/* Key and value number `index` of an object in order; NULL past the end. Costs O(index). */
 const char *json_key_at(const struct json *obj, size_t index, struct json **value);
+
+/*
+ * The key after `key` (one that this function lent, or NULL for the first) and its value; NULL after the last.
+ * O(1), for loops over large objects; obj must not change meanwhile.
+ */
+const char *json_next_key(const struct json *obj, const char *key, struct json **value);
 
 /* Appends the value as text: compact, or indented by two spaces with a newline at the end. */
 int json_write(const struct json *j, bool pretty, struct buf *out, struct error *err) MUST_CHECK;

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one file that knows jansson. A struct json is a json_t. What is added to the library: its failures become
+ * error objects, and text that is not UTF-8 (file names) can be stored, with U+FFFD where it was wrong.
+ */
+#include "base/json.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include <jansson.h>
+/* The library's macros with names of ours. */
+#undef json_is_object
+#undef json_is_array
+
+static json_t *unwrap(const struct json *j)
+{
+	union {
+		const struct json *in;
+		json_t *out;
+	} cast = {.in = j};
+
+	return cast.out;
+}
+
+static struct json *wrap(json_t *j)
+{
+	return (struct json *)j;
+}
+
+struct json *json_parse(const char *text, size_t len, const char *what, struct error *err)
+{
+	json_error_t why;
+	json_t *j = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &why);
+
+	if (j)
+		return wrap(j);
+	if (json_error_code(&why) == json_error_out_of_memory) {
+		error_nomem(err, "a JSON text");
+		return NULL;
+	}
+	return error_null(err, ERROR_INPUT, 0, "%s is not valid JSON: line %d, column %d: %s", what,
+		why.line, why.column, why.text);
+}
+
+void json_free(struct json *j)
+{
+	json_decref(unwrap(j));
+}
+
+static struct json *or_nomem(json_t *j, struct error *err)
+{
+	if (!j)
+		error_nomem(err, "a JSON value");
+	return wrap(j);
+}
+
+struct json *json_new_object(struct error *err)
+{
+	return or_nomem(json_object(), err);
+}
+
+struct json *json_new_array(struct error *err)
+{
+	return or_nomem(json_array(), err);
+}
+
+/*
+ * Length in bytes of the UTF-8 character at p, 0 when the bytes there are none (RFC 3629: no overlong forms, no
+ * surrogates, nothing above U+10FFFF). The NUL at the text's end stops every sequence.
+ */
+static size_t utf8_len(const unsigned char *p)
+{
+	unsigned char low = 0x80, high = 0xbf;
+	size_t len;
+
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return 0;
+	len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+	if (p[0] == 0xe0)
+		low = 0xa0;
+	else if (p[0] == 0xed)
+		high = 0x9f;
+	else if (p[0] == 0xf0)
+		low = 0x90;
+	else if (p[0] == 0xf4)
+		high = 0x8f;
+	if (p[1] < low || p[1] > high)
+		return 0;
+	for (size_t i = 2; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return len;
+}
+
+static bool is_utf8(const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+
+	while (*p) {
+		size_t len = utf8_len(p);
+
+		if (len == 0)
+			return false;
+		p += len;
+	}
+	return true;
+}
+
+/* Text with each wrong byte replaced by U+FFFD; borrowed until scratch is released. */
+static const char *to_utf8(const char *text, struct buf *scratch, struct error *err)
+{
+	const unsigned char *p = (const unsigned char *)text;
+
+	if (is_utf8(text))
+		return text;
+	while (*p) {
+		size_t len = utf8_len(p);
+
+		if (buf_add(scratch, len ? (const char *)p : "\xef\xbf\xbd", len ? len : 3, err) < 0)
+			return NULL;
+		p += len ? len : 1;
+	}
+	return buf_str(scratch);
+}
+
+static struct json *new_text(const char *text, struct error *err)
+{
+	CLEANUP_BUF struct buf scratch = BUF_INIT(SIZE_MAX);
+
+	if (!text)
+		return wrap(json_null());
+	text = to_utf8(text, &scratch, err);
+	return text ? or_nomem(json_string_nocheck(text), err) : NULL;
+}
+
+int json_set(struct json *obj, const char *key, struct json *value, struct error *err)
+{
+	CLEANUP_BUF struct buf scratch = BUF_INIT(SIZE_MAX);
+
+	assert(json_is_object(obj));
+	if (!value)
+		return -1;
+	key = to_utf8(key, &scratch, err);
+	if (!key) {
+		json_free(value);
+		return -1;
+	}
+	if (json_object_set_new_nocheck(unwrap(obj), key, unwrap(value)) < 0)
+		return error_nomem(err, "a JSON object");
+	return 0;
+}
+
+int json_set_str(struct json *obj, const char *key, const char *text, struct error *err)
+{
+	return json_set(obj, key, new_text(text, err), err);
+}
+
+int json_set_int(struct json *obj, const char *key, int64_t value, struct error *err)
+{
+	return json_set(obj, key, or_nomem(json_integer(value), err), err);
+}
+
+int json_set_bool(struct json *obj, const char *key, bool value, struct error *err)
+{
+	return json_set(obj, key, wrap(json_boolean(value)), err);
+}
+
+int json_append(struct json *arr, struct json *value, struct error *err)
+{
+	assert(json_is_array(arr));
+	if (!value)
+		return -1;
+	if (json_array_append_new(unwrap(arr), unwrap(value)) < 0)
+		return error_nomem(err, "a JSON array");
+	return 0;
+}
+
+int json_append_str(struct json *arr, const char *text, struct error *err)
+{
+	return json_append(arr, new_text(text, err), err);
+}
+
+int json_append_int(struct json *arr, int64_t value, struct error *err)
+{
+	return json_append(arr, or_nomem(json_integer(value), err), err);
+}
+
+struct json *json_get(const struct json *obj, const char *key)
+{
+	/* The library takes NULL and other types for objects without the key. */
+	json_t *value = json_object_get(unwrap(obj), key);
+
+	return json_is_null(value) ? NULL : wrap(value);
+}
+
+const char *json_get_str(const struct json *obj, const char *key, const char *fallback)
+{
+	return json_text(json_get(obj, key), fallback);
+}
+
+int64_t json_get_int(const struct json *obj, const char *key, int64_t fallback)
+{
+	return json_int(json_get(obj, key), fallback);
+}
+
+double json_get_real(const struct json *obj, const char *key, double fallback)
+{
+	const json_t *value = unwrap(json_get(obj, key));
+
+	return json_is_number(value) ? json_number_value(value) : fallback;
+}
+
+bool json_get_bool(const struct json *obj, const char *key, bool fallback)
+{
+	const json_t *value = unwrap(json_get(obj, key));
+
+	return json_is_boolean(value) ? json_is_true(value) : fallback;
+}
+
+bool json_is_object(const struct json *j)
+{
+	return j && json_typeof(unwrap(j)) == JSON_OBJECT;
+}
+
+bool json_is_array(const struct json *j)
+{
+	return j && json_typeof(unwrap(j)) == JSON_ARRAY;
+}
+
+size_t json_length(const struct json *arr)
+{
+	return json_array_size(unwrap(arr));
+}
+
+struct json *json_at(const struct json *arr, size_t index)
+{
+	return wrap(json_array_get(unwrap(arr), index));
+}
+
+const char *json_text(const struct json *j, const char *fallback)
+{
+	const char *text = json_string_value(unwrap(j));
+
+	return text ? text : fallback;
+}
+
+int64_t json_int(const struct json *j, int64_t fallback)
+{
+	const json_t *value = unwrap(j);
+	double real;
+
+	if (json_is_integer(value))
+		return json_integer_value(value);
+	if (!json_is_real(value))
+		return fallback;
+	/* ±2^63 are exact as doubles; a conversion from outside would be undefined. */
+	real = json_real_value(value);
+	return real >= -0x1p63 && real < 0x1p63 ? (int64_t)real : fallback;
+}
+
+const char *json_key_at(const struct json *obj, size_t index, struct json **value)
+{
+	const char *key = json_next_key(obj, NULL, value);
+
+	while (key && index-- > 0)
+		key = json_next_key(obj, key, value);
+	return key;
+}
+
+const char *json_next_key(const struct json *obj, const char *key, struct json **value)
+{
+	json_t *o = unwrap(obj);
+	void *iter;
+
+	if (!json_is_object(obj))
+		return NULL;
+	iter = key ? json_object_iter_next(o, json_object_key_to_iter(key)) : json_object_iter(o);
+	if (!iter)
+		return NULL;
+	*value = wrap(json_object_iter_value(iter));
+	return json_object_iter_key(iter);
+}
+
+struct sink {
+	struct buf *out;
+	struct error *err;
+	bool failed;
+};
+
+static int sink_add(const char *text, size_t len, void *arg)
+{
+	struct sink *s = arg;
+
+	s->failed = buf_add(s->out, text, len, s->err) < 0;
+	return s->failed ? -1 : 0;
+}
+
+int json_write(const struct json *j, bool pretty, struct buf *out, struct error *err)
+{
+	struct sink sink = {.out = out, .err = err};
+	size_t before = out->len;
+	size_t flags = JSON_ENCODE_ANY | (pretty ? JSON_INDENT(2) : JSON_COMPACT);
+
+	if (json_dump_callback(unwrap(j), sink_add, &sink, flags) < 0) {
+		if (!sink.failed)
+			error_nomem(err, "a JSON text");
+		goto fail;
+	}
+	if (pretty && buf_add_char(out, '\n', err) < 0)
+		goto fail;
+	return 0;
+fail:
+	buf_truncate(out, before);
+	return -1;
+}
