@@ -4,7 +4,8 @@
  * the order in which they went in. With nr_workers <= 1 the serial twin runs each item in the caller's
  * thread at submit time: same results in the same order, no threads at all.
  *
- * A worker touches only its item. The number of items inside is bounded by `depth`, so memory is too.
+ * A worker touches only its item. The number of items inside is bounded by `depth`, so memory is too. All
+ * functions are for one thread, the owner's; workers run with all signals blocked.
  */
 #ifndef AMIWRIGHT_BASE_POOL_H
 #define AMIWRIGHT_BASE_POOL_H
@@ -16,7 +17,11 @@
 
 struct pool;
 
-/* Runs in a worker. A failure stops the pool: pool_next() reports the error of the first failed item in order. */
+/*
+ * Runs in a worker. A failure stops the pool: pool_next() reports the error of the first failed item in order. Items
+ * behind it still come out, with their own result when they were already under way, else not run at all
+ * and with ERROR_INTERRUPTED.
+ */
 typedef int (*pool_work_fn)(void *item, void *arg, struct error *err);
 
 struct pool *pool_new(unsigned nr_workers, unsigned depth, pool_work_fn work, void *arg,
