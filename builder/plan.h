@@ -47,7 +47,7 @@ struct plan_opts {
  * What can be known without a tree: names, block device mapping rules, partitions whose sizes exceed the
  * disk. Called before any work. All mistakes at once.
  */
-int plan_check_spec(const struct spec *s, struct error *err) MUST_CHECK;
+int plan_check_spec(const struct spec *s, struct diag *d, struct error *err) MUST_CHECK;
 /*
  * Everything. Writes /etc/fstab into the tree and marks mount points, then calls tree_finish(). Mistakes
  * name the spec's place. Release in any case.

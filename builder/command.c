@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of commands, and their help texts, made from the same tables that parse the options. */
+#include "builder/command.h"
+
+#include <string.h>
+
+#include "base/num.h"
+
+const struct command *const command_table[] = {
+	&cmd_version,
+	&cmd_help,
+	NULL,
+};
+
+const struct command *command_find(const char *name)
+{
+	for (const struct command *const *c = command_table; *c; c++)
+		if (!strcmp((*c)->name, name))
+			return *c;
+	return NULL;
+}
+
+const char *command_nearest(const char *name)
+{
+	const char *names[ARRAY_SIZE(command_table)] = {NULL};
+	size_t nr = 0;
+
+	for (const struct command *const *c = command_table; *c; c++)
+		names[nr++] = (*c)->name;
+	return options_nearest(name, names);
+}
+
+static int add_overview(struct buf *out, struct error *err)
+{
+	if (buf_add_str(out, "usage: amiwright [OPTION…] COMMAND [ARGUMENT…]\n\n"
+			     "Builds Amazon Machine Images on any Linux machine: no root, no loop device, "
+			     "no EC2\ninstance.\n\ncommands:\n", err) < 0)
+		return -1;
+	for (const struct command *const *c = command_table; *c; c++)
+		if (buf_addf(out, err, "  %-10s %-14s %s\n", (*c)->name, (*c)->args,
+			    (*c)->summary) < 0)
+			return -1;
+	return buf_add_str(out, "\n'amiwright help COMMAND' says more.\n", err);
+}
+
+int command_help(const struct command *command, struct buf *out, struct error *err)
+{
+	if (!command) {
+		if (add_overview(out, err) < 0)
+			return -1;
+	} else {
+		if (buf_addf(out, err, "usage: amiwright %s [OPTION…]%s%s\n\n%s\n", command->name,
+			    *command->args ? " " : "", command->args, command->description) < 0)
+			return -1;
+		if (command->options &&
+			(buf_add_str(out, "\noptions:\n", err) < 0 ||
+				options_help(command->options, out, err) < 0))
+			return -1;
+	}
+	if (buf_add_str(out, "\nglobal options, before or after the command:\n", err) < 0)
+		return -1;
+	return options_help(context_option_defs, out, err);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The program's surroundings as values. Signals set a flag that every long loop asks for through
+ * context_cancelled(); the handler takes itself out, so that a second signal ends the process.
+ */
+#include "builder/context.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "base/pool.h"
+
+const struct options_def context_option_defs[] = {
+	{"region", 0, OPTIONS_TEXT, offsetof(struct context_options, region), "REGION",
+		"AWS region (else AWS_REGION or the profile's)", 0, 0, NULL},
+	{"profile", 0, OPTIONS_TEXT, offsetof(struct context_options, profile), "NAME",
+		"profile of the AWS shared files", 0, 0, NULL},
+	{"endpoint-url", 0, OPTIONS_TEXT, offsetof(struct context_options, endpoint_url), "URL",
+		"server to talk to instead of AWS", 0, 0, NULL},
+	{"local", 0, OPTIONS_TEXT, offsetof(struct context_options, local), "DIR",
+		"use the local region kept in DIR: no account needed", 0, 0, NULL},
+	{"json", 0, OPTIONS_FLAG, offsetof(struct context_options, json), NULL,
+		"print the result as one JSON document", 0, 0, NULL},
+	{"jobs", 'j', OPTIONS_NUMBER, offsetof(struct context_options, workers), "N",
+		"threads that read and hash (default: one a processor)", 1, 256, NULL},
+	{"quiet", 'q', OPTIONS_FLAG, offsetof(struct context_options, quiet), NULL,
+		"only warnings and errors on stderr", 0, 0, NULL},
+	{"verbose", 'v', OPTIONS_FLAG, offsetof(struct context_options, verbose), NULL,
+		"say more on stderr", 0, 0, NULL},
+	{"help", 'h', OPTIONS_FLAG, offsetof(struct context_options, help), NULL,
+		"this help", 0, 0, NULL},
+	{0},
+};
+
+/* The only state of the process as a whole: signals have no other way to reach the loops. */
+static volatile sig_atomic_t signal_seen;
+static int signal_event = -1;
+
+static void on_signal(int number)
+{
+	uint64_t one = 1;
+	int saved = errno;
+
+	signal_seen = number;
+	if (signal_event >= 0 && write(signal_event, &one, sizeof(one)) < 0)
+		signal_seen = number;
+	errno = saved;
+}
+
+static int install_signals(struct error *err)
+{
+	struct sigaction end = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+	signal_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (signal_event < 0)
+		return error_set(err, ERROR_IO, errno, "cannot make an event descriptor");
+	sigemptyset(&end.sa_mask);
+	sigemptyset(&ignore.sa_mask);
+	if (sigaction(SIGINT, &end, NULL) < 0 || sigaction(SIGTERM, &end, NULL) < 0 ||
+		sigaction(SIGPIPE, &ignore, NULL) < 0)
+		return error_set(err, ERROR_IO, errno, "cannot set signal handlers");
+	return 0;
+}
+
+bool context_cancelled(void)
+{
+	return signal_seen != 0;
+}
+
+int context_check(struct error *err)
+{
+	if (!context_cancelled())
+		return 0;
+	return error_set(err, ERROR_INTERRUPTED, 0, "interrupted");
+}
+
+void context_wait_for_signal(void)
+{
+	struct pollfd p = {.fd = signal_event, .events = POLLIN};
+
+	while (!context_cancelled())
+		poll(&p, 1, -1);
+}
+
+uint64_t context_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+int64_t context_wall_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec;
+}
+
+int context_random(void *buf, size_t len)
+{
+	unsigned char *p = buf;
+
+	while (len) {
+		ssize_t n = getrandom(p, len, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static const char *env_get(void *arg, const char *name)
+{
+	(void)arg;
+	return getenv(name);
+}
+
+static int64_t clock_wall(void *arg)
+{
+	(void)arg;
+	return context_wall_s();
+}
+
+static uint64_t clock_monotonic(void *arg)
+{
+	(void)arg;
+	return context_now_ms();
+}
+
+/* Jitter only: a failing random source makes it constant, nothing worse. */
+static double clock_random(void *arg)
+{
+	uint32_t v = 0;
+
+	(void)arg;
+	if (context_random(&v, sizeof(v)) < 0)
+		v = UINT32_MAX / 2;
+	return (double)v / 4294967296.0;
+}
+
+static void init_progress(struct context *ctx)
+{
+	const char *term = getenv("TERM");
+	const char *no_color = getenv("NO_COLOR");
+	struct winsize ws;
+
+	ctx->progress.tty = isatty(STDERR_FILENO) && !(term && !strcmp(term, "dumb"));
+	ctx->progress.color = ctx->progress.tty && !(no_color && *no_color);
+	ctx->progress.quiet = ctx->opts.quiet;
+	if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) && ws.ws_col)
+		ctx->progress.width = ws.ws_col;
+	ctx->progress.now_ms = context_now_ms;
+}
+
+int context_init(struct context *ctx, struct error *err)
+{
+	if (ctx->opts.quiet && ctx->opts.verbose)
+		return error_set(err, ERROR_USAGE, 0, "--quiet and --verbose exclude each other");
+	if (ctx->opts.local && (ctx->opts.endpoint_url || ctx->opts.profile))
+		return error_set(err, ERROR_USAGE, 0,
+			"--local brings its own endpoint and credentials: leave out --%s",
+			ctx->opts.endpoint_url ? "endpoint-url" : "profile");
+	log_set_level(ctx->opts.quiet	? LOG_LEVEL_WARN :
+		      ctx->opts.verbose ? LOG_LEVEL_DEBUG :
+					  LOG_LEVEL_INFO);
+	ctx->env.get = env_get;
+	ctx->clock = (struct aws_clock){clock_wall, clock_monotonic, clock_random, NULL};
+	init_progress(ctx);
+	return install_signals(err);
+}
+
+void context_release(struct context *ctx)
+{
+	if (ctx->disconnect)
+		ctx->disconnect(ctx);
+	if (signal_event >= 0)
+		close(signal_event);
+	signal_event = -1;
+	diag_release(&ctx->diag);
+	log_release();
+}
+
+int context_epoch(struct context *ctx, bool *given, int64_t *epoch, struct error *err)
+{
+	const char *text = ctx->env.get(ctx->env.arg, "SOURCE_DATE_EPOCH");
+	uint64_t value;
+
+	*given = text && *text;
+	if (!*given)
+		return 0;
+	if (num_parse(text, CONTEXT_EPOCH_MAX, &value, err) < 0)
+		return error_wrap(err, "SOURCE_DATE_EPOCH");
+	*epoch = (int64_t)value;
+	return 0;
+}
+
+unsigned context_workers(const struct context *ctx)
+{
+	return ctx->opts.workers ? (unsigned)ctx->opts.workers : pool_default_workers();
+}
+
+int context_print(const struct buf *text, struct error *err)
+{
+	return file_write_all(STDOUT_FILENO, buf_str(text), text->len, "standard output", err);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What comes from outside: global options, environment, clocks, randomness, signals, and the connection
+ * to AWS or to the local region. This is the only place that calls getenv(), clock_gettime() and getrandom(); everything
+ * below gets values.
+ */
+#ifndef AMIWRIGHT_BUILDER_CONTEXT_H
+#define AMIWRIGHT_BUILDER_CONTEXT_H
+
+#include "base/progress.h"
+#include "builder/diag.h"
+#include "builder/options.h"
+#include "uploader/aws.h"
+#include "uploader/region/region.h"
+
+struct context_options {
+	const char *region, *profile, *endpoint_url, *local;
+	uint64_t workers; /* 0: processors */
+	bool json, quiet, verbose, help;
+};
+extern const struct options_def context_option_defs[];
+
+struct context {
+	struct context_options opts;
+	struct aws_env env;
+	struct aws_clock clock;
+	struct progress_opts progress;
+	struct diag diag;       /* mistakes of a spec, printed whole by main */
+	/* private: made by context_aws() */
+	struct aws *aws;
+	struct region *region;
+	void (*disconnect)(struct context *ctx);
+};
+
+/* opts are set by the caller; installs signal handlers and the log level. Release in any case. */
+int context_init(struct context *ctx, struct error *err) MUST_CHECK;
+void context_release(struct context *ctx);
+
+/*
+ * The client for the chosen region, made at the first call: AWS by options, environment and profile, or the
+ * local region (served in this process unless another one serves it). Borrowed.
+ */
+struct aws *context_aws(struct context *ctx, struct error *err) MUST_CHECK;
+
+/* How a region in this process is to be started (--region is its name). */
+struct region_opts context_region_opts(const struct context *ctx);
+
+/* ext4 holds times up to the year 2446; the epoch must fit. */
+#define CONTEXT_EPOCH_MAX ((UINT64_C(1) << 34) - (UINT64_C(1) << 31) - 1)
+/* SOURCE_DATE_EPOCH, when it is set and not empty. ERROR_USAGE when it is no number. */
+int context_epoch(struct context *ctx, bool *given, int64_t *epoch, struct error *err) MUST_CHECK;
+
+unsigned context_workers(const struct context *ctx);
+uint64_t context_now_ms(void);
+int64_t context_wall_s(void);
+/* 0 when all len bytes are random. */
+int context_random(void *buf, size_t len);
+
+/* True after SIGINT or SIGTERM; a second one ends the process at once. */
+bool context_cancelled(void);
+/* ERROR_INTERRUPTED when context_cancelled(). */
+int context_check(struct error *err) MUST_CHECK;
+/* Sleeps until a signal asks to end. */
+void context_wait_for_signal(void);
+
+/* Writes text to stdout; a failure (a full disk, a closed pipe) is an error. */
+int context_print(const struct buf *text, struct error *err) MUST_CHECK;
+
+#endif
