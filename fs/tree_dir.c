@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The scan of a folder. Folders wait on a stack of our own, one is open at a time, and each entry is
+ * looked at below its folder's descriptor without following links; so neither depth nor long paths nor somebody
+ * who swaps a folder for a link matter. Whatever would stop the packing later (a socket, a file that
+ * we may not read) is found here.
+ */
+#include "fs/tree_dir.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include "base/num.h"
+#include "fs/tree_dir_internal.h"
+
+enum { XATTR_BYTES = 65536 }; /* the kernel's limit of a value, and of a list of names */
+
+/* A file with several links, by device and inode. */
+struct link_slot {
+	dev_t dev;
+	ino_t ino;
+	tree_node node; /* TREE_NONE: free slot */
+};
+
+/* Open addressing, a power of two of slots, at most half full. */
+struct link_table {
+	struct link_slot *slots;
+	size_t nr, size;
+};
+
+struct pending_dir {
+	uint32_t dir; /* in the source */
+	tree_node node;
+};
+
+struct scan {
+	struct tree *t;
+	struct dir_source *s;
+	bool root_owner;
+	struct link_table links;
+	struct pending_dir *stack;
+	size_t nr_stack, alloc_stack;
+	struct pending_dir at; /* the folder that is open */
+	int fd;
+	dev_t no_xattr_dev;    /* device whose file system has no extended attributes */
+	bool have_no_xattr_dev;
+	char names[XATTR_BYTES], value[XATTR_BYTES];
+};
+
+static int entry_error(const struct scan *sc, const char *name, int errnum, const char *what,
+	struct error *err)
+{
+	char text[DIR_SOURCE_PATH_TEXT];
+
+	return error_set(err, ERROR_IO, errnum, "cannot %s '%s'", what,
+		dir_source_text(sc->s, sc->at.dir, name, text));
+}
+
+static struct link_slot *find_link(const struct link_table *l, dev_t dev, ino_t ino)
+{
+	uint64_t hash = ((uint64_t)ino ^ (uint64_t)dev << 40) * UINT64_C(0x9e3779b97f4a7c15);
+	size_t i = (size_t)(hash >> 32) & (l->size - 1);
+
+	while (l->slots[i].node != TREE_NONE && (l->slots[i].ino != ino || l->slots[i].dev != dev))
+		i = (i + 1) & (l->size - 1);
+	return &l->slots[i];
+}
+
+static int grow_links(struct link_table *l, struct error *err)
+{
+	struct link_table grown = {.nr = l->nr, .size = l->size ? 2 * l->size : 256};
+
+	if (2 * l->nr < l->size)
+		return 0;
+	grown.slots = malloc(grown.size * sizeof(*grown.slots));
+	if (!grown.slots)
+		return error_nomem(err, "hard links");
+	for (size_t i = 0; i < grown.size; i++)
+		grown.slots[i].node = TREE_NONE;
+	for (size_t i = 0; i < l->size; i++)
+		if (l->slots[i].node != TREE_NONE)
+			*find_link(&grown, l->slots[i].dev, l->slots[i].ino) = l->slots[i];
+	free(l->slots);
+	*l = grown;
+	return 0;
+}
+
+static int push_dir(struct scan *sc, uint32_t dir, tree_node node, struct error *err)
+{
+	if (sc->nr_stack == sc->alloc_stack) {
+		size_t want = sc->alloc_stack ? 2 * sc->alloc_stack : 64;
+		struct pending_dir *grown = realloc(sc->stack, want * sizeof(*grown));
+
+		if (!grown)
+			return error_nomem(err, "list of folders");
+		sc->stack = grown;
+		sc->alloc_stack = want;
+	}
+	sc->stack[sc->nr_stack++] = (struct pending_dir){dir, node};
+	return 0;
+}
+
+/* The namespaces that every file system shares; others ("system.nfs4_acl", "btrfs.…") are properties of the
+ * one that the folder happens to be on. */
+static bool portable_xattr(const char *name)
+{
+	return !strncmp(name, "user.", 5) || !strncmp(name, "trusted.", 8) ||
+		!strncmp(name, "security.", 9) || !strcmp(name, "system.posix_acl_access") ||
+		!strcmp(name, "system.posix_acl_default");
+}
+
+/*
+ * Extended attributes by path, since no *at() call for them is old enough; the path goes through the open
+ * folder's descriptor, so that it is short and cannot be led elsewhere.
+ */
+static int add_xattrs(struct scan *sc, const char *name, tree_node node, const struct stat *st,
+	struct error *err)
+{
+	char path[sizeof("/proc/self/fd/-2147483648/") + TREE_NAME_MAX];
+	ssize_t len, value_len;
+
+	if (sc->have_no_xattr_dev && sc->no_xattr_dev == st->st_dev)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", sc->fd, name);
+	len = llistxattr(path, sc->names, sizeof(sc->names));
+	if (len < 0 && errno == ENOTSUP) {
+		/* Special files may lack them where others have them. */
+		sc->have_no_xattr_dev = S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
+		sc->no_xattr_dev = st->st_dev;
+		return 0;
+	}
+	if (len < 0)
+		return entry_error(sc, name, errno, "list extended attributes (by /proc) of", err);
+	for (const char *at = sc->names; at < sc->names + len; at += strlen(at) + 1) {
+		if (!portable_xattr(at))
+			continue;
+		value_len = lgetxattr(path, at, sc->value, sizeof(sc->value));
+		if (value_len < 0)
+			return entry_error(sc, name, errno, "read extended attributes of", err);
+		if (tree_set_xattr(sc->t, node, at, sc->value, (size_t)value_len, err))
+			return -1;
+	}
+	return 0;
+}
+
+static int add_piece(struct scan *sc, tree_node node, uint32_t id, uint64_t off, uint64_t len,
+	struct error *err)
+{
+	struct tree_piece piece = {.off = off, .len = len, .src = &sc->s->base, .id = id,
+		.src_off = off};
+
+	return tree_add_piece(sc->t, node, &piece, err);
+}
+
+/* Pieces of a file that has holes. */
+static int add_sparse(struct scan *sc, const char *name, tree_node node, uint32_t id, off_t size,
+	struct error *err)
+{
+	CLEANUP_CLOSE int fd = dir_source_openat(sc->s, sc->fd, name, 0);
+	off_t hole = 0;
+
+	if (fd < 0)
+		return entry_error(sc, name, errno, "open", err);
+	while (hole < size) {
+		off_t data = lseek(fd, hole, SEEK_DATA);
+
+		if (data < 0 && errno == ENXIO)
+			break; /* a hole to the end */
+		if (data < 0)
+			return entry_error(sc, name, errno, "find the holes of", err);
+		hole = lseek(fd, data, SEEK_HOLE);
+		if (hole < 0)
+			return dir_source_changed(sc->s, sc->at.dir, name, err);
+		hole = MIN(hole, size);
+		if (data < hole &&
+			add_piece(sc, node, id, (uint64_t)data, (uint64_t)(hole - data), err))
+			return -1;
+	}
+	return 0;
+}
+
+static int add_content(struct scan *sc, const char *name, tree_node node, const struct stat *st,
+	struct error *err)
+{
+	size_t len;
+	uint32_t id;
+
+	if (!st->st_size)
+		return 0;
+	if (dir_source_add_file(sc->s, sc->at.dir, tree_name(sc->t, node, &len), st, &id, err))
+		return -1;
+	if (st->st_blocks < (st->st_size + 511) / 512)
+		return add_sparse(sc, name, node, id, st->st_size, err);
+	return add_piece(sc, node, id, 0, (uint64_t)st->st_size, err);
+}
+
+static void fill_attr(const struct scan *sc, const struct stat *st, struct tree_attr *attr)
+{
+	*attr = (struct tree_attr){.mode = st->st_mode, .uid = sc->root_owner ? 0 : st->st_uid,
+		.gid = sc->root_owner ? 0 : st->st_gid, .mtime = st->st_mtim.tv_sec,
+		.mtime_ns = (uint32_t)st->st_mtim.tv_nsec};
+	if (S_ISREG(st->st_mode))
+		attr->size = (uint64_t)st->st_size;
+	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode)) {
+		attr->rdev_major = major(st->st_rdev);
+		attr->rdev_minor = minor(st->st_rdev);
+	}
+}
+
+/* Finds now what would fail in the middle of the work. */
+static int check_entry(const struct scan *sc, const char *name, const struct stat *st,
+	struct error *err)
+{
+	char text[DIR_SOURCE_PATH_TEXT];
+
+	if (S_ISSOCK(st->st_mode))
+		return error_set(err, ERROR_INPUT, 0,
+			"'%s' is a socket, which cannot be packed; remove it",
+			dir_source_text(sc->s, sc->at.dir, name, text));
+	if (S_ISREG(st->st_mode) && faccessat(sc->fd, name, R_OK, AT_EACCESS))
+		return entry_error(sc, name, errno, "read", err);
+	return 0;
+}
+
+/* A new inode with all that belongs to it. */
+static int add_new(struct scan *sc, const char *name, const struct stat *st, tree_node *node,
+	struct error *err)
+{
+	char target[TREE_SYMLINK_MAX + 1];
+	struct tree_attr attr;
+	uint32_t dir;
+	size_t len;
+
+	fill_attr(sc, st, &attr);
+	if (S_ISLNK(st->st_mode)) {
+		ssize_t got = readlinkat(sc->fd, name, target, sizeof(target) - 1);
+
+		if (got < 0)
+			return entry_error(sc, name, errno, "read link", err);
+		target[got] = '\0';
+		attr.target = target;
+	}
+	if (tree_add(sc->t, sc->at.node, name, strlen(name), &attr, node, err) ||
+		add_xattrs(sc, name, *node, st, err))
+		return -1;
+	if (S_ISREG(st->st_mode))
+		return add_content(sc, name, *node, st, err);
+	if (!S_ISDIR(st->st_mode))
+		return 0;
+	if (dir_source_add_dir(sc->s, sc->at.dir, tree_name(sc->t, *node, &len), &dir, err))
+		return -1;
+	return push_dir(sc, dir, *node, err);
+}
+
+static int add_entry(struct scan *sc, const char *name, struct error *err)
+{
+	struct link_slot *slot;
+	struct stat st;
+	tree_node node;
+
+	if (fstatat(sc->fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
+		if (errno == ENOENT)
+			return dir_source_changed(sc->s, sc->at.dir, name, err);
+		return entry_error(sc, name, errno, "stat", err);
+	}
+	if (check_entry(sc, name, &st, err))
+		return -1;
+	if (S_ISDIR(st.st_mode) || st.st_nlink < 2)
+		return add_new(sc, name, &st, &node, err);
+	if (grow_links(&sc->links, err))
+		return -1;
+	slot = find_link(&sc->links, st.st_dev, st.st_ino);
+	if (slot->node != TREE_NONE)
+		return tree_link(sc->t, sc->at.node, name, strlen(name), slot->node, &node, err);
+	if (add_new(sc, name, &st, &node, err))
+		return -1;
+	*slot = (struct link_slot){st.st_dev, st.st_ino, node};
+	sc->links.nr++;
+	return 0;
+}
+
+static int scan_entries(struct scan *sc, DIR *dir, struct error *err)
+{
+	const struct dirent *entry;
+
+	for (;;) {
+		errno = 0;
+		entry = readdir(dir);
+		if (!entry)
+			return errno ? entry_error(sc, NULL, errno, "read folder", err) : 0;
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
+			add_entry(sc, entry->d_name, err))
+			return -1;
+	}
+}
+
+/* The folder's own attributes go to the directory that it is laid over. */
+static int add_root(struct scan *sc, struct error *err)
+{
+	tree_node node = sc->at.node;
+	struct tree_attr attr;
+	struct stat st;
+
+	if (fstat(sc->fd, &st))
+		return entry_error(sc, NULL, errno, "stat", err);
+	fill_attr(sc, &st, &attr);
+	tree_chmod(sc->t, node, attr.mode & 07777);
+	tree_chown(sc->t, node, attr.uid, attr.gid);
+	tree_set_mtime(sc->t, node, attr.mtime, attr.mtime_ns);
+	tree_clear_xattrs(sc->t, node);
+	return add_xattrs(sc, ".", node, &st, err);
+}
+
+static int scan_dir(struct scan *sc, struct error *err)
+{
+	DIR *dir;
+	int status = 0;
+
+	sc->at = sc->stack[--sc->nr_stack];
+	if (dir_source_open_dir(sc->s, sc->at.dir, &sc->fd, err))
+		return -1;
+	dir = fdopendir(sc->fd);
+	if (!dir) {
+		close(sc->fd);
+		return error_nomem(err, "reading of a folder");
+	}
+	if (sc->at.dir == DIR_SOURCE_ROOT)
+		status = add_root(sc, err);
+	if (!status)
+		status = scan_entries(sc, dir, err);
+	closedir(dir);
+	return status;
+}
+
+static int scan_all(struct scan *sc, tree_node at, struct error *err)
+{
+	if (push_dir(sc, DIR_SOURCE_ROOT, at, err))
+		return -1;
+	while (sc->nr_stack)
+		if (scan_dir(sc, err))
+			return -1;
+	return 0;
+}
+
+int tree_dir_add(struct tree *t, tree_node at, const char *path, const struct tree_dir_opts *opts,
+	struct error *err)
+{
+	struct dir_source *s = dir_source_new(path, err);
+	struct scan *sc;
+	int status;
+
+	if (!s || tree_take_source(t, &s->base, err))
+		return -1;
+	sc = calloc(1, sizeof(*sc));
+	if (!sc)
+		return error_nomem(err, "scan of a folder");
+	sc->t = t;
+	sc->s = s;
+	sc->root_owner = opts && opts->root_owner;
+	status = scan_all(sc, at, err);
+	free(sc->links.slots);
+	free(sc->stack);
+	free(sc);
+	return status;
+}
