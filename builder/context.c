@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "base/pool.h"
+#include "builder/spec.h"
 
 const struct options_def context_option_defs[] = {
 	{"region", 0, OPTIONS_TEXT, offsetof(struct context_options, region), "REGION",
@@ -205,7 +206,7 @@ int context_epoch(struct context *ctx, bool *given, int64_t *epoch, struct error
 	*given = text && *text;
 	if (!*given)
 		return 0;
-	if (num_parse(text, CONTEXT_EPOCH_MAX, &value, err) < 0)
+	if (num_parse(text, SPEC_EPOCH_MAX, &value, err) < 0)
 		return error_wrap(err, "SOURCE_DATE_EPOCH");
 	*epoch = (int64_t)value;
 	return 0;

@@ -45,8 +45,6 @@ struct aws *context_aws(struct context *ctx, struct error *err) MUST_CHECK;
 /* How a region in this process is to be started (--region is its name). */
 struct region_opts context_region_opts(const struct context *ctx);
 
-/* ext4 holds times up to the year 2446; the epoch must fit. */
-#define CONTEXT_EPOCH_MAX ((UINT64_C(1) << 34) - (UINT64_C(1) << 31) - 1)
 /* SOURCE_DATE_EPOCH, when it is set and not empty. ERROR_USAGE when it is no number. */
 int context_epoch(struct context *ctx, bool *given, int64_t *epoch, struct error *err) MUST_CHECK;
 

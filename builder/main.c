@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "builder/command.h"
@@ -27,18 +28,25 @@ static int exit_status(const struct error *err)
 	}
 }
 
-/* A spec's mistakes are printed as they are, so that editors find file and line; all else gets our name. */
+/*
+ * A spec's mistakes are printed as they are, so that editors find file and line; all else gets our name. When
+ * stderr itself fails there is nobody left to tell.
+ */
 static void print_error(struct context *ctx, struct error *err)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(0);
+	struct error ignored;
+	int ret;
 
-	if (err->kind == ERROR_USAGE && ctx->diag.count && !diag_text(&ctx->diag, &text, NULL)) {
-		buf_truncate(&text, text.len ? text.len - 1 : 0);
-		log_error("%s", buf_str(&text));
-		return;
-	}
+	log_status_line(NULL);
 	log_redact_text(err->text);
-	log_error("amiwright: %s", err->text);
+	if (err->kind == ERROR_USAGE && ctx->diag.count)
+		ret = diag_text(&ctx->diag, &text, &ignored);
+	else
+		ret = buf_addf(&text, &ignored, "amiwright: %s\n", err->text);
+	if (!ret)
+		ret = file_write_all(STDERR_FILENO, text.data, text.len, "stderr", &ignored);
+	(void)ret;
 }
 
 static int check_args(const struct command *c, const struct options_args *args, struct error *err)

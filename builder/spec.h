@@ -15,8 +15,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* ext4 holds times up to the year 2446; the epoch must fit. */
+#define SPEC_EPOCH_MAX ((UINT64_C(1) << 34) - (UINT64_C(1) << 31) - 1)
+
 struct spec_strings {
-	char **items; /* NULL-terminated; NULL when empty */
+	char **items; /* NULL-terminated; NULL when not given */
 	size_t nr;
 };
 
@@ -32,7 +35,7 @@ enum spec_layer_kind {
 
 struct spec_layer {
 	enum spec_layer_kind kind;
-	struct diag_place place;
+	struct diag_place place, path_place, from_place, keyring_place;
 	/* debian */
 	char *suite, *variant, *keyring, *snapshot;
 	struct spec_strings components, packages, mirrors;
@@ -57,7 +60,7 @@ struct spec_layer {
 enum spec_size_kind { SPEC_SIZE_AUTO, SPEC_SIZE_BYTES, SPEC_SIZE_REST };
 
 struct spec_partition {
-	struct diag_place place, size_place;
+	struct diag_place place, name_place, type_place, size_place, mount_place, fs_place;
 	char *name;
 	char *type;                 /* as written: "root", "esp", a GUID */
 	enum spec_size_kind size_kind;
@@ -73,12 +76,12 @@ struct spec_ebs {
 	uint32_t iops, throughput;  /* 0: not given */
 	uint64_t size;              /* bytes, whole GiB; 0: the snapshot's */
 	int delete_on_termination;  /* 0, 1; -1 not given */
-	int encrypted;              /* 0, 1; -1 not given */
-	char *kms_key;
+	int encrypted;              /* 0, 1; -1 not given; for empty volumes only */
+	struct diag_place place, type_place, size_place; /* line 0: not given */
 };
 
 struct spec_disk {
-	struct diag_place place, size_place;
+	struct diag_place place, device_place, size_place, mount_place, fs_place;
 	char *device;               /* "/dev/xvda" */
 	enum spec_size_kind size_kind; /* AUTO or BYTES */
 	uint64_t size;
@@ -99,12 +102,14 @@ struct spec {
 	char *name, *version, *architecture;
 	int64_t epoch;
 	bool epoch_given;
+	struct diag_place name_place, version_place, disks_place;
 	struct spec_layer *layers;
 	size_t nr_layers;
 	struct spec_disk *disks;
 	size_t nr_disks;
 	struct {
 		char *mode;         /* legacy-bios, uefi, uefi-preferred; NULL: not said */
+		struct diag_place mode_place;
 	} boot;
 	struct {
 		char *name;         /* template: {name} {version} {arch} {epoch} */
@@ -115,15 +120,21 @@ struct spec {
 		bool sriov;
 		struct spec_tag *tags;
 		size_t nr_tags;
-		struct diag_place place, name_place;
+		struct diag_place place, name_place, tpm_place;
 	} ami;
 };
 
-/* Reads and checks; ERROR_USAGE holds all mistakes. Release in any case. */
-int spec_read(struct spec *s, const char *path, struct error *err) MUST_CHECK;
-/* The same from text; for tests and fuzzing. */
-int spec_parse(struct spec *s, const char *text, size_t len, const char *file, struct error *err)
-	MUST_CHECK;
+/*
+ * Reads and checks; -1 with ERROR_USAGE when there are mistakes: all of them are in d, which the caller
+ * releases. What could be read is in s also then, so that further checks can add theirs. Release in any case.
+ */
+int spec_read(struct spec *s, const char *path, struct diag *d, struct error *err) MUST_CHECK;
+/* The same from text, without looking for the sources on the host; for tests and fuzzing. */
+int spec_parse(struct spec *s, const char *text, size_t len, const char *file, struct diag *d,
+	struct error *err) MUST_CHECK;
 void spec_release(struct spec *s);
+
+/* "debian", "write" …: the layer's key. */
+const char *spec_layer_name(enum spec_layer_kind kind);
 
 #endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `boot` and `ami`. */
+#include "builder/spec_schema.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const boot_modes[] = {"legacy-bios", "uefi", "uefi-preferred", NULL};
+static const char *const version_2[] = {"v2.0", NULL};
+
+#define FIELD(name) offsetof(struct spec, name)
+
+static void read_loader(struct schema *s, const struct schema_key *key, int node, void *out)
+{
+	const char *text = schema_text(s, node, key->name);
+
+	(void)out;
+	if (text && strcmp(text, "none"))
+		schema_bad(s, node, "boot loader '%s' is not supported by this version; write none and "
+				    "bring a loader in the image's own files", text);
+}
+
+static const struct schema_key boot_keys[] = {
+	{.name = "loader", .type = SCHEMA_CUSTOM, .read = read_loader},
+	{.name = "mode", .type = SCHEMA_CHOICE, .offset = FIELD(boot.mode),
+		.place = FIELD(boot.mode_place), .choices = boot_modes},
+	{.name = "cmdline", .type = SCHEMA_LATER,
+		.hint = "it comes with boot loaders: set it in the image's own files"},
+	{0},
+};
+
+void spec_read_boot(struct schema *s, const struct schema_key *key, int node, void *spec)
+{
+	(void)key;
+	schema_map(s, node, boot_keys, "'boot'", spec);
+}
+
+static void read_tag(struct schema *s, int key, int value, struct spec *spec)
+{
+	struct spec_tag *tag = &spec->ami.tags[spec->ami.nr_tags];
+	const char *name = schema_text(s, key, "a tag's key");
+	const char *text;
+
+	if (!name)
+		return;
+	if (spec_yaml_kind(s->yaml, value) != SPEC_YAML_SCALAR) {
+		schema_bad(s, value, "the value of tag '%s' must be a text, not %s", name,
+			spec_yaml_kind_name(spec_yaml_kind(s->yaml, value)));
+		return;
+	}
+	text = spec_yaml_is_null(s->yaml, value) ? "" : spec_yaml_text(s->yaml, value, NULL);
+	for (size_t i = 0; i < spec->ami.nr_tags; i++)
+		if (spec->ami.tags[i].key && !strcmp(spec->ami.tags[i].key, name)) {
+			schema_bad(s, key, "tag '%s' is given twice, first in line %u", name,
+				spec->ami.tags[i].place.line);
+			return;
+		}
+	tag->place = spec_yaml_place(s->yaml, key);
+	schema_set(s, &tag->key, name, strlen(name));
+	schema_set(s, &tag->value, text, strlen(text));
+	/* Counted also when memory ran out between the two, so that it is released. */
+	spec->ami.nr_tags++;
+}
+
+static void read_tags(struct schema *s, const struct schema_key *key, int node, void *out)
+{
+	struct spec *spec = out;
+	size_t nr;
+
+	if (!schema_is(s, node, SPEC_YAML_MAP, key->name))
+		return;
+	nr = spec_yaml_length(s->yaml, node);
+	if (nr > 50) {
+		schema_bad(s, node, "%zu tags are more than the 50 that EC2 allows", nr);
+		return;
+	}
+	spec->ami.tags = schema_array(s, nr, sizeof(*spec->ami.tags));
+	for (size_t i = 0; i < nr && spec->ami.tags && !s->stopped; i++) {
+		int name, value;
+
+		spec_yaml_pair(s->yaml, node, i, &name, &value);
+		read_tag(s, name, value, spec);
+	}
+}
+
+static const struct schema_key ami_keys[] = {
+	{.name = "name", .type = SCHEMA_TEXT, .offset = FIELD(ami.name), .place = FIELD(ami.name_place)},
+	{.name = "description", .type = SCHEMA_TEXT, .offset = FIELD(ami.description)},
+	{.name = "imds", .type = SCHEMA_CHOICE, .offset = FIELD(ami.imds), .choices = version_2},
+	{.name = "tpm", .type = SCHEMA_CHOICE, .offset = FIELD(ami.tpm), .place = FIELD(ami.tpm_place),
+		.choices = version_2},
+	{.name = "ena", .type = SCHEMA_BOOL, .offset = FIELD(ami.ena)},
+	{.name = "sriov", .type = SCHEMA_BOOL, .offset = FIELD(ami.sriov)},
+	{.name = "tags", .type = SCHEMA_CUSTOM, .read = read_tags},
+	{.name = "copies", .type = SCHEMA_LATER, .hint = "publish with --region once for each region"},
+	{.name = "share", .type = SCHEMA_LATER,
+		.hint = "share the AMI afterwards with 'aws ec2 modify-image-attribute'"},
+	{0},
+};
+
+void spec_read_ami(struct schema *s, const struct schema_key *key, int node, void *out)
+{
+	struct spec *spec = out;
+
+	(void)key;
+	spec->ami.place = spec_yaml_place(s->yaml, node);
+	schema_map(s, node, ami_keys, "'ami'", spec);
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rules of the spec that need more than one key, and the look for its sources on the host. Fields that
+ * could not be read are NULL or 0 here; their mistakes are noted already.
+ */
+#include "builder/spec_schema.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "fs/partition.h"
+
+/* name and version become part of file names and of the AMI's name. */
+static void check_word(struct diag *d, struct diag_place place, const char *key, const char *text,
+	const char *others)
+{
+	size_t len = text ? strlen(text) : 0;
+
+	if (!text)
+		return;
+	for (const char *c = text; *c; c++) {
+		bool alnum = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+			     (*c >= '0' && *c <= '9');
+
+		if (alnum || (c != text && strchr(others, *c)))
+			continue;
+		diag_add(d, place, "'%s' may have letters, digits and %s, and begins with a letter or "
+				   "digit: '%s' does not", key, others, text);
+		return;
+	}
+	if (len > 100)
+		diag_add(d, place, "'%s' is %zu characters long, 100 are the most", key, len);
+}
+
+/* A path that names one place: no "..", no "//", no "/" at its end. */
+static bool normal_path(const char *path)
+{
+	if (!strcmp(path, "/"))
+		return true;
+	for (const char *c = path; *c;) {
+		size_t len = strcspn(c + 1, "/");
+
+		if (!len || (len == 1 && c[1] == '.') || (len == 2 && c[1] == '.' && c[2] == '.'))
+			return false;
+		c += 1 + len;
+	}
+	return true;
+}
+
+/* One file system with its mount point, whether in a partition or over a whole disk. */
+struct mounted {
+	const char *mount, *filesystem, *device, *partition;
+	struct diag_place place, fs_place;
+};
+
+enum { MOUNTS_MAX = 256 };
+
+static void add_mount(struct diag *d, struct mounted *all, size_t *nr, const struct mounted *m)
+{
+	if (m->mount && !m->filesystem) {
+		diag_add(d, m->place, "'mount' needs a 'filesystem' (ext4) beside it");
+		return;
+	}
+	if (!m->mount)
+		return;
+	if (!normal_path(m->mount))
+		diag_add(d, m->place, "mount point '%s' must be written without '.', '..', '//' and a "
+				      "'/' at its end", m->mount);
+	/* fstab is split at white space. */
+	if (strpbrk(m->mount, " \t\n\\"))
+		diag_add(d, m->place, "mount point '%s' must have no white space or backslash", m->mount);
+	for (size_t i = 0; i < *nr; i++)
+		if (!strcmp(all[i].mount, m->mount)) {
+			diag_add(d, m->place, "mount point '%s' is taken in line %u: each has one file system",
+				m->mount, all[i].place.line);
+			return;
+		}
+	if (*nr < MOUNTS_MAX)
+		all[(*nr)++] = *m;
+}
+
+static void check_mounts(const struct spec *s, struct diag *d)
+{
+	struct mounted all[MOUNTS_MAX];
+	size_t nr = 0;
+	bool any_fs = false, root = false;
+
+	for (size_t i = 0; i < s->nr_disks; i++) {
+		const struct spec_disk *disk = &s->disks[i];
+		struct mounted whole = {disk->mount, disk->filesystem, disk->device, NULL,
+			disk->mount_place, disk->fs_place};
+
+		add_mount(d, all, &nr, &whole);
+		any_fs |= disk->filesystem != NULL;
+		for (size_t j = 0; j < disk->nr_partitions; j++) {
+			const struct spec_partition *p = &disk->partitions[j];
+			struct mounted part = {p->mount, p->filesystem, disk->device, p->name,
+				p->mount_place, p->fs_place};
+
+			add_mount(d, all, &nr, &part);
+			any_fs |= p->filesystem != NULL;
+		}
+	}
+	for (size_t i = 0; i < nr; i++)
+		root |= !strcmp(all[i].mount, "/");
+	if (!root && s->nr_disks && (s->nr_layers || any_fs))
+		diag_add(d, s->disks_place, "no file system has 'mount: /': the root tree has no place");
+}
+
+static void check_partition(const struct spec *s, const struct spec_disk *disk, size_t index,
+	struct diag *d)
+{
+	const struct spec_partition *p = &disk->partitions[index];
+	struct error e = ERROR_INIT;
+	uint8_t type[16];
+
+	if (p->type && s->architecture && partition_type(p->type, s->architecture, type, &e) < 0)
+		diag_add(d, p->type_place, "%s", e.text);
+	if (p->name && strlen(p->name) > PARTITION_NAME_MAX)
+		diag_add(d, p->name_place, "'name' has more than %d characters", PARTITION_NAME_MAX);
+	for (size_t i = 0; p->name && i < index; i++)
+		if (disk->partitions[i].name && !strcmp(disk->partitions[i].name, p->name))
+			diag_add(d, p->name_place, "partition '%s' is there already, in line %u", p->name,
+				disk->partitions[i].place.line);
+	if (!p->filesystem && p->size_kind == SPEC_SIZE_AUTO)
+		diag_add(d, p->size_place, "a partition without 'filesystem' needs a 'size', or rest");
+	if (!p->filesystem && (p->label || p->reserved_percent))
+		diag_add(d, p->place, "'label' and 'reserved_percent' need a 'filesystem' beside them");
+	if (p->label && strlen(p->label) > 16)
+		diag_add(d, p->place, "label '%s' is longer than the 16 bytes of ext4", p->label);
+	if (p->size_kind != SPEC_SIZE_REST)
+		return;
+	for (size_t i = 0; i < index; i++)
+		if (disk->partitions[i].size_kind == SPEC_SIZE_REST)
+			diag_add(d, p->size_place, "only one partition can take the rest: line %u does",
+				disk->partitions[i].size_place.line);
+}
+
+static void check_volume(const struct spec_ebs *ebs, struct diag *d)
+{
+	const char *type = ebs->type ? ebs->type : "gp3";
+	struct diag_place place = ebs->type_place.line ? ebs->type_place : ebs->place;
+	bool io = !strcmp(type, "io1") || !strcmp(type, "io2");
+
+	if (ebs->iops && !io && strcmp(type, "gp3"))
+		diag_add(d, place, "volume type %s has no 'iops': gp3, io1 and io2 have", type);
+	if (!ebs->iops && io)
+		diag_add(d, place, "volume type %s needs 'iops'", type);
+	if (ebs->throughput && strcmp(type, "gp3"))
+		diag_add(d, place, "volume type %s has no 'throughput': gp3 has", type);
+}
+
+/* What a disk is: one of content, empty volume, instance store, suppressed device. */
+static void check_disk_kind(const struct spec_disk *disk, struct diag *d)
+{
+	bool content = disk->table || disk->nr_partitions || disk->filesystem;
+	unsigned kinds = content + disk->empty + (disk->ephemeral >= 0) + disk->no_device;
+
+	if (kinds > 1)
+		diag_add(d, disk->place, "a disk is one of: 'table' with 'partitions', 'filesystem', "
+					 "'empty', 'ephemeral', 'no_device'; this one is %u of them", kinds);
+	if (!kinds)
+		diag_add(d, disk->place, "the disk has no content: give it 'table' and 'partitions', "
+					 "'filesystem', 'empty: true', 'ephemeral' or 'no_device: true'");
+	if ((disk->ephemeral >= 0 || disk->no_device) && disk->ebs.place.line)
+		diag_add(d, disk->ebs.place, "'ebs' does not go with %s",
+			disk->no_device ? "'no_device'" : "'ephemeral'");
+	if ((disk->ephemeral >= 0 || disk->no_device) && disk->size_kind == SPEC_SIZE_BYTES)
+		diag_add(d, disk->size_place, "'size' does not go with %s",
+			disk->no_device ? "'no_device'" : "'ephemeral'");
+	if (content && disk->ebs.encrypted >= 0)
+		diag_add(d, disk->ebs.place, "'encrypted' on a disk with content is not supported by this "
+					     "version; volumes with 'empty: true' can have it");
+}
+
+static void check_disk_size(const struct spec_disk *disk, struct diag *d)
+{
+	bool fixed = disk->size_kind == SPEC_SIZE_BYTES;
+
+	if (disk->empty && !fixed)
+		diag_add(d, disk->size_place, "an empty volume needs a 'size', such as 20G");
+	if (fixed && disk->size && (disk->size % GIB || disk->size > 64 * TIB))
+		diag_add(d, disk->size_place, "an EBS volume has whole GiB from 1G to 64T");
+	if (fixed && disk->ebs.size && disk->ebs.size < disk->size)
+		diag_add(d, disk->ebs.size_place, "the volume is smaller than the disk's own 'size'");
+}
+
+static void check_disk(const struct spec *s, size_t index, struct diag *d)
+{
+	const struct spec_disk *disk = &s->disks[index];
+
+	check_disk_kind(disk, d);
+	check_disk_size(disk, d);
+	check_volume(&disk->ebs, d);
+	if (disk->table && !disk->nr_partitions)
+		diag_add(d, disk->place, "'table' needs 'partitions' beside it");
+	if (disk->nr_partitions && !disk->table)
+		diag_add(d, disk->place, "'partitions' need 'table: gpt' beside them");
+	if (disk->nr_partitions > PARTITION_MAX)
+		diag_add(d, disk->place, "a GPT has at most %d partitions", PARTITION_MAX);
+	for (size_t i = 0; i < index; i++)
+		if (disk->device && s->disks[i].device && !strcmp(disk->device, s->disks[i].device))
+			diag_add(d, disk->device_place, "device '%s' is there already, in line %u",
+				disk->device, s->disks[i].place.line);
+	for (size_t i = 0; i < disk->nr_partitions && i < PARTITION_MAX; i++)
+		check_partition(s, disk, i, d);
+}
+
+void spec_check(const struct spec *s, struct diag *d)
+{
+	check_word(d, s->name_place, "name", s->name, "._-");
+	check_word(d, s->version_place, "version", s->version, "._-+~");
+	for (size_t i = 0; i < s->nr_disks; i++)
+		check_disk(s, i, d);
+	check_mounts(s, d);
+	if (s->ami.tpm && (!s->boot.mode || strcmp(s->boot.mode, "uefi")))
+		diag_add(d, s->ami.tpm_place, "'tpm' needs 'mode: uefi' in 'boot'");
+}
+
+static void check_source(struct diag *d, struct diag_place place, const char *path, bool folder)
+{
+	struct stat st;
+
+	if (!path)
+		return;
+	if (stat(path, &st) < 0)
+		diag_add(d, place, "cannot find '%s': %s", path, strerror(errno));
+	else if (folder && !S_ISDIR(st.st_mode))
+		diag_add(d, place, "'%s' is no folder: for an archive use a tar layer", path);
+	else if (!folder && !S_ISREG(st.st_mode))
+		diag_add(d, place, "'%s' is no regular file%s", path,
+			S_ISDIR(st.st_mode) ? ": for a folder use a directory layer" : "");
+	else if (access(path, folder ? R_OK | X_OK : R_OK) < 0)
+		diag_add(d, place, "cannot read '%s': %s", path, strerror(errno));
+}
+
+static void check_keyring(struct diag *d, const struct spec_layer *l)
+{
+	if (l->keyring && access(l->keyring, R_OK) < 0)
+		diag_add(d, l->keyring_place, "cannot read '%s': %s", l->keyring, strerror(errno));
+}
+
+void spec_check_sources(const struct spec *s, struct diag *d)
+{
+	for (size_t i = 0; i < s->nr_layers; i++) {
+		const struct spec_layer *l = &s->layers[i];
+
+		if (l->kind == SPEC_TAR || l->kind == SPEC_DIRECTORY)
+			check_source(d, l->path_place, l->path, l->kind == SPEC_DIRECTORY);
+		check_source(d, l->from_place, l->from, false);
+		check_keyring(d, l);
+	}
+}
