@@ -6,6 +6,7 @@
 #include "base/json.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -28,14 +29,37 @@ static struct json *wrap(json_t *j)
 	return (struct json *)j;
 }
 
+/*
+ * The library's parser reports a failed allocation as a fault of the text. So its allocations go through here,
+ * where a failure is remembered for the thread.
+ */
+static _Thread_local bool no_memory;
+
+static void *noting_malloc(size_t size)
+{
+	void *p = malloc(size);
+
+	no_memory = no_memory || !p;
+	return p;
+}
+
+static void set_allocator(void)
+{
+	json_set_alloc_funcs(noting_malloc, free);
+}
+
 struct json *json_parse(const char *text, size_t len, const char *what, struct error *err)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	json_error_t why;
-	json_t *j = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &why);
+	json_t *j;
 
+	pthread_once(&once, set_allocator);
+	no_memory = false;
+	j = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &why);
 	if (j)
 		return wrap(j);
-	if (json_error_code(&why) == json_error_out_of_memory) {
+	if (no_memory) {
 		error_nomem(err, "a JSON text");
 		return NULL;
 	}

@@ -11,7 +11,9 @@
 #include "base/log.h"
 #include "base/num.h"
 
-enum { TTY_MS = 100, PLAIN_MS = 10000, BAR_MIN = 10, BAR_MAX = 40, TEXT_SIZE = 320, TIME_SIZE = 24 };
+enum { TTY_MS = 100, PLAIN_MS = 10000, TEXT_SIZE = 320, TIME_SIZE = 24 };
+/* Columns. The figures' share is fixed, so that the bar does not change its length with them. */
+enum { BAR_MIN = 5, BAR_MAX = 40, FIGURES = 44 };
 
 static bool is_silent(const struct progress *p)
 {
@@ -87,7 +89,7 @@ static void add_figures(const struct progress *p, uint64_t ms, char *text, size_
 
 	num_format_size(done_text, p->done);
 	if (p->total)
-		add(text, size, len, "  %3u%%  %s / %s", (unsigned)scale(done, 100, p->total),
+		add(text, size, len, " %3u%%  %s / %s", (unsigned)scale(done, 100, p->total),
 			done_text, num_format_size(total_text, p->total));
 	else
 		add(text, size, len, "  %s", done_text);
@@ -150,7 +152,7 @@ char *progress_text(const struct progress *p, uint64_t now_ms, char *buf, unsign
 	add(buf, size, &len, "%s", p->what);
 	/* The last column stays free: terminals wrap there. "  [" and "]" are 4 columns. */
 	width = p->opts->width > 0 ? (size_t)p->opts->width : 80;
-	used = columns(p->what) + figures_len + 4 + 1;
+	used = columns(p->what) + MAX(figures_len, (size_t)FIGURES) + 4 + 1;
 	bar = p->opts->tty && p->total && width >= used + BAR_MIN;
 	if (bar)
 		add_bar(p, (unsigned)MIN(width - used, (size_t)BAR_MAX), buf, size, &len);
