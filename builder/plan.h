@@ -14,9 +14,11 @@
 struct plan_fs {
 	const struct spec_partition *part; /* NULL: a file system over the whole disk */
 	size_t part_index;
-	const char *type;        /* "ext4" */
+	const char *type;        /* "ext4"; borrowed from the spec */
+	const char *mount;       /* NULL: not mounted; borrowed from the spec */
 	uint64_t off, len;       /* bytes on the disk */
-	tree_node root;          /* directory that becomes its root; TREE_NONE: an empty file system */
+	const struct tree *tree; /* borrowed: the image's, or the plan's empty one when nothing is mounted */
+	tree_node root;          /* directory of it that becomes the file system's root */
 	struct ext4_opts ext4;
 	struct ext4_plan sums;
 };
@@ -31,10 +33,13 @@ struct plan_disk {
 
 struct plan {
 	const struct spec *spec; /* borrowed */
+	int64_t epoch;
+	struct tree *blank;      /* owned; what file systems without mount point are made of */
 	struct plan_disk *disks; /* owned; one for each of the spec's */
 	size_t nr_disks;
+	size_t root_disk;        /* index of the disk with the root file system */
 	char ami_name[EC2_NAME_SIZE];
-	char identity[65];       /* hex SHA-256 over spec name and version, the seed of all derived ids */
+	char identity[65];       /* hex SHA-256 over spec name, version, architecture: seed of all derived ids */
 };
 
 /* salt: "" or the --unique salt. */
@@ -45,19 +50,33 @@ struct plan_opts {
 
 /*
  * What can be known without a tree: names, block device mapping rules, partitions whose sizes exceed the
- * disk. Called before any work. All mistakes at once.
+ * disk. Called before any work. All mistakes go to d; -1 only when memory is out. Takes specs with mistakes too:
+ * what is NULL is not looked at.
  */
 int plan_check_spec(const struct spec *s, struct diag *d, struct error *err) MUST_CHECK;
 /*
- * Everything. Writes /etc/fstab into the tree and marks mount points, then calls tree_finish(). Mistakes
- * name the spec's place. Release in any case.
+ * Everything. Writes /etc/fstab into the tree and marks mount points, then calls tree_finish(). What cannot
+ * fit is ERROR_USAGE and noted in d with its place. Release in any case.
  */
 int plan_make(struct plan *p, const struct spec *s, struct tree *t, const struct plan_opts *opts,
-	struct error *err) MUST_CHECK;
+	struct diag *d, struct error *err) MUST_CHECK;
 void plan_release(struct plan *p);
 
-/* Writes table and file systems of one disk to dev (of at least the planned size). */
-int plan_write_disk(const struct plan *p, size_t disk, const struct tree *t, struct dev *dev,
+/* True for a disk that becomes a snapshot. */
+bool plan_has_content(const struct plan_disk *disk);
+
+/* Writes table and file systems of one disk to dev (of at least the planned size). The tree must still be there. */
+int plan_write_disk(const struct plan *p, size_t disk, struct dev *dev, struct error *err)
+	MUST_CHECK;
+
+/*
+ * The block device mapping of all disks. snapshots: an id for each disk with content (others are not looked at);
+ * *mappings has nr_disks items and is the caller's to free.
+ */
+int plan_mappings(const struct spec *s, const char *const *snapshots, struct ec2_mapping **mappings,
 	struct error *err) MUST_CHECK;
+/* What RegisterImage gets; texts and arrays are borrowed from p, mappings and tags. */
+void plan_image(const struct plan *p, const struct ec2_mapping *mappings, const struct aws_tag *tags,
+	size_t nr_tags, struct ec2_image_opts *out);
 
 #endif
