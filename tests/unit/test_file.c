@@ -5,7 +5,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <sys/stat.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -182,6 +187,64 @@ static void test_long_name(void **state)
 	assert_int_equal(count_names(), 1);
 }
 
+/* From here on the kernel refuses O_TMPFILE to this process, as file systems without it do. */
+static int forbid_nameless(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_TMPFILE & ~O_DIRECTORY, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -1;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/* In the child: writes "out" by the named way; the exit status says which step was wrong. */
+static int write_named(void)
+{
+	struct atomic_file f = ATOMIC_FILE_INIT;
+	struct error err = ERROR_INIT;
+
+	if (forbid_nameless() < 0)
+		return 77;
+	if (atomic_file_open(&f, "out", 0640, &err) < 0 || !f.tmp_path)
+		return 1;
+	if (access(f.tmp_path, F_OK) < 0 || f.tmp_path[0] != '.')
+		return 2;
+	if (file_write_all(f.fd, "named", 5, "out", &err) < 0 ||
+	    atomic_file_commit(&f, true, &err) < 0)
+		return 3;
+	if (atomic_file_open(&f, "out", 0640, &err) < 0)
+		return 4;
+	atomic_file_abort(&f);
+	return 0;
+}
+
+static void test_named(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(write_named());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip();
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_content("out", "named");
+	assert_int_equal(mode_of("out"), 0640);
+	assert_int_equal(count_names(), 1);
+}
+
 static void test_commit_fails(void **state)
 {
 	struct atomic_file f = ATOMIC_FILE_INIT;
@@ -253,6 +316,7 @@ int main(void)
 		in_folder(test_atomic),
 		in_folder(test_abort),
 		in_folder(test_long_name),
+		in_folder(test_named),
 		in_folder(test_commit_fails),
 		in_folder(test_refused_names),
 		in_folder(test_mkdirs),
