@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Growing byte buffers. One function makes room (reserve); everything else writes behind it. What it keeps true:
- * len < size and data[len] == 0 whenever data is set, and len never passes the ceiling.
+ * Growing byte buffers. One function makes room (reserve); everything else writes behind it. What
+ * it keeps true: len < size and data[len] == 0 whenever data is set, and len never passes the
+ * ceiling.
  */
 #include "base/buf.h"
 
@@ -52,8 +53,8 @@ static int reserve(struct buf *b, size_t more, struct error *err)
 	char *data;
 
 	if (more > buf_room(b) || b->len + more == SIZE_MAX)
-		return error_set(err, ERROR_INPUT, 0, "more than %zu bytes where no more are allowed",
-			ceiling(b));
+		return error_set(err, ERROR_INPUT, 0,
+			"more than %zu bytes where no more are allowed", ceiling(b));
 	need = b->len + more + 1;
 	if (need <= b->size)
 		return 0;

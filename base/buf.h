@@ -23,7 +23,10 @@ struct buf {
 };
 
 /* A buffer may be made by BUF_INIT(max) or buf_init(); max 0 means 64 MiB. */
-#define BUF_INIT(ceiling) {.max = (ceiling)}
+#define BUF_INIT(ceiling)        \
+	{                        \
+		.max = (ceiling) \
+	}
 void buf_init(struct buf *b, size_t max);
 /* Frees the memory; the buffer is empty and usable afterwards, its ceiling kept. */
 void buf_release(struct buf *b);
@@ -42,7 +45,9 @@ size_t buf_room(const struct buf *b);
 void buf_truncate(struct buf *b, size_t len);
 /* The text ("" when nothing was added); borrowed until the next call on b. */
 const char *buf_str(const struct buf *b);
-/* Hands over the memory (never NULL on success: an empty buffer gives ""); b is empty afterwards. */
+/*
+ * Hands over the memory (never NULL on success: an empty buffer gives ""); b is empty afterwards.
+ */
 char *buf_steal(struct buf *b, struct error *err) MUST_CHECK;
 
 /* A NUL-terminated string from a format, the caller's to free; NULL on error. */

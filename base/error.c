@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The error object's text. What is promised: the text always ends in a NUL, what does not fit is cut with
- * "..." at a character's boundary, and the operating system's reason at the end survives the cut, for it
- * is the part that tells the user what to do.
+ * The error object's text. What is promised: the text always ends in a NUL, what does not fit is
+ * cut with "..." at a character's boundary, and the operating system's reason at the end survives
+ * the cut, for it is the part that tells the user what to do.
  */
 #include "base/error.h"
 

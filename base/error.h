@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The error object. Every fallible function takes `struct error *err` last and returns 0 or -1 (or a
- * pointer or NULL); the object lives on the caller's stack, owns no memory and needs no release.
+ * The error object. Every fallible function takes `struct error *err` last and returns 0 or -1 (or
+ * a pointer or NULL); the object lives on the caller's stack, owns no memory and needs no release.
  *
  * The layer that finds the fault sets it; a layer above wraps only when it adds a fact; only
- * builder/main.c prints. Text is lower case without a full stop, objects are quoted:
- * "cannot open 'rootfs.tar': No such file or directory".
+ * builder/main.c prints. Text is lower case without a full stop, objects are quoted: "cannot open
+ * 'rootfs.tar': No such file or directory".
  */
 #ifndef AMIWRIGHT_BASE_ERROR_H
 #define AMIWRIGHT_BASE_ERROR_H
@@ -40,7 +40,10 @@ struct error {
 	char text[ERROR_TEXT_SIZE]; /* NUL-terminated; cut with "..." when too long */
 };
 
-#define ERROR_INIT {.kind = ERROR_NONE}
+#define ERROR_INIT                 \
+	{                          \
+		.kind = ERROR_NONE \
+	}
 
 /*
  * Sets *err (any earlier content is lost) and returns -1. With errnum != 0 the text gets ": " and

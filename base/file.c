@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whole files. An atomic file has no name at all while it is written (O_TMPFILE) wherever that works, else a
- * hidden one beside the final name. The order of a commit is: content, fsync, name, fsync of the
- * folder; so after a power cut there is the old file or the whole new one.
+ * Whole files. An atomic file has no name at all while it is written (O_TMPFILE) wherever that
+ * works, else a hidden one beside the final name. The order of a commit is: content, fsync, name,
+ * fsync of the folder; so after a power cut there is the old file or the whole new one.
  */
 #include "base/file.h"
 
@@ -97,8 +97,8 @@ int file_pread_all(int fd, void *buf, size_t len, uint64_t off, const char *path
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return error_set(err, ERROR_IO, errno, "cannot read '%s' at offset %llu", path,
-				(unsigned long long)off);
+			return error_set(err, ERROR_IO, errno, "cannot read '%s' at offset %llu",
+				path, (unsigned long long)off);
 		if (n == 0)
 			return error_set(err, ERROR_INPUT, 0,
 				"'%s' ends at offset %llu where %zu bytes more were expected", path,
@@ -110,8 +110,8 @@ int file_pread_all(int fd, void *buf, size_t len, uint64_t off, const char *path
 	return 0;
 }
 
-int file_pwrite_all(int fd, const void *buf, size_t len, uint64_t off, const char *path,
-	struct error *err)
+int file_pwrite_all(
+	int fd, const void *buf, size_t len, uint64_t off, const char *path, struct error *err)
 {
 	const char *p = buf;
 
@@ -140,7 +140,8 @@ int file_write_all(int fd, const void *buf, size_t len, const char *path, struct
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return error_set(err, ERROR_IO, n < 0 ? errno : EIO, "cannot write '%s'", path);
+			return error_set(
+				err, ERROR_IO, n < 0 ? errno : EIO, "cannot write '%s'", path);
 		p += n;
 		len -= (size_t)n;
 	}
@@ -164,8 +165,9 @@ static char *folder_of(const char *path, struct error *err)
 }
 
 /*
- * Another ".NAME.PID-N" in the folder of path. Process and counter make it this process's own; a name left by
- * a dead process is stepped over by the callers, who try again on EEXIST. Long names are cut to fit NAME_MAX.
+ * Another ".NAME.PID-N" in the folder of path. Process and counter make it this process's own; a
+ * name left by a dead process is stepped over by the callers, who try again on EEXIST. Long names
+ * are cut to fit NAME_MAX.
  */
 static char *tmp_name(const char *path, struct error *err)
 {
@@ -182,8 +184,8 @@ static void proc_path(int fd, char out[PROC_PATH_SIZE])
 }
 
 /*
- * Opens a file without a name; -1 with *fd = -1 is an error, 0 with *fd = -1 says that it does not work here (the
- * file system cannot, or no /proc through which to name it later).
+ * Opens a file without a name; -1 with *fd = -1 is an error, 0 with *fd = -1 says that it does not
+ * work here (the file system cannot, or no /proc through which to name it later).
  */
 static int open_nameless(const char *path, int *fd, struct error *err)
 {
@@ -224,14 +226,18 @@ static int check_target(const char *path, struct error *err)
 	struct stat st;
 
 	if (path[folder_len(path)] == '\0')
-		return error_set(err, ERROR_IO, path[0] ? EISDIR : ENOENT, "cannot create '%s'", path);
+		return error_set(
+			err, ERROR_IO, path[0] ? EISDIR : ENOENT, "cannot create '%s'", path);
 	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : error_set(err, ERROR_IO, errno, "cannot create '%s'", path);
+		return errno == ENOENT
+			       ? 0
+			       : error_set(err, ERROR_IO, errno, "cannot create '%s'", path);
 	if (S_ISDIR(st.st_mode))
 		return error_set(err, ERROR_IO, EISDIR, "cannot create '%s'", path);
 	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
 		return error_set(err, ERROR_IO, 0,
-			"cannot create '%s': something that is not a regular file has this name", path);
+			"cannot create '%s': something that is not a regular file has this name",
+			path);
 	return 0;
 }
 
@@ -258,8 +264,8 @@ fail:
 }
 
 /*
- * Gives a nameless file a name: the final one when that is free (sets *final), else a temporary one, for link() cannot
- * replace.
+ * Gives a nameless file a name: the final one when that is free (sets *final), else a temporary
+ * one, for link() cannot replace.
  */
 static int link_nameless(struct atomic_file *f, bool *final, struct error *err)
 {
@@ -292,7 +298,10 @@ static int sync_folder(const char *path, struct error *err)
 	if (!folder)
 		return -1;
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/* A folder that may be written but not read cannot be synced; EINVAL: its file system has no such thing. */
+	/*
+	 * A folder that may be written but not read cannot be synced; EINVAL: its file system has
+	 * no such thing.
+	 */
 	if (fd < 0 && errno == EACCES)
 		return 0;
 	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
@@ -375,7 +384,8 @@ static int make_folder(const char *path, mode_t mode, struct error *err)
 		return error_set(err, ERROR_IO, why, "cannot create folder '%s'", path);
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return 0;
-	return error_set(err, ERROR_IO, why == EEXIST ? ENOTDIR : why, "cannot create folder '%s'", path);
+	return error_set(
+		err, ERROR_IO, why == EEXIST ? ENOTDIR : why, "cannot create folder '%s'", path);
 }
 
 int file_mkdirs(const char *path, mode_t mode, struct error *err)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whole-file operations: reading with a ceiling, and atomic writing. An atomic file is written under
- * a temporary name in the folder of its final name (O_TMPFILE where the file system has it, so that
- * nothing at all is left by a kill) and gets the final name only when it is whole.
+ * Whole-file operations: reading with a ceiling, and atomic writing. An atomic file is written
+ * under a temporary name in the folder of its final name (O_TMPFILE where the file system has it,
+ * so that nothing at all is left by a kill) and gets the final name only when it is whole.
  */
 #ifndef AMIWRIGHT_BASE_FILE_H
 #define AMIWRIGHT_BASE_FILE_H
@@ -15,13 +15,16 @@
 /* Whole content into out (appended); more than out's ceiling is ERROR_INPUT. */
 int file_read(const char *path, struct buf *out, struct error *err) MUST_CHECK;
 
-/* All bytes, going on after short counts and EINTR. pread at end of file is ERROR_INPUT. path for messages. */
-int file_pread_all(int fd, void *buf, size_t len, uint64_t off, const char *path, struct error *err)
-	MUST_CHECK;
+/*
+ * All bytes, going on after short counts and EINTR. pread at end of file is ERROR_INPUT. path for
+ * messages.
+ */
+int file_pread_all(int fd, void *buf, size_t len, uint64_t off, const char *path,
+	struct error *err) MUST_CHECK;
 int file_pwrite_all(int fd, const void *buf, size_t len, uint64_t off, const char *path,
 	struct error *err) MUST_CHECK;
-int file_write_all(int fd, const void *buf, size_t len, const char *path, struct error *err)
-	MUST_CHECK;
+int file_write_all(
+	int fd, const void *buf, size_t len, const char *path, struct error *err) MUST_CHECK;
 
 struct atomic_file {
 	int fd;         /* open for writing and reading; -1 when not open */
@@ -29,14 +32,17 @@ struct atomic_file {
 	char *tmp_path; /* temporary name, NULL with O_TMPFILE; owned */
 };
 
-#define ATOMIC_FILE_INIT {.fd = -1}
+#define ATOMIC_FILE_INIT \
+	{                \
+		.fd = -1 \
+	}
 
 /* mode is the final mode (not cut by umask). The folder must exist. */
-int atomic_file_open(struct atomic_file *f, const char *path, mode_t mode, struct error *err)
-	MUST_CHECK;
+int atomic_file_open(
+	struct atomic_file *f, const char *path, mode_t mode, struct error *err) MUST_CHECK;
 /*
- * Gives it the final name, replacing what was there. durable: fsync file and folder first. On error the
- * temporary file is gone. Closed in any case.
+ * Gives it the final name, replacing what was there. durable: fsync file and folder first. On error
+ * the temporary file is gone. Closed in any case.
  */
 int atomic_file_commit(struct atomic_file *f, bool durable, struct error *err) MUST_CHECK;
 /* Drops it; nothing under the final name changes. Fine on one that is not open. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SHA-256 and HMAC over OpenSSL's EVP, and the text forms of bytes. The algorithm is fetched once: fetching it
- * anew takes longer than hashing a small message.
+ * SHA-256 and HMAC over OpenSSL's EVP, and the text forms of bytes. The algorithm is fetched once:
+ * fetching it anew takes longer than hashing a small message.
  */
 #include "base/hash.h"
 
@@ -77,7 +77,7 @@ int sha256_update(struct sha256 *h, const void *data, size_t len, struct error *
 int sha256_final(struct sha256 *h, uint8_t out[SHA256_SIZE], struct error *err)
 {
 	if (EVP_DigestFinal_ex(h->ctx, out, NULL) != 1 ||
-	    EVP_DigestInit_ex(h->ctx, algorithm, NULL) != 1)
+		EVP_DigestInit_ex(h->ctx, algorithm, NULL) != 1)
 		return failed(err);
 	return 0;
 }
@@ -180,7 +180,10 @@ int base64_encode(struct buf *out, const void *data, size_t len, struct error *e
 	room = buf_extend(out, 4 * groups, err);
 	if (!room)
 		return -1;
-	/* The library counts in int; pieces of whole groups join without a seam. It adds a NUL, as buf does. */
+	/*
+	 * The library counts in int; pieces of whole groups join without a seam. It adds a NUL, as
+	 * buf does.
+	 */
 	while (len > 0) {
 		size_t piece = MIN(len, (size_t)3 << 20);
 
@@ -206,8 +209,8 @@ static int base64_digit(char c)
 }
 
 /*
- * Decodes one group of four characters, `used` of which are no padding. True when it is none; bits that
- * padding leaves over must be zero, so that each byte string has one text.
+ * Decodes one group of four characters, `used` of which are no padding. True when it is none; bits
+ * that padding leaves over must be zero, so that each byte string has one text.
  */
 static bool decode_group(const char *text, unsigned used, uint8_t out[3])
 {
@@ -267,7 +270,7 @@ int hash_uuid(const char *salt, const char *text, uint8_t out[16], struct error 
 		return -1;
 	/* The salt goes in with its NUL, so that ("ab", "c") and ("a", "bc") differ. */
 	if (sha256_update(h, salt, strlen(salt) + 1, err) == 0 &&
-	    sha256_update(h, text, strlen(text), err) == 0)
+		sha256_update(h, text, strlen(text), err) == 0)
 		ret = sha256_final(h, digest, err);
 	sha256_free(h);
 	if (ret < 0)

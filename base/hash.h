@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SHA-256, HMAC-SHA-256, base64 and hex, over OpenSSL's EVP. Errors can come only from the library's
- * allocation or configuration (a FIPS provider without the algorithm).
+ * SHA-256, HMAC-SHA-256, base64 and hex, over OpenSSL's EVP. Errors can come only from the
+ * library's allocation or configuration (a FIPS provider without the algorithm).
  */
 #ifndef AMIWRIGHT_BASE_HASH_H
 #define AMIWRIGHT_BASE_HASH_H
@@ -40,8 +40,8 @@ int base64_decode(struct buf *out, const char *text, struct error *err) MUST_CHE
 char *base64_sha256(char out[SHA256_BASE64_SIZE], const uint8_t digest[SHA256_SIZE]);
 
 /*
- * A UUID derived from text (RFC 9562 version 8 layout: SHA-256 of salt, NUL, text, first 16 bytes with
- * version and variant bits set), as 16 bytes in text order.
+ * A UUID derived from text (RFC 9562 version 8 layout: SHA-256 of salt, NUL, text, first 16 bytes
+ * with version and variant bits set), as 16 bytes in text order.
  */
 int hash_uuid(const char *salt, const char *text, uint8_t out[16], struct error *err) MUST_CHECK;
 enum { UUID_TEXT_SIZE = 37 };

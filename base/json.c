@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one file that knows jansson. A struct json is a json_t. What is added to the library: its failures become
- * error objects, and text that is not UTF-8 (file names) can be stored, with U+FFFD where it was wrong.
+ * The one file that knows jansson. A struct json is a json_t. What is added to the library: its
+ * failures become error objects, and text that is not UTF-8 (file names) can be stored, with U+FFFD
+ * where it was wrong.
  */
 #include "base/json.h"
 
@@ -30,8 +31,8 @@ static struct json *wrap(json_t *j)
 }
 
 /*
- * The library's parser reports a failed allocation as a fault of the text. So its allocations go through here,
- * where a failure is remembered for the thread.
+ * The library's parser reports a failed allocation as a fault of the text. So its allocations go
+ * through here, where a failure is remembered for the thread.
  */
 static _Thread_local bool no_memory;
 
@@ -90,8 +91,9 @@ struct json *json_new_array(struct error *err)
 }
 
 /*
- * Length in bytes of the UTF-8 character at p, 0 when the bytes there are none (RFC 3629: no overlong forms, no
- * surrogates, nothing above U+10FFFF). The NUL at the text's end stops every sequence.
+ * Length in bytes of the UTF-8 character at p, 0 when the bytes there are none (RFC 3629: no
+ * overlong forms, no surrogates, nothing above U+10FFFF). The NUL at the text's end stops every
+ * sequence.
  */
 static size_t utf8_len(const unsigned char *p)
 {
@@ -144,7 +146,8 @@ static const char *to_utf8(const char *text, struct buf *scratch, struct error *
 	while (*p) {
 		size_t len = utf8_len(p);
 
-		if (buf_add(scratch, len ? (const char *)p : "\xef\xbf\xbd", len ? len : 3, err) < 0)
+		if (buf_add(scratch, len ? (const char *)p : "\xef\xbf\xbd", len ? len : 3, err) <
+			0)
 			return NULL;
 		p += len ? len : 1;
 	}

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON values: a thin face over jansson, so that one place knows the library. Objects keep the order in
- * which keys were set. Numbers: 64-bit integers and doubles. Text is UTF-8; bytes that are not are
- * refused by the parser and become U+FFFD in the setters (texts and keys).
+ * JSON values: a thin face over jansson, so that one place knows the library. Objects keep the
+ * order in which keys were set. Numbers: 64-bit integers and doubles. Text is UTF-8; bytes that are
+ * not are refused by the parser and become U+FFFD in the setters (texts and keys).
  *
- * Ownership: `_new`/`json_parse` results are the caller's (json_free); the setters and json_append() take
- * the value, also on failure; the getters lend it.
+ * Ownership: `_new`/`json_parse` results are the caller's (json_free); the setters and
+ * json_append() take the value, also on failure; the getters lend it.
  *
- * json_object, json_array and json_integer are symbols of jansson, which calls them itself: a function of ours
- * with such a name would be called in their place.
+ * json_object, json_array and json_integer are symbols of jansson, which calls them itself: a
+ * function of ours with such a name would be called in their place.
  */
 #ifndef AMIWRIGHT_BASE_JSON_H
 #define AMIWRIGHT_BASE_JSON_H
@@ -21,8 +21,12 @@
 
 struct json;
 
-/* Any value; a key that comes twice is refused. Errors name line and column. what: the text's name for messages. */
-struct json *json_parse(const char *text, size_t len, const char *what, struct error *err) MUST_CHECK;
+/*
+ * Any value; a key that comes twice is refused. Errors name line and column. what: the text's name
+ * for messages.
+ */
+struct json *json_parse(
+	const char *text, size_t len, const char *what, struct error *err) MUST_CHECK;
 void json_free(struct json *j);
 DEFINE_CLEANUP(json, struct json, json_free)
 
@@ -59,8 +63,8 @@ int64_t json_int(const struct json *j, int64_t fallback);
 const char *json_key_at(const struct json *obj, size_t index, struct json **value);
 
 /*
- * The key after `key` (one that this function lent, or NULL for the first) and its value; NULL after the last.
- * O(1), for loops over large objects; obj must not change meanwhile.
+ * The key after `key` (one that this function lent, or NULL for the first) and its value; NULL
+ * after the last. O(1), for loops over large objects; obj must not change meanwhile.
  */
 const char *json_next_key(const struct json *obj, const char *key, struct json **value);
 

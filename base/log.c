@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log. One lock guards everything that is written to the terminal: log lines, the status line below them, and the
- * list of secrets. A line is made whole, cleaned of secrets and of control characters (names from a
- * tar or a server must not steer the terminal), and written by one write().
+ * The log. One lock guards everything that is written to the terminal: log lines, the status line
+ * below them, and the list of secrets. A line is made whole, cleaned of secrets and of control
+ * characters (names from a tar or a server must not steer the terminal), and written by one
+ * write().
  */
 #include "base/log.h"
 
@@ -29,7 +30,8 @@ static atomic_int shown_level = LOG_LEVEL_INFO;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* Below: under the lock. */
 static int out_fd = STDERR_FILENO;
-static struct secret *secrets; /* longest first, so that a secret within another does not split it */
+static struct secret
+	*secrets; /* longest first, so that a secret within another does not split it */
 static size_t nr_secrets;
 static char status[STATUS_SIZE]; /* what stands below the last line; empty: nothing */
 
@@ -38,8 +40,8 @@ static void lock_cleanup(pthread_mutex_t **m)
 	pthread_mutex_unlock(*m);
 }
 
-#define WITH_LOCK()                                                                                \
-	CLEANUP(lock_cleanup) pthread_mutex_t *held = &lock;                                       \
+#define WITH_LOCK()                                          \
+	CLEANUP(lock_cleanup) pthread_mutex_t *held = &lock; \
 	pthread_mutex_lock(held)
 
 void log_set_level(enum log_level level)
@@ -170,14 +172,14 @@ static void vlog(enum log_level level, const char *prefix, const char *fmt, va_l
 	errno = saved;
 }
 
-#define DEFINE_LOG(name, level, prefix)                                                            \
-	void name(const char *fmt, ...)                                                            \
-	{                                                                                          \
-		va_list ap;                                                                        \
-                                                                                                   \
-		va_start(ap, fmt);                                                                 \
-		vlog(level, prefix, fmt, ap);                                                      \
-		va_end(ap);                                                                        \
+#define DEFINE_LOG(name, level, prefix)       \
+	void name(const char *fmt, ...)       \
+	{                                     \
+		va_list ap;                   \
+                                              \
+		va_start(ap, fmt);            \
+		vlog(level, prefix, fmt, ap); \
+		va_end(ap);                   \
 	}
 
 DEFINE_LOG(log_error, LOG_LEVEL_ERROR, "error: ")

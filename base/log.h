@@ -22,17 +22,18 @@ void log_info(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void log_debug(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /*
- * Copies a secret into the list of what is never shown; one of fewer than 4 bytes is ignored, for it would
- * mangle ordinary words. log_redact_text() applies the list to text in place (for error texts on their way out).
- * log_release() wipes and frees the list.
+ * Copies a secret into the list of what is never shown; one of fewer than 4 bytes is ignored, for
+ * it would mangle ordinary words. log_redact_text() applies the list to text in place (for error
+ * texts on their way out). log_release() wipes and frees the list.
  */
 int log_redact(const char *secret, struct error *err) MUST_CHECK;
 void log_redact_text(char *text);
 void log_release(void);
 
 /*
- * For progress.c: a status line at the bottom of the terminal that log lines go above; "" or NULL takes it away.
- * Not shown at levels below INFO. A '\n' at its end leaves it where it is and ends it.
+ * For progress.c: a status line at the bottom of the terminal that log lines go above; "" or NULL
+ * takes it away. Not shown at levels below INFO. A '\n' at its end leaves it where it is and ends
+ * it.
  */
 void log_status_line(const char *text);
 

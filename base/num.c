@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checked arithmetic and the text forms of numbers, byte sizes and times. All integer arithmetic: no floating point,
- * no strtol family, no strftime, so neither rounding nor the locale can change a result.
+ * Checked arithmetic and the text forms of numbers, byte sizes and times. All integer arithmetic:
+ * no floating point, no strtol family, no strftime, so neither rounding nor the locale can change a
+ * result.
  */
 #include "base/num.h"
 
@@ -67,7 +68,10 @@ static unsigned digit_value(char c)
 	return 99;
 }
 
-/* Reads digits up to the first character that is none; *end is there. True when there are none or they overflow. */
+/*
+ * Reads digits up to the first character that is none; *end is there. True when there are none or
+ * they overflow.
+ */
 static bool parse_digits(const char *text, unsigned base, const char **end, uint64_t *out)
 {
 	uint64_t value = 0;
@@ -89,11 +93,12 @@ int num_parse(const char *text, uint64_t max, uint64_t *out, struct error *err)
 	const char *end = digits;
 	uint64_t value = 0;
 
-	if (digits[0] == '\0' || digits[strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789")])
+	if (digits[0] == '\0' ||
+		digits[strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789")])
 		return error_set(err, ERROR_USAGE, 0, "'%s' is not a number", text);
 	if (parse_digits(digits, hex ? 16 : 10, &end, &value) || value > max)
-		return error_set(err, ERROR_USAGE, 0, "'%s' is too large, the largest is %llu", text,
-			(unsigned long long)max);
+		return error_set(err, ERROR_USAGE, 0, "'%s' is too large, the largest is %llu",
+			text, (unsigned long long)max);
 	*out = value;
 	return 0;
 }
@@ -128,7 +133,7 @@ static uint64_t size_unit(const char *suffix)
 	if (!letter)
 		return 0;
 	if (suffix[1] == '\0' ||
-	    (lower(suffix[1]) == 'i' && lower(suffix[2]) == 'b' && suffix[3] == '\0'))
+		(lower(suffix[1]) == 'i' && lower(suffix[2]) == 'b' && suffix[3] == '\0'))
 		step = 1024;
 	else if (lower(suffix[1]) == 'b' && suffix[2] == '\0')
 		step = 1000;
@@ -140,8 +145,8 @@ static uint64_t size_unit(const char *suffix)
 }
 
 /*
- * The bytes that ".digits" is of unit. True when that is no whole number. 19 digits are enough for every
- * fraction that somebody types; more would need more than 128 bits.
+ * The bytes that ".digits" is of unit. True when that is no whole number. 19 digits are enough for
+ * every fraction that somebody types; more would need more than 128 bits.
  */
 static bool fraction_bytes(const char *digits, size_t len, uint64_t unit, uint64_t *bytes)
 {
@@ -179,8 +184,9 @@ int num_parse_size(const char *text, uint64_t *bytes, struct error *err)
 		return error_set(err, ERROR_USAGE, 0,
 			"'%s' is not a whole number of bytes, use a smaller unit", text);
 	if (parse_digits(text, 10, &end, &whole) || num_mul(whole, unit, &whole) ||
-	    num_add(whole, part, &whole))
-		return error_set(err, ERROR_USAGE, 0, "'%s' is too large, sizes end below 16 EiB", text);
+		num_add(whole, part, &whole))
+		return error_set(
+			err, ERROR_USAGE, 0, "'%s' is too large, sizes end below 16 EiB", text);
 	*bytes = whole;
 	return 0;
 }
@@ -212,8 +218,8 @@ const char *num_format_size(char buf[NUM_SIZE_TEXT], uint64_t bytes)
 enum { DAY_SECONDS = 86400, ERA_DAYS = 146097, ERA_YEARS = 400 };
 
 /*
- * Days since 1970-01-01 in the proleptic Gregorian calendar. Years are counted from March, so that the leap
- * day is a year's last, in eras of 400 years (146,097 days) that all look the same.
+ * Days since 1970-01-01 in the proleptic Gregorian calendar. Years are counted from March, so that
+ * the leap day is a year's last, in eras of 400 years (146,097 days) that all look the same.
  */
 static int64_t days_of_date(int64_t year, unsigned month, unsigned day)
 {
@@ -221,8 +227,7 @@ static int64_t days_of_date(int64_t year, unsigned month, unsigned day)
 	int64_t era = (y >= 0 ? y : y - (ERA_YEARS - 1)) / ERA_YEARS;
 	int64_t year_of_era = y - era * ERA_YEARS;
 	int64_t day_of_year = (153 * (int64_t)((month + 9) % 12) + 2) / 5 + day - 1;
-	int64_t day_of_era =
-		year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+	int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
 
 	return era * ERA_DAYS + day_of_era - 719468;
 }
@@ -252,12 +257,15 @@ const char *num_format_time(char buf[NUM_TIME_TEXT], int64_t seconds)
 	}
 	s = (unsigned)rest;
 	date_of_days(days, &year, &month, &day);
-	snprintf(buf, NUM_TIME_TEXT, "%04lld-%02u-%02uT%02u:%02u:%02uZ", (long long)year, month, day,
-		s / 3600, s / 60 % 60, s % 60);
+	snprintf(buf, NUM_TIME_TEXT, "%04lld-%02u-%02uT%02u:%02u:%02uZ", (long long)year, month,
+		day, s / 3600, s / 60 % 60, s % 60);
 	return buf;
 }
 
-/* Exactly len digits of at most max at *p, and then the character `after` (0: none); moves *p behind. */
+/*
+ * Exactly len digits of at most max at *p, and then the character `after` (0: none); moves *p
+ * behind.
+ */
 static bool take(const char **p, unsigned len, unsigned max, char after, unsigned *out)
 {
 	unsigned value = 0;
@@ -305,11 +313,12 @@ static bool parse_time(const char *p, int64_t *seconds)
 	bool leap;
 
 	if (take(&p, 4, 9999, '-', &year) || take(&p, 2, 12, '-', &month) ||
-	    take(&p, 2, 31, '\0', &day) || lower(*p++) != 't' || take(&p, 2, 23, ':', &hour) ||
-	    take(&p, 2, 59, ':', &minute) || take(&p, 2, 60, '\0', &second))
+		take(&p, 2, 31, '\0', &day) || lower(*p++) != 't' || take(&p, 2, 23, ':', &hour) ||
+		take(&p, 2, 59, ':', &minute) || take(&p, 2, 60, '\0', &second))
 		return true;
 	leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-	if (month == 0 || day == 0 || day > month_days[month - 1] || (month == 2 && day == 29 && !leap))
+	if (month == 0 || day == 0 || day > month_days[month - 1] ||
+		(month == 2 && day == 29 && !leap))
 		return true;
 	if (*p == '.') {
 		size_t len = strspn(p + 1, "0123456789");
@@ -320,8 +329,8 @@ static bool parse_time(const char *p, int64_t *seconds)
 	}
 	if (take_zone(p, &offset))
 		return true;
-	*seconds = days_of_date(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second -
-		offset;
+	*seconds = days_of_date(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 +
+		   second - offset;
 	return false;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Overflow-checked arithmetic, and numbers and byte sizes in text. Nothing here depends on the locale.
+ * Overflow-checked arithmetic, and numbers and byte sizes in text. Nothing here depends on the
+ * locale.
  */
 #ifndef AMIWRIGHT_BASE_NUM_H
 #define AMIWRIGHT_BASE_NUM_H
@@ -33,16 +34,16 @@ uint64_t num_align(uint64_t v, uint64_t unit);
 uint64_t num_div_up(uint64_t a, uint64_t b);
 
 /*
- * Decimal, or 0x… hexadecimal, or (num_parse_mode) octal text into a number of at most max.
- * The whole text must be a number: no sign, no space, no trailing text. ERROR_USAGE on anything else.
+ * Decimal, or 0x… hexadecimal, or (num_parse_mode) octal text into a number of at most max. The
+ * whole text must be a number: no sign, no space, no trailing text. ERROR_USAGE on anything else.
  */
 int num_parse(const char *text, uint64_t max, uint64_t *out, struct error *err) MUST_CHECK;
 int num_parse_mode(const char *text, uint32_t *out, struct error *err) MUST_CHECK;
 
 /*
- * Byte sizes as people write them: "512", "512B", "512K", "512KiB", "1.5GiB", "20G". K M G T and KiB MiB
- * GiB TiB are powers of 1024; KB MB GB TB powers of 1000. Upper or lower case. A fraction must
- * come to whole bytes. ERROR_USAGE names the text and says the forms that are right.
+ * Byte sizes as people write them: "512", "512B", "512K", "512KiB", "1.5GiB", "20G". K M G T and
+ * KiB MiB GiB TiB are powers of 1024; KB MB GB TB powers of 1000. Upper or lower case. A fraction
+ * must come to whole bytes. ERROR_USAGE names the text and says the forms that are right.
  */
 int num_parse_size(const char *text, uint64_t *bytes, struct error *err) MUST_CHECK;
 
@@ -52,8 +53,8 @@ enum { NUM_SIZE_TEXT = 32 };
 const char *num_format_size(char buf[NUM_SIZE_TEXT], uint64_t bytes);
 
 /*
- * UTC date and time "2026-11-23T08:59:54Z" (RFC 3339) from seconds since 1970; and back. The reverse
- * also takes fractions of a second (cut off) and numeric offsets. Returns buf.
+ * UTC date and time "2026-11-23T08:59:54Z" (RFC 3339) from seconds since 1970; and back. The
+ * reverse also takes fractions of a second (cut off) and numeric offsets. Returns buf.
  */
 enum { NUM_TIME_TEXT = 48 };
 const char *num_format_time(char buf[NUM_TIME_TEXT], int64_t seconds);

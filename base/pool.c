@@ -6,9 +6,9 @@
  *            |             |             |
  *     free   | taken/done  |   queued    |   free
  *
- * The owner adds at tail and takes at head, workers take at `taken`; so items start in the order in which they
- * came, and when one fails all that come before it have been started: the first failure in order is the same
- * on every run. The serial twin shares everything but the threads.
+ * The owner adds at tail and takes at head, workers take at `taken`; so items start in the order in
+ * which they came, and when one fails all that come before it have been started: the first failure
+ * in order is the same on every run. The serial twin shares everything but the threads.
  */
 #include "base/pool.h"
 
@@ -40,7 +40,10 @@ struct pool {
 	pthread_mutex_t lock;
 	pthread_cond_t work_cond; /* something is queued, or stop */
 	pthread_cond_t done_cond; /* the oldest item is done */
-	/* Under the lock, except that the owner, who alone writes them, reads head and tail without it. */
+	/*
+	 * Under the lock, except that the owner, who alone writes them, reads head and tail without
+	 * it.
+	 */
 	uint64_t head, taken, tail;
 	bool signalled; /* event_fd is readable */
 	bool failed;    /* an item failed: what is queued is not run */
@@ -58,7 +61,9 @@ static bool oldest_done(const struct pool *p)
 	return p->head < p->taken && slot_at(p, p->head)->done;
 }
 
-/* Makes event_fd say what oldest_done() says. Under the lock; costs a call only when that changes. */
+/*
+ * Makes event_fd say what oldest_done() says. Under the lock; costs a call only when that changes.
+ */
 static void update_event(struct pool *p)
 {
 	uint64_t n = 1;
@@ -133,12 +138,13 @@ static int start_threads(struct pool *p, unsigned count, struct error *err)
 			p->nr_threads++;
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return ret == 0 ? 0 : error_set(err, ERROR_IO, ret, "cannot start worker thread %u of %u",
-				      p->nr_threads + 1, count);
+	return ret == 0 ? 0
+			: error_set(err, ERROR_IO, ret, "cannot start worker thread %u of %u",
+				  p->nr_threads + 1, count);
 }
 
-struct pool *pool_new(unsigned nr_workers, unsigned depth, pool_work_fn work, void *arg,
-	struct error *err)
+struct pool *pool_new(
+	unsigned nr_workers, unsigned depth, pool_work_fn work, void *arg, struct error *err)
 {
 	struct pool *p = calloc(1, sizeof(*p));
 
@@ -221,7 +227,9 @@ int pool_submit(struct pool *p, void *item, struct error *err)
 {
 	struct slot *s;
 
-	/* Nothing can go wrong today; the slot is there so that a submit may one day need memory. */
+	/*
+	 * Nothing can go wrong today; the slot is there so that a submit may one day need memory.
+	 */
 	(void)err;
 	assert(!pool_full(p));
 	pthread_mutex_lock(&p->lock);

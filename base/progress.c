@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Progress of one long job. Text is made here and shown by the log, which owns the terminal. Rate and time left are
- * of the whole job so far: they move slowly, and need no history.
+ * Progress of one long job. Text is made here and shown by the log, which owns the terminal. Rate
+ * and time left are of the whole job so far: they move slowly, and need no history.
  */
 #include "base/progress.h"
 
@@ -20,8 +20,8 @@ static bool is_silent(const struct progress *p)
 	return !p->opts || p->opts->quiet || !p->opts->now_ms;
 }
 
-void progress_begin(struct progress *p, const struct progress_opts *opts, const char *what,
-	uint64_t total)
+void progress_begin(
+	struct progress *p, const struct progress_opts *opts, const char *what, uint64_t total)
 {
 	*p = (struct progress){.opts = opts, .total = total, .open = true};
 	snprintf(p->what, sizeof(p->what), "%s", what);

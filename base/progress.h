@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Progress of a long job on stderr: on a terminal one line with a bar, bytes, rate and time left, redrawn
- * at most 10 times a second; elsewhere a plain line every 10 s and at the end. Quiet at log levels below INFO.
- * NO_COLOR and TERM=dumb are values in the options: nothing here reads the environment.
+ * Progress of a long job on stderr: on a terminal one line with a bar, bytes, rate and time left,
+ * redrawn at most 10 times a second; elsewhere a plain line every 10 s and at the end. Quiet at log
+ * levels below INFO. NO_COLOR and TERM=dumb are values in the options: nothing here reads the
+ * environment.
  */
 #ifndef AMIWRIGHT_BASE_PROGRESS_H
 #define AMIWRIGHT_BASE_PROGRESS_H
@@ -11,10 +12,10 @@
 #include <stdint.h>
 
 struct progress_opts {
-	bool tty;   /* redraw one line */
-	bool color; /* use colours on it */
-	bool quiet; /* show nothing */
-	int width;  /* columns; 0: 80 */
+	bool tty;                 /* redraw one line */
+	bool color;               /* use colours on it */
+	bool quiet;               /* show nothing */
+	int width;                /* columns; 0: 80 */
 	uint64_t (*now_ms)(void); /* monotonic clock in milliseconds */
 };
 
@@ -27,8 +28,8 @@ struct progress {
 };
 
 /* opts NULL: a silent one. Cheap. */
-void progress_begin(struct progress *p, const struct progress_opts *opts, const char *what,
-	uint64_t total);
+void progress_begin(
+	struct progress *p, const struct progress_opts *opts, const char *what, uint64_t total);
 void progress_set_total(struct progress *p, uint64_t total);
 /* Adds bytes done; draws when it is time. Called from one thread. */
 void progress_add(struct progress *p, uint64_t bytes);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The replaced malloc family: glibc's own under its other names, and a count in front. The counters are plain
- * thread-local variables of the program, which need no allocation to be reached.
+ * The replaced malloc family: glibc's own under its other names, and a count in front. The counters
+ * are plain thread-local variables of the program, which need no allocation to be reached.
  */
 #include "tests/lib/allocfail.h"
 
@@ -14,7 +14,7 @@ static _Thread_local unsigned countdown;
 static _Thread_local long live;
 
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
 	__has_feature(memory_sanitizer)
 #define SANITIZED 1
 #endif
@@ -112,9 +112,9 @@ bool allocfail_torture(int (*fn)(struct error *err))
 		ret = fn(&err);
 		hit = allocfail_end(&balance);
 		if (balance != 0 || ret != (hit ? -1 : 0) || (hit && err.kind != ERROR_NOMEM)) {
-			fprintf(stderr, "allocation %u %s: result %d, kind %d, '%s', %ld left\n", nth,
-				hit ? "failed" : "was not needed", ret, (int)err.kind, err.text,
-				balance);
+			fprintf(stderr, "allocation %u %s: result %d, kind %d, '%s', %ld left\n",
+				nth, hit ? "failed" : "was not needed", ret, (int)err.kind,
+				err.text, balance);
 			return false;
 		}
 		if (!hit)

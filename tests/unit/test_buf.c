@@ -99,7 +99,7 @@ static int use(struct error *err)
 	CLEANUP_FREE char *text = NULL, *other = NULL;
 
 	if (buf_add_str(&b, "something", err) < 0 || buf_addf(&b, err, "%0*d", 500, 1) < 0 ||
-	    !buf_extend(&b, 10000, err))
+		!buf_extend(&b, 10000, err))
 		return -1;
 	text = buf_steal(&b, err);
 	other = text ? buf_strf(err, "%.5s", text) : NULL;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading with a ceiling; atomic files: nothing under the final name until it is whole, nothing left after. */
+/*
+ * Reading with a ceiling; atomic files: nothing under the final name until it is whole, nothing
+ * left after.
+ */
 #include "base/file.h"
 
 #include <dirent.h>
@@ -218,7 +221,7 @@ static int write_named(void)
 	if (access(f.tmp_path, F_OK) < 0 || f.tmp_path[0] != '.')
 		return 2;
 	if (file_write_all(f.fd, "named", 5, "out", &err) < 0 ||
-	    atomic_file_commit(&f, true, &err) < 0)
+		atomic_file_commit(&f, true, &err) < 0)
 		return 3;
 	if (atomic_file_open(&f, "out", 0640, &err) < 0)
 		return 4;
@@ -294,8 +297,8 @@ static void test_mkdirs(void **state)
 
 static void test_join(void **state)
 {
-	static const char *const cases[][3] = {{"d", "r", "d/r"}, {"d/", "r", "d/r"}, {NULL, "r", "r"},
-		{"d", "/r", "/r"}, {"", "r", "r"}, {"/", "r", "/r"}};
+	static const char *const cases[][3] = {{"d", "r", "d/r"}, {"d/", "r", "d/r"},
+		{NULL, "r", "r"}, {"d", "/r", "/r"}, {"", "r", "r"}, {"/", "r", "/r"}};
 	struct error err = ERROR_INIT;
 
 	(void)state;

@@ -55,20 +55,20 @@ static void test_hmac(void **state)
 	(void)state;
 	memset(key, 0x0b, 20);
 	assert_int_equal(hmac_sha256(key, 20, "Hi There", 8, digest, &err), 0);
-	assert_string_equal(hex_of(digest),
-		"b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+	assert_string_equal(
+		hex_of(digest), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
 	text = "what do ya want for nothing?";
 	assert_int_equal(hmac_sha256("Jefe", 4, text, strlen(text), digest, &err), 0);
-	assert_string_equal(hex_of(digest),
-		"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+	assert_string_equal(
+		hex_of(digest), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 	memset(key, 0xaa, sizeof(key));
 	text = "Test Using Larger Than Block-Size Key - Hash Key First";
 	assert_int_equal(hmac_sha256(key, sizeof(key), text, strlen(text), digest, &err), 0);
-	assert_string_equal(hex_of(digest),
-		"60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+	assert_string_equal(
+		hex_of(digest), "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 	assert_int_equal(hmac_sha256("", 0, "", 0, digest, &err), 0);
-	assert_string_equal(hex_of(digest),
-		"b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
+	assert_string_equal(
+		hex_of(digest), "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
 
 static void test_hex(void **state)
@@ -87,10 +87,12 @@ static void test_hex(void **state)
 
 static void test_base64(void **state)
 {
-	static const char *const pairs[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
-		{"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
-	static const char *const bad[] = {"Z", "Zg", "Zg=", "Zg===", "====", "Zh==", "Zm9=", "Zg==Zg==",
-		"Zm 9", "Zm9v\n", "Zm9-", "=Zg=", "Z==="};
+	static const char *const pairs[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="},
+		{"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="},
+		{"foobar", "Zm9vYmFy"}};
+	static const char *const bad[] = {"Z", "Zg",
+		"Zg=", "Zg===", "====", "Zh==", "Zm9=", "Zg==Zg==", "Zm 9", "Zm9v\n", "Zm9-",
+		"=Zg=", "Z==="};
 	struct error err = ERROR_INIT;
 
 	(void)state;
@@ -139,7 +141,8 @@ static void test_base64_sha256(void **state)
 
 	(void)state;
 	assert_int_equal(sha256("", 0, digest, &err), 0);
-	assert_string_equal(base64_sha256(text, digest), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+	assert_string_equal(
+		base64_sha256(text, digest), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
 }
 
 static void test_uuid(void **state)

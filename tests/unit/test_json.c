@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON: parsing, getters of other types, text that is not UTF-8, writing, and each allocation failing once. */
+/*
+ * JSON: parsing, getters of other types, text that is not UTF-8, writing, and each allocation
+ * failing once.
+ */
 #include "base/json.h"
 #include "tests/lib/allocfail.h"
 
@@ -46,7 +49,8 @@ static void test_parse_errors(void **state)
 
 static void test_getters(void **state)
 {
-	CLEANUP(json_cleanup) struct json *j = parse(
+	CLEANUP(json_cleanup)
+	struct json *j = parse(
 		"{\"s\":\"text\",\"i\":-9223372036854775808,\"r\":1.79E9,\"b\":true,\"n\":null,"
 		"\"a\":[1,\"x\",{}],\"o\":{\"k\":2},\"huge\":1e300}");
 	struct json *a = json_get(j, "a"), *value;
@@ -99,7 +103,8 @@ static void test_write(void **state)
 	assert_int_equal(json_set(j, "e", json_new_object(&err), &err), 0);
 	assert_int_equal(json_set(j, "lost", NULL, &err), -1);
 	assert_int_equal(json_write(j, false, &b, &err), 0);
-	assert_string_equal(buf_str(&b), "{\"z\":\"last letter first\",\"a\":[1,\"q\\\"\\n\"],"
+	assert_string_equal(buf_str(&b),
+		"{\"z\":\"last letter first\",\"a\":[1,\"q\\\"\\n\"],"
 		"\"t\":true,\"i\":9223372036854775807,\"n\":null,\"e\":{}}");
 	while ((key = json_next_key(j, key, &value)))
 		n++;
@@ -125,9 +130,13 @@ static void test_write_ceiling(void **state)
 static void test_not_utf8(void **state)
 {
 	static const char *const cases[][2] = {
-		{"\xff", "\xef\xbf\xbd"}, {"a\xc3(", "a\xef\xbf\xbd("}, {"\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd"},
-		{"\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd"}, {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
-		{"\xf0\x9f\x98\x80 \xe2\x82\xac \xc3\xa9", "\xf0\x9f\x98\x80 \xe2\x82\xac \xc3\xa9"},
+		{"\xff", "\xef\xbf\xbd"},
+		{"a\xc3(", "a\xef\xbf\xbd("},
+		{"\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd"},
+		{"\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd"},
+		{"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+		{"\xf0\x9f\x98\x80 \xe2\x82\xac \xc3\xa9",
+			"\xf0\x9f\x98\x80 \xe2\x82\xac \xc3\xa9"},
 	};
 	struct error err = ERROR_INIT;
 
@@ -151,7 +160,7 @@ static int make_and_write(struct error *err)
 	struct json *a;
 
 	if (!j || json_set_str(j, "s\xff", "bad \xff text", err) < 0 ||
-	    json_set_int(j, "i", 5, err) < 0 || json_set_bool(j, "b", true, err) < 0)
+		json_set_int(j, "i", 5, err) < 0 || json_set_bool(j, "b", true, err) < 0)
 		return -1;
 	a = json_new_array(err);
 	if (!a || json_append_str(a, "x", err) < 0 || json_append_int(a, 1, err) < 0) {

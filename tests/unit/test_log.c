@@ -34,7 +34,10 @@ static int close_log(void **state)
 	return close(pipe_fds[0]) || close(pipe_fds[1]);
 }
 
-/* What was written since the last call; the NUL that is added lets read() return when that is nothing. */
+/*
+ * What was written since the last call; the NUL that is added lets read() return when that is
+ * nothing.
+ */
 static const char *get(void)
 {
 	ssize_t n;

@@ -36,7 +36,8 @@ static void test_arithmetic(void **state)
 
 static void test_parse(void **state)
 {
-	static const char *const bad[] = {"", "-1", "+1", " 1", "1 ", "1x", "0x", "0xg", "1.0", "x"};
+	static const char *const bad[] = {
+		"", "-1", "+1", " 1", "1 ", "1x", "0x", "0xg", "1.0", "x"};
 	struct error err = ERROR_INIT;
 	uint64_t v;
 
@@ -75,14 +76,28 @@ static void test_parse_size(void **state)
 		const char *text;
 		uint64_t bytes;
 	} good[] = {
-		{"0", 0}, {"512", 512}, {"512B", 512}, {"512b", 512}, {"512K", 512 * KIB},
-		{"512KiB", 512 * KIB}, {"512kib", 512 * KIB}, {"1KB", 1000}, {"1.5GiB", 3 * GIB / 2},
-		{"20G", 20 * GIB}, {"2MB", 2000000}, {"3TB", UINT64_C(3000000000000)}, {"1T", TIB},
-		{"0.5K", 512}, {"1.000", 1}, {"1.001KB", 1001}, {"0.0009765625K", 1},
+		{"0", 0},
+		{"512", 512},
+		{"512B", 512},
+		{"512b", 512},
+		{"512K", 512 * KIB},
+		{"512KiB", 512 * KIB},
+		{"512kib", 512 * KIB},
+		{"1KB", 1000},
+		{"1.5GiB", 3 * GIB / 2},
+		{"20G", 20 * GIB},
+		{"2MB", 2000000},
+		{"3TB", UINT64_C(3000000000000)},
+		{"1T", TIB},
+		{"0.5K", 512},
+		{"1.000", 1},
+		{"1.001KB", 1001},
+		{"0.0009765625K", 1},
 		{"18446744073709551615", UINT64_MAX},
 	};
-	static const char *const bad[] = {"", "K", ".5K", "5.", "5.K", "1.5", "1.5B", "1 G", "-1", "1GG",
-		"1Gi", "1iB", "1E", "0.1K", "1,5G", "18446744073709551616", "16777216T", "0x10"};
+	static const char *const bad[] = {"", "K", ".5K", "5.", "5.K", "1.5", "1.5B", "1 G", "-1",
+		"1GG", "1Gi", "1iB", "1E", "0.1K", "1,5G", "18446744073709551616", "16777216T",
+		"0x10"};
 	struct error err = ERROR_INIT;
 	uint64_t v;
 
@@ -104,9 +119,17 @@ static void test_format_size(void **state)
 		uint64_t bytes;
 		const char *text;
 	} cases[] = {
-		{0, "0 B"}, {17, "17 B"}, {1023, "1023 B"}, {1024, "1 KiB"}, {512 * KIB, "512 KiB"},
-		{1536, "1.5 KiB"}, {3 * GIB / 2, "1.5 GiB"}, {MIB - 1, "1.0 MiB"}, {MIB, "1 MiB"},
-		{150 * MIB + 600 * KIB, "151 MiB"}, {UINT64_MAX, "16.0 EiB"},
+		{0, "0 B"},
+		{17, "17 B"},
+		{1023, "1023 B"},
+		{1024, "1 KiB"},
+		{512 * KIB, "512 KiB"},
+		{1536, "1.5 KiB"},
+		{3 * GIB / 2, "1.5 GiB"},
+		{MIB - 1, "1.0 MiB"},
+		{MIB, "1 MiB"},
+		{150 * MIB + 600 * KIB, "151 MiB"},
+		{UINT64_MAX, "16.0 EiB"},
 	};
 	char text[NUM_SIZE_TEXT];
 
@@ -139,10 +162,11 @@ static void test_time_against_libc(void **state)
 
 static void test_parse_time(void **state)
 {
-	static const char *const bad[] = {"", "2026-11-23", "2026-11-23T08:59:54", "2026-02-29T00:00:00Z",
-		"2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-04-31T00:00:00Z",
-		"2026-11-23T24:00:00Z", "2026-11-23T08:60:00Z", "2026-11-23T08:59:54ZZ",
-		"2026-11-23T08:59:54.Z", "2026-11-23T08:59:54+2", "1900-02-29T00:00:00Z", "x"};
+	static const char *const bad[] = {"", "2026-11-23", "2026-11-23T08:59:54",
+		"2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z",
+		"2026-04-31T00:00:00Z", "2026-11-23T24:00:00Z", "2026-11-23T08:60:00Z",
+		"2026-11-23T08:59:54ZZ", "2026-11-23T08:59:54.Z", "2026-11-23T08:59:54+2",
+		"1900-02-29T00:00:00Z", "x"};
 	struct error err = ERROR_INIT;
 	int64_t t;
 

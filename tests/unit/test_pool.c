@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pool: order, bound, failure, event loops; everything with threads and with the serial twin. */
+/*
+ * The pool: order, bound, failure, event loops; everything with threads and with the serial twin.
+ */
 #include "base/pool.h"
 #include "tests/lib/allocfail.h"
 

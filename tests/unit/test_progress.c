@@ -45,7 +45,10 @@ static int close_log(void **state)
 	return close(pipe_fds[0]) || close(pipe_fds[1]);
 }
 
-/* What was shown since the last call; the NUL that is added lets read() return when that is nothing. */
+/*
+ * What was shown since the last call; the NUL that is added lets read() return when that is
+ * nothing.
+ */
 static const char *get(void)
 {
 	ssize_t n;
@@ -75,7 +78,8 @@ static void test_text(void **state)
 	assert_non_null(strstr(text, "0:00 left"));
 	progress_begin(&p, &on_tty, "scan\033[2J", 0);
 	p.done = 3 * MIB;
-	assert_string_equal(progress_text(&p, 6000, text, sizeof(text)), "scan?[2J  3 MiB  3 MiB/s");
+	assert_string_equal(
+		progress_text(&p, 6000, text, sizeof(text)), "scan?[2J  3 MiB  3 MiB/s");
 	progress_begin(&p, &plain, "slow", 100);
 	p.done = 1;
 	assert_string_equal(progress_text(&p, 5000 + 3600000, text, sizeof(text)),
@@ -171,7 +175,7 @@ static void test_plain_interval(void **state)
 		progress_add(&p, 10);
 	}
 	assert_string_equal(get(), "x  10%  100 B / 1000 B  10 B/s  1:30 left\n"
-		"x  20%  200 B / 1000 B  10 B/s  1:20 left\n");
+				   "x  20%  200 B / 1000 B  10 B/s  1:20 left\n");
 	progress_end(&p, true);
 	assert_string_equal(get(), "x: 250 B in 0:25, 10 B/s\n");
 	progress_begin(&p, &plain, "x", 1000);
