@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 
 #include "base/num.h"
@@ -37,8 +38,17 @@ static const EVP_MD *get_algorithm(struct error *err)
 	return algorithm;
 }
 
+/*
+ * The library's queue of errors is the thread's: what stayed in it would be blamed on a later call.
+ */
 static int failed(struct error *err)
 {
+	unsigned long why = ERR_peek_error();
+	bool nomem = why == 0 || ERR_GET_REASON(why) == ERR_R_MALLOC_FAILURE;
+
+	ERR_clear_error();
+	if (nomem)
+		return error_nomem(err, "a SHA-256");
 	return error_set(err, ERROR_IO, 0, "the OpenSSL library failed to compute a SHA-256");
 }
 
@@ -63,6 +73,7 @@ struct sha256 *sha256_new(struct error *err)
 		h->ctx = EVP_MD_CTX_new();
 	if (!h || !h->ctx || EVP_DigestInit_ex(h->ctx, md, NULL) != 1) {
 		sha256_free(h);
+		ERR_clear_error();
 		error_nomem(err, "a SHA-256");
 		return NULL;
 	}

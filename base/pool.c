@@ -40,10 +40,7 @@ struct pool {
 	pthread_mutex_t lock;
 	pthread_cond_t work_cond; /* something is queued, or stop */
 	pthread_cond_t done_cond; /* the oldest item is done */
-	/*
-	 * Under the lock, except that the owner, who alone writes them, reads head and tail without
-	 * it.
-	 */
+	/* Under the lock. The owner alone writes head and tail and may read them without it. */
 	uint64_t head, taken, tail;
 	bool signalled; /* event_fd is readable */
 	bool failed;    /* an item failed: what is queued is not run */

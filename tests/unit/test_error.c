@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -72,6 +73,24 @@ static void test_cut_keeps_reason(void **state)
 	assert_non_null(strstr(err.text, "...: Permission denied"));
 }
 
+/* Each length around the limit: the text is whole, or cut to the last byte. */
+static void test_limit(void **state)
+{
+	static const char reason[] = ": Permission denied";
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	for (int width = ERROR_TEXT_SIZE - 40; width < ERROR_TEXT_SIZE + 40; width++) {
+		size_t whole = (size_t)width + sizeof(reason) - 1;
+		bool fits = whole < ERROR_TEXT_SIZE;
+
+		error_set(&err, ERROR_IO, EACCES, "%*d", width, 5);
+		assert_int_equal(strlen(err.text), fits ? whole : ERROR_TEXT_SIZE - 1);
+		assert_true(fits == !strstr(err.text, "..."));
+		assert_string_equal(err.text + strlen(err.text) - sizeof(reason) + 1, reason);
+	}
+}
+
 static void test_cut_at_character(void **state)
 {
 	struct error err = ERROR_INIT;
@@ -111,6 +130,7 @@ int main(void)
 		cmocka_unit_test(test_null_object),
 		cmocka_unit_test(test_arguments_in_itself),
 		cmocka_unit_test(test_cut_keeps_reason),
+		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_cut_at_character),
 		cmocka_unit_test(test_wrap),
 	};

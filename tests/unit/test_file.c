@@ -4,6 +4,7 @@
  * left after.
  */
 #include "base/file.h"
+#include "tests/lib/allocfail.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -309,6 +310,27 @@ static void test_join(void **state)
 	}
 }
 
+static int use_files(struct error *err)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT(0);
+	CLEANUP_FREE char *path = NULL;
+
+	if (file_mkdirs("sub", 0755, err) < 0)
+		return -1;
+	path = file_join("sub", "../out", err);
+	if (!path || file_write_atomic(path, "text", 4, 0600, true, err) < 0)
+		return -1;
+	return file_read(path, &b, err);
+}
+
+static void test_no_memory(void **state)
+{
+	(void)state;
+	assert_true(allocfail_torture(use_files));
+	if (allocfail_available())
+		assert_int_equal(count_names(), 2);
+}
+
 #define in_folder(test) cmocka_unit_test_setup_teardown(test, enter, leave)
 
 int main(void)
@@ -323,6 +345,7 @@ int main(void)
 		in_folder(test_commit_fails),
 		in_folder(test_refused_names),
 		in_folder(test_mkdirs),
+		in_folder(test_no_memory),
 		cmocka_unit_test(test_join),
 	};
 

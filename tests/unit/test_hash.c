@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SHA-256, HMAC (RFC 4231), base64 (RFC 4648), hex, UUIDs. */
 #include "base/hash.h"
+#include "tests/lib/allocfail.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -171,6 +172,27 @@ static void test_uuid(void **state)
 	assert_true(uuid_parse(b, ""));
 }
 
+static int hash_all(struct error *err)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT(0);
+	uint8_t digest[SHA256_SIZE], uuid[16];
+
+	if (sha256("abc", 3, digest, err) < 0 || hmac_sha256("k", 1, "abc", 3, digest, err) < 0 ||
+		hash_uuid("salt", "text", uuid, err) < 0)
+		return -1;
+	return base64_encode(&b, digest, sizeof(digest), err);
+}
+
+static void test_no_memory(void **state)
+{
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	/* The library keeps what its first use sets up. */
+	assert_int_equal(hash_all(&err), 0);
+	assert_true(allocfail_torture(hash_all));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +203,7 @@ int main(void)
 		cmocka_unit_test(test_base64_large),
 		cmocka_unit_test(test_base64_sha256),
 		cmocka_unit_test(test_uuid),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests_name("hash", tests, NULL, NULL);
