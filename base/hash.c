@@ -39,17 +39,13 @@ static const EVP_MD *get_algorithm(struct error *err)
 }
 
 /*
- * The library's queue of errors is the thread's: what stayed in it would be blamed on a later call.
+ * Once the algorithm is there, only the library's allocations can fail; it reports them in several
+ * ways. Its queue of errors is the thread's: what stayed in it would be blamed on a later call.
  */
 static int failed(struct error *err)
 {
-	unsigned long why = ERR_peek_error();
-	bool nomem = why == 0 || ERR_GET_REASON(why) == ERR_R_MALLOC_FAILURE;
-
 	ERR_clear_error();
-	if (nomem)
-		return error_nomem(err, "a SHA-256");
-	return error_set(err, ERROR_IO, 0, "the OpenSSL library failed to compute a SHA-256");
+	return error_nomem(err, "a SHA-256");
 }
 
 int sha256(const void *data, size_t len, uint8_t out[SHA256_SIZE], struct error *err)
