@@ -300,8 +300,9 @@ static int dir_pread(struct source *src, uint64_t id, void *buf, size_t len, uin
 		cache_put(s, &s->file_fds, (uint32_t)id, fd);
 	}
 	status = read_fully(s, f, fd, buf, len, off, err);
-	if (!status)
-		status = check_unchanged(s, f, fd, err);
+	/* A failed read too may have its reason in a change: a FIFO in the file's place. */
+	if (check_unchanged(s, f, fd, err))
+		status = -1;
 	cache_release(s, &s->file_fds, fd);
 	return status;
 }
