@@ -415,7 +415,8 @@ static void test_changes(void **state)
 			changes[i]();
 			assert_int_equal(source_pread(p.src, p.id, buf, 4, 0, &err), -1);
 			assert_int_equal(err.kind, ERROR_INPUT);
-			assert_string_equal(err.text, "'src/d/file' changed while it was read");
+			assert_non_null(strstr(err.text, "' changed while it was read"));
+			assert_int_equal(strncmp(err.text, "'src/d", 6), 0);
 			assert_int_equal(source_open(p.src, p.id, &fd, &base, &err), -1);
 			assert_int_equal(fd, -1);
 			tree_free(t);
