@@ -17,7 +17,9 @@
 #include "base/num.h"
 #include "fs/tree_dir_internal.h"
 
-enum { XATTR_BYTES = 65536 }; /* the kernel's limit of a value, and of a list of names */
+/* The kernel's limit of a value, and of a list of names; and what nearly always is enough: the kernel clears a
+ * buffer of the size that it is offered. */
+enum { XATTR_BYTES = 65536, XATTR_SMALL = 1024 };
 
 /* A file with several links, by device and inode. */
 struct link_slot {
@@ -46,8 +48,6 @@ struct scan {
 	size_t nr_stack, alloc_stack;
 	struct pending_dir at; /* the folder that is open */
 	int fd;
-	dev_t no_xattr_dev;    /* device whose file system has no extended attributes */
-	bool have_no_xattr_dev;
 	char names[XATTR_BYTES], value[XATTR_BYTES];
 };
 
@@ -113,38 +113,65 @@ static bool portable_xattr(const char *name)
 		!strcmp(name, "system.posix_acl_default");
 }
 
-/*
- * Extended attributes by path, since no *at() call for them is old enough; the path goes through the open
- * folder's descriptor, so that it is short and cannot be led elsewhere.
- */
-static int add_xattrs(struct scan *sc, const char *name, tree_node node, const struct stat *st,
-	struct error *err)
-{
-	char path[sizeof("/proc/self/fd/-2147483648/") + TREE_NAME_MAX];
-	ssize_t len, value_len;
+/* Where extended attributes are read from: a descriptor, or a path when fd is -1. */
+struct xattr_from {
+	int fd;
+	const char *path;
+};
 
-	if (sc->have_no_xattr_dev && sc->no_xattr_dev == st->st_dev)
+/* The list of names (attr NULL) or a value. */
+static ssize_t read_xattr_sized(const struct xattr_from *from, const char *attr, char *buf,
+	size_t size)
+{
+	if (from->fd >= 0)
+		return attr ? fgetxattr(from->fd, attr, buf, size) : flistxattr(from->fd, buf, size);
+	return attr ? lgetxattr(from->path, attr, buf, size) : llistxattr(from->path, buf, size);
+}
+
+static ssize_t read_xattr(const struct xattr_from *from, const char *attr, char buf[XATTR_BYTES])
+{
+	ssize_t len = read_xattr_sized(from, attr, buf, XATTR_SMALL);
+
+	if (len < 0 && errno == ERANGE)
+		len = read_xattr_sized(from, attr, buf, XATTR_BYTES);
+	return len;
+}
+
+/* name is for messages. */
+static int add_xattrs(struct scan *sc, const char *name, tree_node node,
+	const struct xattr_from *from, struct error *err)
+{
+	ssize_t len = read_xattr(from, NULL, sc->names);
+	ssize_t value_len;
+
+	if (len < 0 && errno == ENOTSUP)
 		return 0;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", sc->fd, name);
-	len = llistxattr(path, sc->names, sizeof(sc->names));
-	if (len < 0 && errno == ENOTSUP) {
-		/* Special files may lack them where others have them. */
-		sc->have_no_xattr_dev = S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
-		sc->no_xattr_dev = st->st_dev;
-		return 0;
-	}
 	if (len < 0)
-		return entry_error(sc, name, errno, "list extended attributes (by /proc) of", err);
+		return entry_error(sc, name, errno, "list extended attributes of", err);
 	for (const char *at = sc->names; at < sc->names + len; at += strlen(at) + 1) {
 		if (!portable_xattr(at))
 			continue;
-		value_len = lgetxattr(path, at, sc->value, sizeof(sc->value));
+		value_len = read_xattr(from, at, sc->value);
 		if (value_len < 0)
 			return entry_error(sc, name, errno, "read extended attributes of", err);
 		if (tree_set_xattr(sc->t, node, at, sc->value, (size_t)value_len, err))
 			return -1;
 	}
 	return 0;
+}
+
+/*
+ * Those of what cannot be opened for reading without harm (links, devices, FIFOs) are read by path, for
+ * lack of an *at() call on older kernels; the path goes through the open folder's descriptor, so that
+ * it is short and cannot be led elsewhere.
+ */
+static int add_xattrs_by_path(struct scan *sc, const char *name, tree_node node, struct error *err)
+{
+	char path[sizeof("/proc/self/fd/-2147483648/") + TREE_NAME_MAX];
+	struct xattr_from from = {.fd = -1, .path = path};
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", sc->fd, name);
+	return add_xattrs(sc, name, node, &from, err);
 }
 
 static int add_piece(struct scan *sc, tree_node node, uint32_t id, uint64_t off, uint64_t len,
@@ -157,14 +184,11 @@ static int add_piece(struct scan *sc, tree_node node, uint32_t id, uint64_t off,
 }
 
 /* Pieces of a file that has holes. */
-static int add_sparse(struct scan *sc, const char *name, tree_node node, uint32_t id, off_t size,
-	struct error *err)
+static int add_sparse(struct scan *sc, const char *name, tree_node node, uint32_t id, int fd,
+	off_t size, struct error *err)
 {
-	CLEANUP_CLOSE int fd = dir_source_openat(sc->s, sc->fd, name, 0);
 	off_t hole = 0;
 
-	if (fd < 0)
-		return entry_error(sc, name, errno, "open", err);
 	while (hole < size) {
 		off_t data = lseek(fd, hole, SEEK_DATA);
 
@@ -183,18 +207,28 @@ static int add_sparse(struct scan *sc, const char *name, tree_node node, uint32_
 	return 0;
 }
 
-static int add_content(struct scan *sc, const char *name, tree_node node, const struct stat *st,
+/*
+ * A file is opened by the scan: that tells for certain whether it can be read, and extended attributes by
+ * descriptor cost half of what they cost by path.
+ */
+static int add_file(struct scan *sc, const char *name, tree_node node, const struct stat *st,
 	struct error *err)
 {
+	CLEANUP_CLOSE int fd = dir_source_openat(sc->s, sc->fd, name, 0);
+	struct xattr_from from = {.fd = fd};
 	size_t len;
 	uint32_t id;
 
+	if (fd < 0)
+		return entry_error(sc, name, errno, "open", err);
+	if (add_xattrs(sc, name, node, &from, err))
+		return -1;
 	if (!st->st_size)
 		return 0;
 	if (dir_source_add_file(sc->s, sc->at.dir, tree_name(sc->t, node, &len), st, &id, err))
 		return -1;
 	if (st->st_blocks < (st->st_size + 511) / 512)
-		return add_sparse(sc, name, node, id, st->st_size, err);
+		return add_sparse(sc, name, node, id, fd, st->st_size, err);
 	return add_piece(sc, node, id, 0, (uint64_t)st->st_size, err);
 }
 
@@ -209,21 +243,6 @@ static void fill_attr(const struct scan *sc, const struct stat *st, struct tree_
 		attr->rdev_major = major(st->st_rdev);
 		attr->rdev_minor = minor(st->st_rdev);
 	}
-}
-
-/* Finds now what would fail in the middle of the work. */
-static int check_entry(const struct scan *sc, const char *name, const struct stat *st,
-	struct error *err)
-{
-	char text[DIR_SOURCE_PATH_TEXT];
-
-	if (S_ISSOCK(st->st_mode))
-		return error_set(err, ERROR_INPUT, 0,
-			"'%s' is a socket, which cannot be packed; remove it",
-			dir_source_text(sc->s, sc->at.dir, name, text));
-	if (S_ISREG(st->st_mode) && faccessat(sc->fd, name, R_OK, AT_EACCESS))
-		return entry_error(sc, name, errno, "read", err);
-	return 0;
 }
 
 /* A new inode with all that belongs to it. */
@@ -244,13 +263,12 @@ static int add_new(struct scan *sc, const char *name, const struct stat *st, tre
 		target[got] = '\0';
 		attr.target = target;
 	}
-	if (tree_add(sc->t, sc->at.node, name, strlen(name), &attr, node, err) ||
-		add_xattrs(sc, name, *node, st, err))
+	if (tree_add(sc->t, sc->at.node, name, strlen(name), &attr, node, err))
 		return -1;
 	if (S_ISREG(st->st_mode))
-		return add_content(sc, name, *node, st, err);
+		return add_file(sc, name, *node, st, err);
 	if (!S_ISDIR(st->st_mode))
-		return 0;
+		return add_xattrs_by_path(sc, name, *node, err);
 	if (dir_source_add_dir(sc->s, sc->at.dir, tree_name(sc->t, *node, &len), &dir, err))
 		return -1;
 	return push_dir(sc, dir, *node, err);
@@ -258,6 +276,7 @@ static int add_new(struct scan *sc, const char *name, const struct stat *st, tre
 
 static int add_entry(struct scan *sc, const char *name, struct error *err)
 {
+	char text[DIR_SOURCE_PATH_TEXT];
 	struct link_slot *slot;
 	struct stat st;
 	tree_node node;
@@ -267,8 +286,10 @@ static int add_entry(struct scan *sc, const char *name, struct error *err)
 			return dir_source_changed(sc->s, sc->at.dir, name, err);
 		return entry_error(sc, name, errno, "stat", err);
 	}
-	if (check_entry(sc, name, &st, err))
-		return -1;
+	if (S_ISSOCK(st.st_mode))
+		return error_set(err, ERROR_INPUT, 0,
+			"'%s' is a socket, which cannot be packed; remove it",
+			dir_source_text(sc->s, sc->at.dir, name, text));
 	if (S_ISDIR(st.st_mode) || st.st_nlink < 2)
 		return add_new(sc, name, &st, &node, err);
 	if (grow_links(&sc->links, err))
@@ -312,11 +333,12 @@ static int add_root(struct scan *sc, struct error *err)
 	tree_chown(sc->t, node, attr.uid, attr.gid);
 	tree_set_mtime(sc->t, node, attr.mtime, attr.mtime_ns);
 	tree_clear_xattrs(sc->t, node);
-	return add_xattrs(sc, ".", node, &st, err);
+	return 0;
 }
 
 static int scan_dir(struct scan *sc, struct error *err)
 {
+	struct xattr_from from;
 	DIR *dir;
 	int status = 0;
 
@@ -330,6 +352,9 @@ static int scan_dir(struct scan *sc, struct error *err)
 	}
 	if (sc->at.dir == DIR_SOURCE_ROOT)
 		status = add_root(sc, err);
+	from = (struct xattr_from){.fd = sc->fd};
+	if (!status)
+		status = add_xattrs(sc, NULL, sc->at.node, &from, err);
 	if (!status)
 		status = scan_entries(sc, dir, err);
 	closedir(dir);
