@@ -144,10 +144,7 @@ class Bench:
                     out.write(os.urandom(8 << 20))
                 out.truncate(2 * GIB)
         server, endpoint, region = self.serve()
-        env = {**os.environ, "AWS_SHARED_CREDENTIALS_FILE": str(region / "credentials"),
-               "AWS_REGION": "us-east-1"}
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-            env.pop(name, None)
+        env = self.region_env(region)
         runs, server_cpu = [], []
         try:
             for turn in range(self.args.runs + 1):
@@ -169,6 +166,59 @@ class Bench:
         print("|---|---|---|---|---|")
         print(f"| {2048 / wall:.0f} | {4096 / wall:.0f} | {cpu / 2:.2f} "
               f"| {statistics.median(server_cpu) / 2:.2f} | {median(runs, 'rss') / 2**20:.0f} |")
+
+
+    def data_folder(self):
+        """4 GiB in 50,000 files that do not compress and are not alike."""
+        folder = self.work / "data-4g"
+        if folder.exists():
+            return folder
+        part = self.work / "data.part"
+        shutil.rmtree(part, ignore_errors=True)
+        for number in range(50000):
+            if number % 500 == 0:
+                (part / f"d{number // 500:03d}").mkdir(parents=True)
+                noise = os.urandom(86000)
+            (part / f"d{number // 500:03d}/f{number:05d}").write_bytes(
+                number.to_bytes(8, "little") + noise)
+        part.rename(folder)
+        return folder
+
+    def bench_publish_memory(self):
+        """Peak memory of a streamed publish: an 8 GiB volume with 4 GiB of data in 50,000 files."""
+        spec = self.work / "publish.yaml"
+        spec.write_text(f"""\
+name: bench-publish
+version: "{time.time_ns()}"
+architecture: x86_64
+epoch: 1735689600
+root:
+  - directory: {{path: "{self.data_folder()}", owner: root}}
+disks:
+  - device: /dev/xvda
+    size: 8G
+    table: gpt
+    partitions:
+      - {{name: root, type: root, filesystem: ext4, mount: /, size: rest}}
+ami: {{name: "{{name}}-{{version}}"}}
+""")
+        server, endpoint, region = self.serve()
+        try:
+            run = Run([self.amiwright, "publish", spec, "--endpoint-url", endpoint, "-q"],
+                      env=self.region_env(region))
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
+            shutil.rmtree(region)
+        budget = 128 * 2**20 + 250 * 50000
+        print("\n## Publish, streamed: 8 GiB volume, 4 GiB of data, 50,000 files\n")
+        print("| peak RSS MiB | budget MiB | client CPU s | wall s |\n|---|---|---|---|")
+        print(f"| {run.rss / 2**20:.0f} | {budget / 2**20:.0f} | {run.cpu:.1f} | {run.wall:.1f} |")
+
+    @staticmethod
+    def region_env(region):
+        env = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        return {**env, "AWS_SHARED_CREDENTIALS_FILE": str(region / "credentials"), "AWS_REGION": "us-east-1"}
 
 
 def cpu_of(pid):
