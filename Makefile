@@ -13,7 +13,7 @@ B ?= build
 VERSION := 0.1.0
 PACKAGES := ext2fs com_err fdisk libarchive libmicrohttpd yaml-0.1 jansson libxml-2.0 libcurl \
 	libcrypto zlib
-EPOCH_DEFAULT := 0
+JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := all
 
@@ -35,8 +35,8 @@ all_ldflags := $(LINK_HARDENING) $(sanitize_flags) -pthread $(LDFLAGS)
 all_libs := $(pkg_libs) -lpthread -ldl
 
 # Flavours (compiler, sanitizer) have their own object folders, so that they do not rebuild each other.
-flavour := $(notdir $(firstword $(CC)))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)
 comma := ,
+flavour := $(notdir $(firstword $(CC)))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)
 O := $(B)/obj/$(flavour)
 
 lib_SRCS := $(base_SRCS) $(fs_SRCS) $(formats_SRCS) $(uploader_SRCS) $(builder_SRCS)

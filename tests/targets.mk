@@ -9,6 +9,7 @@ setup: ## install missing packages (apt), saying which
 
 demo: ## build images/debian-minimal and publish it to a local region under build/
 	$(Q).ci/install-packages build image
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)$(MAKE) --no-print-directory demo-run
 
 demo-run: $(B)/amiwright
@@ -16,11 +17,15 @@ demo-run: $(B)/amiwright
 
 check: ## all tests, after installing what is missing
 	$(Q).ci/install-packages build image test
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all check-programs
 	$(Q)$(MAKE) --no-print-directory check-run
 
 check-run:
 	$(Q)$(MAKE) --no-print-directory lint check-unit fuzz-replay
 	$(Q)$(MAKE) --no-print-directory check-integration
+
+.PHONY: check-programs
+check-programs: $(unit_PROGS) $(fuzz_PROGS) $(bench_PROGS)
 
 check-unit: $(unit_PROGS) ## unit tests
 	$(Q)failed=0; for t in $(unit_PROGS); do \
@@ -33,8 +38,9 @@ check-integration: $(B)/amiwright $(bench_PROGS) ## tests with foreign clients a
 		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/integration
 
 check-sanitize: ## unit tests and fuzz seeds under ASan + UBSan, the pool under TSan
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SANITIZE=address,undefined check-programs
 	$(Q)$(MAKE) --no-print-directory SANITIZE=address,undefined check-unit fuzz-replay
-	$(Q)$(MAKE) --no-print-directory SANITIZE=thread check-threads
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SANITIZE=thread check-threads
 
 # Programs in which threads share anything.
 thread_TESTS := test_pool test_log test_disk test_raw test_tree_dir test_region_store
@@ -61,7 +67,7 @@ fuzz-replay: $(fuzz_PROGS) ## run the fuzz targets over their seeds
 	@echo "fuzz seeds: $(words $(fuzz_PROGS)) targets replayed"
 
 fuzz: ## run the fuzz targets with libFuzzer (clang)
-	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) SANITIZE=fuzzer-no-link,address,undefined fuzz-link
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) CC=$(CLANG) SANITIZE=fuzzer-no-link,address,undefined fuzz-link
 	$(Q)for p in $(fuzz_SRCS:tests/fuzz/fuzz_%.c=%); do \
 		mkdir -p $(B)/fuzz/$$p; $(B)/fuzz/fuzz_$$p -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 \
 			-timeout=10 -print_final_stats=0 $(B)/fuzz/$$p tests/fuzz/seeds/$$p || exit 1; done
