@@ -106,3 +106,6 @@ $(O)/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(testlib_OBJS) $(O)/libamiwright.a
 $(O)/bench_%: $(O)/tests/bench/bench_%.o $(O)/libamiwright.a
 	$(say) LINK $@
 	$(Q)$(CC) $(all_ldflags) -o $@ $^ $(all_libs)
+
+# Objects of test programs are kept for the next make.
+.SECONDARY:
