@@ -212,6 +212,13 @@ int context_epoch(struct context *ctx, bool *given, int64_t *epoch, struct error
 	return 0;
 }
 
+const char *context_tmpdir(const struct context *ctx)
+{
+	const char *dir = ctx->env.get(ctx->env.arg, "TMPDIR");
+
+	return dir && *dir ? dir : NULL;
+}
+
 unsigned context_workers(const struct context *ctx)
 {
 	return ctx->opts.workers ? (unsigned)ctx->opts.workers : pool_default_workers();

@@ -48,6 +48,9 @@ struct region_opts context_region_opts(const struct context *ctx);
 /* SOURCE_DATE_EPOCH, when it is set and not empty. ERROR_USAGE when it is no number. */
 int context_epoch(struct context *ctx, bool *given, int64_t *epoch, struct error *err) MUST_CHECK;
 
+/* TMPDIR when it is set, else NULL (then /var/tmp is used). */
+const char *context_tmpdir(const struct context *ctx);
+
 unsigned context_workers(const struct context *ctx);
 uint64_t context_now_ms(void);
 int64_t context_wall_s(void);

@@ -81,7 +81,9 @@ struct spec_ebs {
 };
 
 struct spec_disk {
-	struct diag_place place, device_place, size_place, mount_place, fs_place;
+	/* line 0: the key is not given; a value of NULL with a place was wrong */
+	struct diag_place place, device_place, size_place, table_place, partitions_place;
+	struct diag_place mount_place, fs_place, ephemeral_place;
 	char *device;               /* "/dev/xvda" */
 	enum spec_size_kind size_kind; /* AUTO or BYTES */
 	uint64_t size;

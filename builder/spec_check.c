@@ -52,62 +52,73 @@ static bool normal_path(const char *path)
 
 /* One file system with its mount point, whether in a partition or over a whole disk. */
 struct mounted {
-	const char *mount, *filesystem, *device, *partition;
+	const char *mount, *filesystem;
 	struct diag_place place, fs_place;
 };
 
 enum { MOUNTS_MAX = 256 };
 
-static void add_mount(struct diag *d, struct mounted *all, size_t *nr, const struct mounted *m)
+struct mounts {
+	struct mounted items[MOUNTS_MAX];
+	size_t nr;
+	bool any_fs, root;
+	bool uncertain; /* a value could not be read: nothing can be said about what is missing */
+};
+
+static void check_mount_path(struct diag *d, const struct mounted *m)
 {
-	if (m->mount && !m->filesystem) {
-		diag_add(d, m->place, "'mount' needs a 'filesystem' (ext4) beside it");
-		return;
-	}
-	if (!m->mount)
-		return;
 	if (!normal_path(m->mount))
 		diag_add(d, m->place, "mount point '%s' must be written without '.', '..', '//' and a "
 				      "'/' at its end", m->mount);
 	/* fstab is split at white space. */
 	if (strpbrk(m->mount, " \t\n\\"))
 		diag_add(d, m->place, "mount point '%s' must have no white space or backslash", m->mount);
-	for (size_t i = 0; i < *nr; i++)
-		if (!strcmp(all[i].mount, m->mount)) {
+}
+
+static void add_mount(struct diag *d, struct mounts *all, const struct mounted *m)
+{
+	all->any_fs |= m->filesystem != NULL;
+	all->uncertain |= (m->place.line && !m->mount) || (m->fs_place.line && !m->filesystem);
+	if (!m->mount)
+		return;
+	if (!m->fs_place.line)
+		diag_add(d, m->place, "'mount' needs a 'filesystem' (ext4) beside it");
+	check_mount_path(d, m);
+	all->root |= !strcmp(m->mount, "/");
+	for (size_t i = 0; i < all->nr; i++)
+		if (!strcmp(all->items[i].mount, m->mount)) {
 			diag_add(d, m->place, "mount point '%s' is taken in line %u: each has one file system",
-				m->mount, all[i].place.line);
+				m->mount, all->items[i].place.line);
 			return;
 		}
-	if (*nr < MOUNTS_MAX)
-		all[(*nr)++] = *m;
+	if (all->nr < MOUNTS_MAX)
+		all->items[all->nr++] = *m;
 }
 
 static void check_mounts(const struct spec *s, struct diag *d)
 {
-	struct mounted all[MOUNTS_MAX];
-	size_t nr = 0;
-	bool any_fs = false, root = false;
+	struct mounts all = {.nr = 0};
 
 	for (size_t i = 0; i < s->nr_disks; i++) {
 		const struct spec_disk *disk = &s->disks[i];
-		struct mounted whole = {disk->mount, disk->filesystem, disk->device, NULL,
-			disk->mount_place, disk->fs_place};
+		struct mounted whole = {disk->mount, disk->filesystem, disk->mount_place, disk->fs_place};
 
-		add_mount(d, all, &nr, &whole);
-		any_fs |= disk->filesystem != NULL;
+		add_mount(d, &all, &whole);
 		for (size_t j = 0; j < disk->nr_partitions; j++) {
 			const struct spec_partition *p = &disk->partitions[j];
-			struct mounted part = {p->mount, p->filesystem, disk->device, p->name,
-				p->mount_place, p->fs_place};
+			struct mounted part = {p->mount, p->filesystem, p->mount_place, p->fs_place};
 
-			add_mount(d, all, &nr, &part);
-			any_fs |= p->filesystem != NULL;
+			add_mount(d, &all, &part);
 		}
 	}
-	for (size_t i = 0; i < nr; i++)
-		root |= !strcmp(all[i].mount, "/");
-	if (!root && s->nr_disks && (s->nr_layers || any_fs))
+	if (!all.root && !all.uncertain && s->nr_disks && (s->nr_layers || all.any_fs))
 		diag_add(d, s->disks_place, "no file system has 'mount: /': the root tree has no place");
+}
+
+/* A size that was given and could not be read has a mistake of its own already. */
+static bool same_place(struct diag_place a, struct diag_place b)
+{
+	return a.line == b.line && a.column == b.column;
 }
 
 static void check_partition(const struct spec *s, const struct spec_disk *disk, size_t index,
@@ -125,9 +136,10 @@ static void check_partition(const struct spec *s, const struct spec_disk *disk, 
 		if (disk->partitions[i].name && !strcmp(disk->partitions[i].name, p->name))
 			diag_add(d, p->name_place, "partition '%s' is there already, in line %u", p->name,
 				disk->partitions[i].place.line);
-	if (!p->filesystem && p->size_kind == SPEC_SIZE_AUTO)
+	if (!p->fs_place.line && p->size_kind == SPEC_SIZE_AUTO &&
+		same_place(p->size_place, p->place))
 		diag_add(d, p->size_place, "a partition without 'filesystem' needs a 'size', or rest");
-	if (!p->filesystem && (p->label || p->reserved_percent))
+	if (!p->fs_place.line && (p->label || p->reserved_percent))
 		diag_add(d, p->place, "'label' and 'reserved_percent' need a 'filesystem' beside them");
 	if (p->label && strlen(p->label) > 16)
 		diag_add(d, p->place, "label '%s' is longer than the 16 bytes of ext4", p->label);
@@ -156,8 +168,9 @@ static void check_volume(const struct spec_ebs *ebs, struct diag *d)
 /* What a disk is: one of content, empty volume, instance store, suppressed device. */
 static void check_disk_kind(const struct spec_disk *disk, struct diag *d)
 {
-	bool content = disk->table || disk->nr_partitions || disk->filesystem;
-	unsigned kinds = content + disk->empty + (disk->ephemeral >= 0) + disk->no_device;
+	bool table = disk->table_place.line || disk->partitions_place.line;
+	bool whole = disk->fs_place.line, ephemeral = disk->ephemeral_place.line;
+	unsigned kinds = table + whole + disk->empty + ephemeral + disk->no_device;
 
 	if (kinds > 1)
 		diag_add(d, disk->place, "a disk is one of: 'table' with 'partitions', 'filesystem', "
@@ -165,13 +178,13 @@ static void check_disk_kind(const struct spec_disk *disk, struct diag *d)
 	if (!kinds)
 		diag_add(d, disk->place, "the disk has no content: give it 'table' and 'partitions', "
 					 "'filesystem', 'empty: true', 'ephemeral' or 'no_device: true'");
-	if ((disk->ephemeral >= 0 || disk->no_device) && disk->ebs.place.line)
+	if ((ephemeral || disk->no_device) && disk->ebs.place.line)
 		diag_add(d, disk->ebs.place, "'ebs' does not go with %s",
 			disk->no_device ? "'no_device'" : "'ephemeral'");
-	if ((disk->ephemeral >= 0 || disk->no_device) && disk->size_kind == SPEC_SIZE_BYTES)
+	if ((ephemeral || disk->no_device) && disk->size_kind == SPEC_SIZE_BYTES)
 		diag_add(d, disk->size_place, "'size' does not go with %s",
 			disk->no_device ? "'no_device'" : "'ephemeral'");
-	if (content && disk->ebs.encrypted >= 0)
+	if ((table || whole) && disk->ebs.encrypted >= 0)
 		diag_add(d, disk->ebs.place, "'encrypted' on a disk with content is not supported by this "
 					     "version; volumes with 'empty: true' can have it");
 }
@@ -180,7 +193,7 @@ static void check_disk_size(const struct spec_disk *disk, struct diag *d)
 {
 	bool fixed = disk->size_kind == SPEC_SIZE_BYTES;
 
-	if (disk->empty && !fixed)
+	if (disk->empty && !fixed && same_place(disk->size_place, disk->place))
 		diag_add(d, disk->size_place, "an empty volume needs a 'size', such as 20G");
 	if (fixed && disk->size && (disk->size % GIB || disk->size > 64 * TIB))
 		diag_add(d, disk->size_place, "an EBS volume has whole GiB from 1G to 64T");
@@ -195,9 +208,9 @@ static void check_disk(const struct spec *s, size_t index, struct diag *d)
 	check_disk_kind(disk, d);
 	check_disk_size(disk, d);
 	check_volume(&disk->ebs, d);
-	if (disk->table && !disk->nr_partitions)
+	if (disk->table_place.line && !disk->partitions_place.line)
 		diag_add(d, disk->place, "'table' needs 'partitions' beside it");
-	if (disk->nr_partitions && !disk->table)
+	if (disk->partitions_place.line && !disk->table_place.line)
 		diag_add(d, disk->place, "'partitions' need 'table: gpt' beside them");
 	if (disk->nr_partitions > PARTITION_MAX)
 		diag_add(d, disk->place, "a GPT has at most %d partitions", PARTITION_MAX);

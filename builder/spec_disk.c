@@ -12,7 +12,6 @@ static const char *const tables[] = {"gpt", NULL};
 static const char *const volume_types[] = {
 	"gp3", "gp2", "io1", "io2", "st1", "sc1", "standard", NULL,
 };
-static const char later_note[] = " in this version";
 
 #define FIELD(name) offsetof(struct spec_ebs, name)
 
@@ -62,7 +61,7 @@ static const struct schema_key partition_keys[] = {
 		.flags = SCHEMA_REQUIRED, .hint = "root, esp, bios-boot, linux … or a GUID"},
 	{.name = "size", .type = SCHEMA_CUSTOM, .read = read_partition_size, .place = FIELD(size_place)},
 	{.name = "filesystem", .type = SCHEMA_CHOICE, .offset = FIELD(filesystem),
-		.place = FIELD(fs_place), .choices = filesystems, .hint = later_note},
+		.place = FIELD(fs_place), .choices = filesystems, .more_later = true},
 	{.name = "label", .type = SCHEMA_TEXT, .offset = FIELD(label)},
 	{.name = "mount", .type = SCHEMA_TREE_PATH, .offset = FIELD(mount), .place = FIELD(mount_place)},
 	{.name = "reserved_percent", .type = SCHEMA_NUMBER, .offset = FIELD(reserved_percent), .max = 50},
@@ -131,14 +130,16 @@ static const struct schema_key disk_keys[] = {
 	{.name = "device", .type = SCHEMA_TEXT, .offset = FIELD(device), .place = FIELD(device_place),
 		.flags = SCHEMA_REQUIRED, .hint = "/dev/xvda, for example"},
 	{.name = "size", .type = SCHEMA_CUSTOM, .read = read_disk_size, .place = FIELD(size_place)},
-	{.name = "table", .type = SCHEMA_CHOICE, .offset = FIELD(table), .choices = tables,
-		.hint = later_note},
-	{.name = "partitions", .type = SCHEMA_CUSTOM, .read = read_partitions},
+	{.name = "table", .type = SCHEMA_CHOICE, .offset = FIELD(table), .place = FIELD(table_place),
+		.choices = tables, .more_later = true},
+	{.name = "partitions", .type = SCHEMA_CUSTOM, .read = read_partitions,
+		.place = FIELD(partitions_place)},
 	{.name = "filesystem", .type = SCHEMA_CHOICE, .offset = FIELD(filesystem),
-		.place = FIELD(fs_place), .choices = filesystems, .hint = later_note},
+		.place = FIELD(fs_place), .choices = filesystems, .more_later = true},
 	{.name = "mount", .type = SCHEMA_TREE_PATH, .offset = FIELD(mount), .place = FIELD(mount_place)},
 	{.name = "ebs", .type = SCHEMA_CUSTOM, .read = read_ebs},
-	{.name = "ephemeral", .type = SCHEMA_CUSTOM, .read = read_ephemeral},
+	{.name = "ephemeral", .type = SCHEMA_CUSTOM, .read = read_ephemeral,
+		.place = FIELD(ephemeral_place)},
 	{.name = "no_device", .type = SCHEMA_BOOL, .offset = FIELD(no_device)},
 	{.name = "empty", .type = SCHEMA_BOOL, .offset = FIELD(empty)},
 	{0},

@@ -204,7 +204,7 @@ static void read_choice(struct schema *s, const struct schema_key *key, int node
 		}
 	}
 	schema_bad(s, node, "'%s' cannot be '%s'%s: known are %s", key->name, text,
-		key->hint ? key->hint : "", buf_str(&known));
+		key->more_later ? " in this version" : "", buf_str(&known));
 }
 
 static void read_strings(struct schema *s, const struct schema_key *key, int node,

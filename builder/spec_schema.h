@@ -42,6 +42,7 @@ struct schema_key {
 	uint64_t min, max;
 	const char *const *choices;
 	const char *hint; /* SCHEMA_LATER: what to do instead; else what a missing key would be */
+	bool more_later;  /* for SCHEMA_CHOICE: later versions know more */
 	/* For SCHEMA_CUSTOM; out is the whole struct. */
 	void (*read)(struct schema *s, const struct schema_key *key, int node, void *out);
 };

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reports as text: disks, mappings, times. */
+#include "builder/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/num.h"
+
+void report_time(struct report_times *t, const char *name, uint64_t ms)
+{
+	size_t i = 0;
+
+	while (i < t->nr && strcmp(t->items[i].name, name))
+		i++;
+	if (i == REPORT_TIMES_MAX)
+		return;
+	if (i == t->nr) {
+		t->items[i].name = name;
+		t->items[i].ms = 0;
+		t->nr++;
+	}
+	t->items[i].ms += ms;
+}
+
+struct json *report_times_json(const struct report_times *t, struct error *err)
+{
+	CLEANUP(json_cleanup) struct json *out = json_new_object(err);
+	uint64_t total = 0;
+	char key[48];
+
+	if (!out)
+		return NULL;
+	for (size_t i = 0; i < t->nr; i++) {
+		snprintf(key, sizeof(key), "%s_ms", t->items[i].name);
+		for (char *c = key; *c; c++)
+			if (*c == ' ')
+				*c = '_';
+		total += t->items[i].ms;
+		if (json_set_int(out, key, (int64_t)t->items[i].ms, err) < 0)
+			return NULL;
+	}
+	if (json_set_int(out, "total_ms", (int64_t)total, err) < 0)
+		return NULL;
+	return steal_ptr(&out);
+}
+
+void report_times_log(const struct report_times *t)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(4096);
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < t->nr; i++) {
+		uint64_t ms = t->items[i].ms;
+
+		total += ms;
+		if (buf_addf(&text, NULL, "%s %llu.%02llu s, ", t->items[i].name,
+			    (unsigned long long)ms / 1000, (unsigned long long)ms % 1000 / 10) < 0)
+			return;
+	}
+	log_info("where time went: %stotal %llu.%02llu s", buf_str(&text),
+		(unsigned long long)total / 1000, (unsigned long long)total % 1000 / 10);
+}
+
+static int add_size(struct buf *out, const struct json *obj, const char *key, int width,
+	struct error *err)
+{
+	char text[NUM_SIZE_TEXT];
+	int64_t value = json_get_int(obj, key, -1);
+
+	if (value < 0)
+		return buf_addf(out, err, " %*s", width, "-");
+	return buf_addf(out, err, " %*s", width, num_format_size(text, (uint64_t)value));
+}
+
+static int add_fs(struct buf *out, const struct json *fs, const char *indent, struct error *err)
+{
+	const char *mount = json_get_str(fs, "mount", NULL);
+
+	if (buf_addf(out, err, "%s%s", indent, json_get_str(fs, "type", "?")) < 0)
+		return -1;
+	if (*json_get_str(fs, "label", "") &&
+		buf_addf(out, err, " '%s'", json_get_str(fs, "label", "")) < 0)
+		return -1;
+	if (buf_addf(out, err, " %s", json_get_str(fs, "uuid", "")) < 0)
+		return -1;
+	if (mount && buf_addf(out, err, " on %s", mount) < 0)
+		return -1;
+	if (json_get(fs, "used") &&
+		(buf_add_str(out, ",", err) < 0 || add_size(out, fs, "used", 0, err) < 0 ||
+			buf_add_str(out, " used,", err) < 0 || add_size(out, fs, "free", 0, err) < 0 ||
+			buf_add_str(out, " free", err) < 0))
+		return -1;
+	return buf_add_char(out, '\n', err);
+}
+
+static int add_part(struct buf *out, const struct json *part, struct error *err)
+{
+	const char *type = json_get_str(part, "type", NULL);
+	const struct json *fs = json_get(part, "filesystem");
+
+	if (buf_addf(out, err, "  %2lld", (long long)json_get_int(part, "number", 0)) < 0 ||
+		add_size(out, part, "offset", 10, err) < 0 || add_size(out, part, "size", 10, err) < 0)
+		return -1;
+	if (buf_addf(out, err, "  %-14s %s\n",
+		    type ? type : json_get_str(part, "type_guid", "?"),
+		    json_get_str(part, "name", "")) < 0)
+		return -1;
+	return fs ? add_fs(out, fs, "                            ", err) : 0;
+}
+
+int report_disk_text(const struct json *disk, struct buf *out, struct error *err)
+{
+	const char *head = json_get_str(disk, "device", json_get_str(disk, "format", "disk"));
+	const char *table = json_get_str(disk, "table", NULL);
+	const struct json *parts = json_get(disk, "partitions");
+	const struct json *fs = json_get(disk, "filesystem");
+
+	if (buf_addf(out, err, "%s:", head) < 0 || add_size(out, disk, "size", 0, err) < 0 ||
+		buf_addf(out, err, ", %s %s\n", table ? table : "no partition table",
+			json_get_str(disk, "guid", "")) < 0)
+		return -1;
+	if (json_get_str(disk, "damage", NULL) &&
+		buf_addf(out, err, "  damaged: %s\n", json_get_str(disk, "damage", "")) < 0)
+		return -1;
+	if (parts && json_length(parts) &&
+		buf_add_str(out, "  nr      start       size  type           name\n", err) < 0)
+		return -1;
+	for (size_t i = 0; parts && i < json_length(parts); i++)
+		if (add_part(out, json_at(parts, i), err) < 0)
+			return -1;
+	return fs ? add_fs(out, fs, "  ", err) : 0;
+}
