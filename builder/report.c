@@ -7,24 +7,19 @@
  *
  * All sizes are bytes. "filesystem" stands in the partition, or in the disk when there is no table.
  */
-#include "builder/report.h"
+#include "builder/report_internal.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "base/hash.h"
-#include "base/log.h"
-#include "base/num.h"
-#include "base/window.h"
-#include "fs/probe.h"
 
-static const char *const table_names[] = {
+const char *const report_table_names[] = {
 	[PARTITION_TABLE_NONE] = NULL,
 	[PARTITION_TABLE_GPT] = "gpt",
 	[PARTITION_TABLE_MBR] = "mbr",
 };
 
-static int set_uuid(struct json *obj, const char *key, const uint8_t uuid[16], struct error *err)
+int report_set_uuid(struct json *obj, const char *key, const uint8_t uuid[16], struct error *err)
 {
 	char text[UUID_TEXT_SIZE];
 
@@ -45,8 +40,8 @@ static struct json *partition_json(const struct partition *p, enum partition_tab
 
 		if (json_set_str(out, "name", p->name, err) < 0 ||
 			json_set_str(out, "type", type, err) < 0 ||
-			set_uuid(out, "type_guid", p->type, err) < 0 ||
-			set_uuid(out, "uuid", p->uuid, err) < 0)
+			report_set_uuid(out, "type_guid", p->type, err) < 0 ||
+			report_set_uuid(out, "uuid", p->uuid, err) < 0)
 			return NULL;
 	} else {
 		snprintf(mbr_type, sizeof(mbr_type), "0x%02x", p->mbr_type);
@@ -66,7 +61,7 @@ static struct json *planned_fs_json(const struct plan_fs *fs, struct error *err)
 
 	if (!out || json_set_str(out, "type", fs->type, err) < 0 ||
 		json_set_str(out, "label", fs->ext4.label, err) < 0 ||
-		set_uuid(out, "uuid", fs->ext4.uuid, err) < 0 ||
+		report_set_uuid(out, "uuid", fs->ext4.uuid, err) < 0 ||
 		json_set_int(out, "size", (int64_t)fs->sums.size, err) < 0 ||
 		json_set_int(out, "used", (int64_t)fs->sums.used, err) < 0 ||
 		json_set_int(out, "free", (int64_t)fs->sums.free, err) < 0 ||
@@ -78,8 +73,7 @@ static struct json *planned_fs_json(const struct plan_fs *fs, struct error *err)
 	return steal_ptr(&out);
 }
 
-/* Adds a partition, with its file system when it has one (fs may be NULL; taken). */
-static int add_partition(struct json *list, const struct partition_table *table, size_t index,
+int report_add_partition(struct json *list, const struct partition_table *table, size_t index,
 	struct json *fs, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *part =
@@ -99,7 +93,7 @@ static int planned_partitions(struct json *out, const struct plan_disk *d, struc
 	CLEANUP(json_cleanup) struct json *list = json_new_array(err);
 	size_t next = 0;
 
-	if (!list || set_uuid(out, "guid", d->table.guid, err) < 0)
+	if (!list || report_set_uuid(out, "guid", d->table.guid, err) < 0)
 		return -1;
 	for (size_t i = 0; i < d->table.nr; i++) {
 		struct json *fs = NULL;
@@ -109,7 +103,7 @@ static int planned_partitions(struct json *out, const struct plan_disk *d, struc
 			if (!fs)
 				return -1;
 		}
-		if (add_partition(list, &d->table, i, fs, err) < 0)
+		if (report_add_partition(list, &d->table, i, fs, err) < 0)
 			return -1;
 	}
 	return json_set(out, "partitions", steal_ptr(&list), err);
@@ -122,7 +116,7 @@ struct json *report_disk_json(const struct plan *p, size_t disk, struct error *e
 
 	if (!out || json_set_str(out, "device", d->spec->device, err) < 0 ||
 		json_set_int(out, "size", (int64_t)d->size, err) < 0 ||
-		json_set_str(out, "table", table_names[d->table.kind], err) < 0)
+		json_set_str(out, "table", report_table_names[d->table.kind], err) < 0)
 		return NULL;
 	if (d->table.nr && planned_partitions(out, d, err) < 0)
 		return NULL;
@@ -144,91 +138,6 @@ struct json *report_plan_json(const struct plan *p, struct error *err)
 			json_append(disks, report_disk_json(p, i, err), err) < 0)
 			return NULL;
 	if (json_set(out, "disks", steal_ptr(&disks), err) < 0)
-		return NULL;
-	return steal_ptr(&out);
-}
-
-/* What the probe found at [off, off+len); NULL without error when it is nothing that we know. */
-static int found_fs_json(struct dev *dev, uint64_t off, uint64_t len, struct json **out,
-	struct error *err)
-{
-	struct dev *window = window_new(dev, off, len, err);
-	CLEANUP(json_cleanup) struct json *fs = NULL;
-	struct probe probe;
-	int ret;
-
-	*out = NULL;
-	if (!window)
-		return -1;
-	ret = probe_dev(window, &probe, err);
-	dev_close(window, NULL);
-	if (ret < 0 || !probe.type[0])
-		return ret;
-	fs = json_new_object(err);
-	if (!fs || json_set_str(fs, "type", probe.type, err) < 0 ||
-		json_set_str(fs, "label", probe.label, err) < 0 ||
-		json_set_str(fs, "uuid", probe.uuid, err) < 0)
-		return -1;
-	if (probe.usage_known && (json_set_int(fs, "size", (int64_t)probe.size, err) < 0 ||
-					 json_set_int(fs, "used", (int64_t)probe.used, err) < 0 ||
-					 json_set_int(fs, "free", (int64_t)(probe.size - probe.used), err) < 0))
-		return -1;
-	*out = steal_ptr(&fs);
-	return 0;
-}
-
-static int found_partitions(struct json *out, struct dev *dev, const struct partition_table *table,
-	struct error *err)
-{
-	CLEANUP(json_cleanup) struct json *list = json_new_array(err);
-
-	if (!list || (table->kind == PARTITION_TABLE_GPT && set_uuid(out, "guid", table->guid, err) < 0))
-		return -1;
-	for (size_t i = 0; i < table->nr; i++) {
-		const struct partition *p = &table->parts[i];
-		struct json *fs = NULL;
-
-		/* A table may lie about the disk's end: then there is nothing to look into. */
-		if (p->len && p->off < dev->size && p->len <= dev->size - p->off &&
-			found_fs_json(dev, p->off, p->len, &fs, err) < 0)
-			return -1;
-		if (add_partition(list, table, i, fs, err) < 0)
-			return -1;
-	}
-	return json_set(out, "partitions", steal_ptr(&list), err);
-}
-
-static void table_cleanup(struct partition_table *t)
-{
-	partition_table_release(t);
-}
-
-struct json *report_image_json(struct dev *dev, const char *format, struct error *err)
-{
-	CLEANUP(json_cleanup) struct json *out = json_new_object(err);
-	CLEANUP(table_cleanup) struct partition_table table = {0};
-	struct json *fs = NULL;
-	struct error damage = ERROR_INIT;
-
-	if (!out || json_set_str(out, "format", format, err) < 0 ||
-		json_set_int(out, "size", (int64_t)dev->size, err) < 0)
-		return NULL;
-	if (partition_read(dev, &table, &damage) < 0) {
-		if (damage.kind != ERROR_INPUT) {
-			*err = damage;
-			return NULL;
-		}
-		partition_table_release(&table);
-		memset(&table, 0, sizeof(table));
-		if (json_set_str(out, "damage", damage.text, err) < 0)
-			return NULL;
-	}
-	if (json_set_str(out, "table", table_names[table.kind], err) < 0)
-		return NULL;
-	if (table.kind != PARTITION_TABLE_NONE)
-		return found_partitions(out, dev, &table, err) < 0 ? NULL : steal_ptr(&out);
-	if (found_fs_json(dev, 0, dev->size, &fs, err) < 0 ||
-		(fs && json_set(out, "filesystem", fs, err) < 0))
 		return NULL;
 	return steal_ptr(&out);
 }
