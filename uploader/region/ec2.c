@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * EC2's Query API: the table of actions, what all calls share in reading parameters and writing XML, and the calls
+ * too small for a file.
+ */
+#include "uploader/region/ec2_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "uploader/region/token.h"
+
+static const char namespace[] = "http://ec2.amazonaws.com/doc/2016-11-15/";
+
+bool ec2_refuse(struct ec2_ctx *c, const char *code, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	reply_ec2_error(c->reply, 400, code, "%s", text);
+	return true;
+}
+
+bool ec2_internal(struct ec2_ctx *c, const struct error *err)
+{
+	reply_ec2_error(c->reply, 500, "InternalError", "%s", err->text);
+	return true;
+}
+
+void ec2_list_get(struct ec2_ctx *c, const char *name, struct ec2_list *list)
+{
+	list->nr = 0;
+	while (list->nr < EC2_LIST_MAX) {
+		const char *value = form_getf(&c->form, "%s.%zu", name, list->nr + 1);
+
+		if (!value)
+			break;
+		list->items[list->nr++] = value;
+	}
+}
+
+bool ec2_get_bool(struct ec2_ctx *c, const char *name, bool *out)
+{
+	const char *text = form_get(&c->form, name);
+
+	if (!text)
+		return false;
+	*out = strcmp(text, "true") == 0;
+	if (*out || strcmp(text, "false") == 0)
+		return false;
+	return ec2_refuse(c, "InvalidParameterValue",
+		"Invalid value '%.60s' for %s: true or false is right", text, name);
+}
+
+bool ec2_get_number(struct ec2_ctx *c, const char *name, uint64_t *out)
+{
+	const char *text = form_get(&c->form, name);
+
+	if (!text || num_parse(text, INT32_MAX, out, NULL) == 0)
+		return false;
+	return ec2_refuse(c, "InvalidParameterValue", "Invalid value '%.60s' for %s: not a number",
+		text, name);
+}
+
+bool ec2_get_required(struct ec2_ctx *c, const char *name, const char **out)
+{
+	*out = form_get(&c->form, name);
+	if (*out && **out)
+		return false;
+	return ec2_refuse(c, "MissingParameter", "The request must contain the parameter %s", name);
+}
+
+bool ec2_check_id(struct ec2_ctx *c, const char *prefix, const char *malformed, const char *id)
+{
+	size_t len = strlen(prefix), digits;
+
+	if (strncmp(id, prefix, len) == 0) {
+		digits = strspn(id + len, "0123456789abcdef");
+		if ((digits == 8 || digits == 17) && id[len + digits] == '\0')
+			return false;
+	}
+	return ec2_refuse(c, malformed, "Invalid id: \"%.80s\"", id);
+}
+
+bool ec2_ready(struct ec2_ctx *c)
+{
+	bool dry = false;
+	const char *unused;
+
+	if (ec2_get_bool(c, "DryRun", &dry))
+		return true;
+	unused = form_unused(&c->form);
+	if (unused)
+		return ec2_refuse(c, "UnknownParameter", "The parameter %.100s is not recognized",
+			unused);
+	if (!dry)
+		return false;
+	reply_ec2_error(c->reply, 412, "DryRunOperation",
+		"Request would have succeeded, but DryRun flag is set.");
+	return true;
+}
+
+void ec2_begin(struct ec2_ctx *c)
+{
+	xml_init(&c->xml, &c->reply->body);
+	xml_open_root(&c->xml, c->action, "Response", namespace);
+	xml_str(&c->xml, "requestId", c->reply->request_id);
+}
+
+void ec2_end(struct ec2_ctx *c)
+{
+	char tag[80];
+
+	(void)snprintf(tag, sizeof(tag), "%sResponse", c->action);
+	xml_close(&c->xml, tag);
+	c->reply->failed |= c->xml.failed;
+}
+
+void ec2_answer_true(struct ec2_ctx *c)
+{
+	ec2_begin(c);
+	xml_bool(&c->xml, "return", true);
+	ec2_end(c);
+}
+
+uint64_t ec2_id_number(const char *id)
+{
+	size_t len = strlen(id);
+	uint8_t raw[8];
+	uint64_t number = 0;
+
+	if (len < 16 || hex_decode(raw, sizeof(raw), id + len - 16))
+		return 0;
+	for (size_t i = 0; i < sizeof(raw); i++)
+		number = number << 8 | raw[i];
+	return number;
+}
+
+bool ec2_get_page(struct ec2_ctx *c, const char *prefix, uint64_t min, uint64_t max,
+	struct ec2_page *page)
+{
+	const char *token = form_get(&c->form, "NextToken");
+
+	*page = (struct ec2_page){.max = UINT64_MAX};
+	if (ec2_get_number(c, "MaxResults", &page->max))
+		return true;
+	if (page->max < min)
+		return ec2_refuse(c, "InvalidParameterValue", "Expecting a value greater than %llu",
+			(unsigned long long)min);
+	if (page->max != UINT64_MAX)
+		page->max = MIN(page->max, max);
+	if (token && token_open(c->region->token_key, prefix, token, c->region->wall_s(), &page->last))
+		return ec2_refuse(c, "InvalidPaginationToken", "The NextToken is not valid");
+	return false;
+}
+
+void ec2_next_token(struct ec2_ctx *c, const char *prefix, uint64_t last)
+{
+	char token[TOKEN_SIZE];
+
+	if (token_make(c->region->token_key, prefix, last, c->region->wall_s() + TOKEN_PAGE_S, token,
+		    NULL) < 0)
+		c->reply->failed = true;
+	else
+		xml_str(&c->xml, "nextToken", token);
+}
+
+bool ec2_owner_is_self(const struct ec2_ctx *c, const struct ec2_list *owners)
+{
+	for (size_t i = 0; i < owners->nr; i++)
+		if (strcmp(owners->items[i], "self") == 0 ||
+		    strcmp(owners->items[i], c->region->account) == 0)
+			return true;
+	return owners->nr == 0;
+}
+
+static void call_describe_regions(struct ec2_ctx *c)
+{
+	struct ec2_list names;
+	struct ec2_filters filters;
+	bool all, listed;
+
+	ec2_list_get(c, "RegionName", &names);
+	if (ec2_get_bool(c, "AllRegions", &all) || ec2_get_filters(c, &filters) || ec2_ready(c))
+		return;
+	listed = names.nr == 0;
+	for (size_t i = 0; i < names.nr; i++)
+		listed |= strcmp(names.items[i], c->region->name) == 0;
+	ec2_begin(c);
+	xml_open(&c->xml, "regionInfo");
+	if (listed) {
+		xml_open(&c->xml, "item");
+		xml_str(&c->xml, "regionName", c->region->name);
+		xml_str(&c->xml, "regionEndpoint", c->region->endpoint);
+		xml_str(&c->xml, "optInStatus", "opt-in-not-required");
+		xml_close(&c->xml, "item");
+	}
+	xml_close(&c->xml, "regionInfo");
+	ec2_end(c);
+}
+
+static void call_get_encryption_by_default(struct ec2_ctx *c)
+{
+	if (ec2_ready(c))
+		return;
+	ec2_begin(c);
+	xml_bool(&c->xml, "ebsEncryptionByDefault", false);
+	xml_str(&c->xml, "sseType", "none");
+	ec2_end(c);
+}
+
+static void call_get_default_key(struct ec2_ctx *c)
+{
+	if (ec2_ready(c))
+		return;
+	ec2_begin(c);
+	xml_str(&c->xml, "kmsKeyId", "alias/aws/ebs");
+	ec2_end(c);
+}
+
+static const struct {
+	const char *action;
+	void (*call)(struct ec2_ctx *c);
+} actions[] = {
+	{"CreateTags", ec2_call_create_tags},
+	{"DeleteSnapshot", ec2_call_delete_snapshot},
+	{"DeleteTags", ec2_call_delete_tags},
+	{"DeregisterImage", ec2_call_deregister_image},
+	{"DescribeImages", ec2_call_describe_images},
+	{"DescribeRegions", call_describe_regions},
+	{"DescribeSnapshots", ec2_call_describe_snapshots},
+	{"DescribeTags", ec2_call_describe_tags},
+	{"GetEbsDefaultKmsKeyId", call_get_default_key},
+	{"GetEbsEncryptionByDefault", call_get_encryption_by_default},
+	{"RegisterImage", ec2_call_register_image},
+};
+
+static void dispatch(struct ec2_ctx *c)
+{
+	const char *action = form_get(&c->form, "Action");
+	const char *version = form_get(&c->form, "Version");
+
+	if (!action || !version) {
+		ec2_refuse(c, "MissingAction", "The request must contain Action and Version");
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
+		if (strcmp(action, actions[i].action) == 0) {
+			c->action = actions[i].action;
+			actions[i].call(c);
+			return;
+		}
+	}
+	ec2_refuse(c, "InvalidAction", "The action %.100s is not valid for this web service.",
+		action);
+}
+
+void ec2_api_handle(struct region *r, const struct request *req, struct reply *reply)
+{
+	struct ec2_ctx c = {.region = r, .reply = reply, .form = FORM_INIT};
+	struct error err = ERROR_INIT;
+
+	reply->content_type = "text/xml;charset=UTF-8";
+	if (strcmp(req->method, "POST") != 0 && strcmp(req->method, "GET") != 0)
+		reply_ec2_error(reply, 405, "UnsupportedHttpVerb", "POST or GET is right");
+	else if (form_parse(&c.form, req->query, strlen(req->query), &err) < 0 ||
+		 form_parse(&c.form, req->body, req->body_len, &err) < 0)
+		ec2_refuse(&c, "MalformedQueryString", "%s", err.text);
+	else
+		dispatch(&c);
+	form_release(&c.form);
+}

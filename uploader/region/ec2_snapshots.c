@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* EC2: DescribeSnapshots and DeleteSnapshot. */
+#include "uploader/region/ec2_internal.h"
+
+#include <string.h>
+
+#include "base/num.h"
+
+/* Filters over the view that snapshot_view() makes. */
+static const struct ec2_field fields[] = {
+	{"snapshot-id", "snapshotId", EC2_FIELD_TEXT},
+	{"status", "status", EC2_FIELD_TEXT},
+	{"description", "description", EC2_FIELD_TEXT},
+	{"owner-id", "ownerId", EC2_FIELD_TEXT},
+	{"progress", "progress", EC2_FIELD_TEXT},
+	{"start-time", "startTime", EC2_FIELD_TEXT},
+	{"volume-id", "volumeId", EC2_FIELD_TEXT},
+	{"volume-size", "volumeSize", EC2_FIELD_INT},
+	{"encrypted", "encrypted", EC2_FIELD_BOOL},
+	{"storage-tier", "storageTier", EC2_FIELD_TEXT},
+	{"owner-alias", "ownerAlias", EC2_FIELD_TEXT},
+	{NULL, NULL, EC2_FIELD_TEXT},
+};
+
+static const char *start_time(const struct snapshot *snap, char text[NUM_TIME_TEXT + 8])
+{
+	size_t len;
+
+	num_format_time(text, json_get_int(snap->doc, "start", 0));
+	len = strlen(text);
+	memcpy(text + len - 1, ".000Z", sizeof(".000Z"));
+	return text;
+}
+
+/* EC2 shows 0% while blocks come, 99% while they are checked, 100% at the end. */
+static const char *progress(const struct snapshot *snap)
+{
+	if (atomic_load(&snap->status) == SNAPSHOT_COMPLETED)
+		return "100%";
+	return atomic_load(&snap->completing) ? "99%" : "0%";
+}
+
+/* EC2's element names and values, for filters and for the answer. Tags stay in the record. */
+static struct json *snapshot_view(struct ec2_ctx *c, const struct snapshot *snap, struct error *err)
+{
+	CLEANUP(json_cleanup) struct json *v = json_new_object(err);
+	char time[NUM_TIME_TEXT + 8];
+
+	if (!v || json_set_str(v, "snapshotId", snap->id, err) < 0 ||
+	    json_set_str(v, "volumeId", "vol-ffffffff", err) < 0 ||
+	    json_set_str(v, "status", json_get_str(snap->doc, "status", ""), err) < 0 ||
+	    json_set_str(v, "statusMessage", json_get_str(snap->doc, "statusMessage", NULL), err) < 0 ||
+	    json_set_str(v, "startTime", start_time(snap, time), err) < 0 ||
+	    json_set_str(v, "progress", progress(snap), err) < 0 ||
+	    json_set_str(v, "ownerId", c->region->account, err) < 0 ||
+	    json_set_int(v, "volumeSize", (int64_t)snap->size_gib, err) < 0 ||
+	    json_set_str(v, "description", json_get_str(snap->doc, "description", ""), err) < 0 ||
+	    json_set_bool(v, "encrypted", json_get_bool(snap->doc, "encrypted", false), err) < 0 ||
+	    json_set_str(v, "kmsKeyId", json_get_str(snap->doc, "kmsKey", NULL), err) < 0 ||
+	    json_set_str(v, "storageTier", "standard", err) < 0)
+		return NULL;
+	return steal_ptr(&v);
+}
+
+static void write_full_size(struct ec2_ctx *c, struct snapshot *snap)
+{
+	if (atomic_load(&snap->status) != SNAPSHOT_COMPLETED || snapshot_load_map(snap, NULL) < 0)
+		return;
+	xml_int(&c->xml, "fullSnapshotSizeInBytes",
+		(int64_t)(snap->map.nr_written * STORE_BLOCK_SIZE));
+}
+
+static void write_snapshot(struct ec2_ctx *c, struct snapshot *snap, const struct json *view)
+{
+	static const char *const texts[] = {"snapshotId", "volumeId", "status", "statusMessage",
+		"startTime", "progress", "ownerId", "description", "kmsKeyId", "storageTier"};
+
+	xml_open(&c->xml, "item");
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		xml_str(&c->xml, texts[i], json_get_str(view, texts[i], NULL));
+	xml_int(&c->xml, "volumeSize", json_get_int(view, "volumeSize", 0));
+	xml_bool(&c->xml, "encrypted", json_get_bool(view, "encrypted", false));
+	xml_str(&c->xml, "sseType", json_get_bool(view, "encrypted", false) ? "sse-kms" : "none");
+	write_full_size(c, snap);
+	ec2_write_tags(c, snap->doc);
+	xml_close(&c->xml, "item");
+}
+
+struct describe {
+	struct ec2_list ids, owners, restorable;
+	struct ec2_filters filters;
+	struct ec2_page page;
+};
+
+static bool listed(const struct ec2_list *ids, const char *id)
+{
+	for (size_t i = 0; i < ids->nr; i++)
+		if (strcmp(ids->items[i], id) == 0)
+			return true;
+	return ids->nr == 0;
+}
+
+static bool check_ids(struct ec2_ctx *c, const struct ec2_list *ids)
+{
+	for (size_t i = 0; i < ids->nr; i++) {
+		if (ec2_check_id(c, "snap-", "InvalidSnapshotID.Malformed", ids->items[i]))
+			return true;
+		if (!store_find_snapshot(c->region->store, ids->items[i]))
+			return ec2_refuse(c, "InvalidSnapshot.NotFound",
+				"The snapshot '%s' does not exist.", ids->items[i]);
+	}
+	return false;
+}
+
+/* With store->lock held. *last gets the number of the last one on a page that others follow. */
+static bool describe_all(struct ec2_ctx *c, const struct describe *d, uint64_t *last)
+{
+	struct store *store = c->region->store;
+	uint64_t nr = 0, shown = 0;
+
+	for (size_t i = 0; i < store->nr_snapshots; i++) {
+		struct snapshot *snap = store->snapshots[i];
+		CLEANUP(json_cleanup) struct json *view = NULL;
+		struct error err = ERROR_INIT;
+		const char *unknown;
+
+		if (!store_find_snapshot(store, snap->id) || !listed(&d->ids, snap->id) ||
+		    ec2_id_number(snap->id) <= d->page.last)
+			continue;
+		if (snapshot_settle(snap, c->region->wall_s(), region_monotonic_ms(), &err) < 0 ||
+		    !(view = snapshot_view(c, snap, &err)))
+			return ec2_internal(c, &err);
+		if (!ec2_filters_match(&d->filters, fields, view, json_get(snap->doc, "tags"),
+			    &unknown))
+			continue;
+		if (nr++ == d->page.max) {
+			*last = shown;
+			break;
+		}
+		write_snapshot(c, snap, view);
+		shown = ec2_id_number(snap->id);
+	}
+	return false;
+}
+
+/* With store->lock held. */
+static void describe(struct ec2_ctx *c, const struct describe *d)
+{
+	uint64_t last = 0;
+
+	if (check_ids(c, &d->ids))
+		return;
+	ec2_begin(c);
+	xml_open(&c->xml, "snapshotSet");
+	if (ec2_owner_is_self(c, &d->owners) && ec2_owner_is_self(c, &d->restorable) &&
+	    describe_all(c, d, &last))
+		return;
+	xml_close(&c->xml, "snapshotSet");
+	if (last)
+		ec2_next_token(c, "snapshots", last);
+	ec2_end(c);
+}
+
+void ec2_call_describe_snapshots(struct ec2_ctx *c)
+{
+	struct store *store = c->region->store;
+	const char *unknown = NULL;
+	struct describe d;
+
+	ec2_list_get(c, "SnapshotId", &d.ids);
+	ec2_list_get(c, "Owner", &d.owners);
+	ec2_list_get(c, "RestorableBy", &d.restorable);
+	if (ec2_get_filters(c, &d.filters) || ec2_get_page(c, "snapshots", 5, 1000, &d.page) ||
+	    ec2_ready(c))
+		return;
+	(void)ec2_filters_match(&d.filters, fields, NULL, NULL, &unknown);
+	if (unknown) {
+		ec2_refuse(c, "InvalidParameterValue", "The filter '%.80s' is invalid", unknown);
+		return;
+	}
+	pthread_mutex_lock(&store->lock);
+	describe(c, &d);
+	pthread_mutex_unlock(&store->lock);
+}
+
+/* With store->lock held. */
+static void delete_snapshot(struct ec2_ctx *c, const char *id)
+{
+	struct store *store = c->region->store;
+	struct snapshot *snap = store_find_snapshot(store, id);
+	const struct image *user = snap ? store_snapshot_user(store, id) : NULL;
+	struct error err = ERROR_INIT;
+
+	if (!snap)
+		ec2_refuse(c, "InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", id);
+	else if (user)
+		ec2_refuse(c, "InvalidSnapshot.InUse", "The snapshot %s is currently in use by %s", id,
+			user->id);
+	else if (store_delete_snapshot(store, snap, &err) < 0)
+		ec2_internal(c, &err);
+	else
+		ec2_answer_true(c);
+}
+
+void ec2_call_delete_snapshot(struct ec2_ctx *c)
+{
+	const char *id;
+
+	if (ec2_get_required(c, "SnapshotId", &id) ||
+	    ec2_check_id(c, "snap-", "InvalidSnapshotID.Malformed", id) || ec2_ready(c))
+		return;
+	pthread_mutex_lock(&c->region->store->lock);
+	delete_snapshot(c, id);
+	pthread_mutex_unlock(&c->region->store->lock);
+}
