@@ -38,6 +38,7 @@ struct http_request {
 	const void *body;           /* borrowed until done; NULL: none */
 	size_t body_len;
 	size_t max_answer;          /* ceiling of the answer body in bytes; 0: 4 MiB */
+	bool fresh_connection;      /* never sent a second time by the library over a dead kept one */
 	void (*done)(struct http_request *req, void *arg); /* called from http_run(); may start others */
 	void *arg;
 
@@ -54,6 +55,9 @@ struct http_request {
 	void *handle;
 	struct http_client *client;
 };
+
+/* Whether a URL's host is this machine itself. */
+bool http_url_is_loopback(const char *url);
 
 struct http_client *http_client_new(const struct http_opts *opts, struct error *err) MUST_CHECK;
 /* Cancels what is running: their done() is not called. NULL is fine. */
