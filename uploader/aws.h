@@ -43,6 +43,15 @@ void aws_free(struct aws *a);
 DEFINE_CLEANUP(aws, struct aws, aws_free)
 
 const char *aws_region(const struct aws *a);
+/* Whether the service's endpoint is on this machine: then AWS's quotas do not hold. */
+bool aws_is_loopback(const struct aws *a, enum aws_service service);
+const struct aws_clock *aws_clock(const struct aws *a);
+unsigned aws_retry_budget_ms(const struct aws *a);
+/*
+ * For cleaning up after a failure or an interruption: while on, cancelled() is not asked and a call has
+ * three attempts within ten seconds.
+ */
+void aws_hurry(struct aws *a, bool on);
 struct http_client *aws_http(struct aws *a);
 
 struct aws_call {
@@ -53,6 +62,7 @@ struct aws_call {
 	struct http_request http; /* url is set from path_query; add headers and body before aws_start() */
 	bool unsigned_payload;  /* payload hash is UNSIGNED-PAYLOAD (and that header is sent) */
 	bool fresh_snapshot;    /* a 404 SNAPSHOT_NOT_FOUND is retried for two minutes */
+	bool once;              /* an attempt whose fate is unknown (no answer, 5xx) is not repeated */
 	void (*done)(struct aws_call *call, void *arg); /* once, at the end */
 	void *arg;
 
@@ -63,8 +73,9 @@ struct aws_call {
 
 	/* private to aws.c */
 	struct aws *aws;
-	uint64_t first_ms, due_ms;
-	bool skew_tried, waiting;
+	uint64_t first_ms, due_ms; /* monotonic */
+	int64_t signed_s;       /* the time in the last signature */
+	bool skew_tried, started, waiting;
 	struct aws_call *next;
 };
 

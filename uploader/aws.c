@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The AWS client: every call goes through here, so signing, retrying and the correction of a wrong clock
+ * exist once. A call is either in the HTTP client's hands or in the list of those that wait for
+ * their next attempt; done() is called exactly once, when neither holds any more.
+ */
+#include "uploader/aws.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/num.h"
+#include "uploader/aws_internal.h"
+
+enum {
+	DEFAULT_ATTEMPTS = 8,
+	DEFAULT_BUDGET_MS = 300000,
+	HURRY_ATTEMPTS = 3,
+	HURRY_BUDGET_MS = 10000,
+	FRESH_MS = 120000, /* how long a new snapshot may stay unknown */
+	SKEW_S = 240,      /* below that no service refuses a signature for its time */
+	CANCEL_POLL_MS = 100,
+};
+
+struct aws {
+	char *region;
+	struct aws_endpoint endpoint[2];
+	struct aws_creds creds;
+	struct aws_keys keys;
+	struct aws_clock clock;
+	struct http_client *http;
+	unsigned max_attempts, budget_ms;
+	bool (*cancelled)(void);
+	bool hurry;
+	int64_t skew_s; /* server's clock minus ours, 0 until one is measured that matters */
+	struct aws_call *waiting;
+	unsigned running;
+	uint64_t retries, throttled;
+};
+
+static uint64_t now_ms(const struct aws *a)
+{
+	return a->clock.monotonic_ms(a->clock.arg);
+}
+
+static int copy_creds(struct aws_creds *to, const struct aws_creds *from, struct error *err)
+{
+	if (!from->access_key || !from->secret_key)
+		return error_set(err, ERROR_USAGE, 0, "no AWS credentials");
+	to->access_key = strdup(from->access_key);
+	to->secret_key = strdup(from->secret_key);
+	to->session_token = from->session_token ? strdup(from->session_token) : NULL;
+	to->expires = from->expires;
+	if (!to->access_key || !to->secret_key || (from->session_token && !to->session_token))
+		return error_nomem(err, "credentials");
+	return 0;
+}
+
+struct aws *aws_new(const struct aws_opts *opts, struct error *err)
+{
+	struct aws *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return error_null(err, ERROR_NOMEM, 0, "out of memory for the AWS client");
+	a->clock = *opts->clock;
+	a->cancelled = opts->cancelled;
+	a->max_attempts = opts->max_attempts ? opts->max_attempts : DEFAULT_ATTEMPTS;
+	a->budget_ms = opts->retry_budget_ms ? opts->retry_budget_ms : DEFAULT_BUDGET_MS;
+	for (int i = 0; i < 2; i++) {
+		if (aws_endpoint_init(&a->endpoint[i], (enum aws_service)i, opts->region,
+			    opts->endpoint[i], err) < 0)
+			goto fail;
+	}
+	if (copy_creds(&a->creds, &opts->creds, err) < 0)
+		goto fail;
+	a->region = strdup(opts->region);
+	if (!a->region) {
+		error_nomem(err, "region");
+		goto fail;
+	}
+	a->http = http_client_new(&opts->http, err);
+	if (!a->http)
+		goto fail;
+	return a;
+fail:
+	aws_free(a);
+	return NULL;
+}
+
+void aws_free(struct aws *a)
+{
+	if (!a)
+		return;
+	http_client_free(a->http);
+	aws_creds_release(&a->creds);
+	explicit_bzero(&a->keys, sizeof(a->keys));
+	for (int i = 0; i < 2; i++)
+		aws_endpoint_release(&a->endpoint[i]);
+	free(a->region);
+	free(a);
+}
+
+const char *aws_region(const struct aws *a)
+{
+	return a->region;
+}
+
+struct http_client *aws_http(struct aws *a)
+{
+	return a->http;
+}
+
+bool aws_is_loopback(const struct aws *a, enum aws_service service)
+{
+	return a->endpoint[service].loopback;
+}
+
+const struct aws_clock *aws_clock(const struct aws *a)
+{
+	return &a->clock;
+}
+
+unsigned aws_retry_budget_ms(const struct aws *a)
+{
+	return a->budget_ms;
+}
+
+void aws_hurry(struct aws *a, bool on)
+{
+	a->hurry = on;
+}
+
+void aws_retry_counts(const struct aws *a, uint64_t *retries, uint64_t *throttled)
+{
+	*retries = a->retries;
+	*throttled = a->throttled;
+}
+
+unsigned aws_running(const struct aws *a)
+{
+	return a->running;
+}
+
+int aws_call_init(struct aws *a, struct aws_call *call, enum aws_service service, const char *method,
+	const char *path_query, const char *operation, struct error *err)
+{
+	const struct aws_endpoint *e = &a->endpoint[service];
+	CLEANUP_FREE char *url = NULL;
+
+	memset(call, 0, sizeof(*call));
+	call->aws = a;
+	call->service = service;
+	call->operation = operation;
+	url = buf_strf(err, "%s%s%s", e->base, e->prefix, path_query);
+	if (!url)
+		return -1;
+	return http_request_init(&call->http, method, url, err);
+}
+
+void aws_call_release(struct aws_call *call)
+{
+	http_request_release(&call->http);
+}
+
+static void finish(struct aws *a, struct aws_call *call)
+{
+	call->started = false;
+	a->running--;
+	if (call->done)
+		call->done(call, call->arg);
+}
+
+static void attempt_done(struct http_request *http, void *arg);
+
+/* Signs afresh and sends: every attempt has its own time. */
+static int attempt(struct aws *a, struct aws_call *call, struct error *err)
+{
+	struct aws_signer signer = {
+		.region = a->region,
+		.creds = &a->creds,
+		.keys = &a->keys,
+		.endpoint = &a->endpoint[call->service],
+		.now = a->clock.wall_s(a->clock.arg) + a->skew_s,
+	};
+
+	call->attempts++;
+	call->signed_s = signer.now;
+	call->http.done = attempt_done;
+	call->http.arg = call;
+	if (aws_sign(&signer, call, err) < 0)
+		return -1;
+	return http_start(a->http, &call->http, err);
+}
+
+/* The message of a call that failed for good; see aws.h for its parts. */
+static void set_error(struct aws_call *call, const struct aws_answer *answer)
+{
+	const struct http_request *http = &call->http;
+	char head[256], tries[40] = "";
+
+	if (call->attempts > 1)
+		snprintf(tries, sizeof(tries), " after %u attempts", call->attempts);
+	snprintf(head, sizeof(head), "%s%s%s failed%s", call->operation, call->subject[0] ? " " : "",
+		call->subject, tries);
+	if (http->status == 0) {
+		call->error = http->failure;
+		error_wrap(&call->error, "%s", head);
+		return;
+	}
+	error_set(&call->error, ERROR_SERVICE, 0, "%s: %s%s%s%s%s%s (%s%s%sHTTP %d)", head,
+		answer->code[0] ? answer->code : "an answer without error code",
+		answer->reason[0] ? " (" : "", answer->reason, answer->reason[0] ? ")" : "",
+		answer->message[0] ? ": " : "", answer->message,
+		answer->request_id[0] ? "request id " : "", answer->request_id,
+		answer->request_id[0] ? ", " : "", http->status);
+	call->error.http_status = http->status;
+	memcpy(call->error.code, answer->code, sizeof(call->error.code));
+}
+
+/* Whether the signature was refused because of our clock; takes over the server's time if so. */
+static bool correct_skew(struct aws *a, struct aws_call *call)
+{
+	int64_t theirs, ours = a->clock.wall_s(a->clock.arg), off;
+
+	if (call->skew_tried || !aws_answer_date(&call->http, &theirs))
+		return false;
+	off = theirs - call->signed_s;
+	if (off > -SKEW_S && off < SKEW_S)
+		return false;
+	call->skew_tried = true;
+	if (a->skew_s != theirs - ours) {
+		a->skew_s = theirs - ours;
+		log_warn("this machine's clock is %lld s %s of AWS's: signing with corrected time",
+			(long long)(a->skew_s < 0 ? -a->skew_s : a->skew_s),
+			a->skew_s < 0 ? "ahead" : "behind");
+	}
+	return true;
+}
+
+/* Whether another attempt may be made, and after how long. */
+static bool plan_retry(struct aws *a, struct aws_call *call, enum retry_class cls, unsigned *delay)
+{
+	uint64_t spent = now_ms(a) - call->first_ms;
+	unsigned attempts = a->hurry ? MIN(a->max_attempts, HURRY_ATTEMPTS) : a->max_attempts;
+	uint64_t budget = a->hurry ? HURRY_BUDGET_MS : a->budget_ms;
+
+	*delay = 0;
+	if (cls == RETRY_SKEW)
+		return correct_skew(a, call);
+	if (cls == RETRY_FATAL || (call->once && cls == RETRY_TRANSIENT) ||
+	    call->http.failure.kind == ERROR_NOMEM)
+		return false;
+	*delay = retry_delay_ms(cls, call->attempts, a->clock.random(a->clock.arg));
+	if (cls == RETRY_FRESH)
+		return spent + *delay < MIN((uint64_t)FRESH_MS, budget);
+	return call->attempts < attempts && spent + *delay < budget;
+}
+
+static void attempt_done(struct http_request *http, void *arg)
+{
+	struct aws_call *call = arg;
+	struct aws *a = call->aws;
+	struct aws_answer answer = {.code = ""};
+	enum retry_class cls;
+	unsigned delay;
+
+	if (http->status >= 200 && http->status < 300) {
+		call->ok = true;
+		finish(a, call);
+		return;
+	}
+	if (http->status != 0)
+		aws_answer_read(call->service, http, &answer);
+	cls = retry_classify(http->status, answer.code, answer.reason, answer.message,
+		call->fresh_snapshot);
+	set_error(call, &answer);
+	if (!plan_retry(a, call, cls, &delay)) {
+		finish(a, call);
+		return;
+	}
+	a->retries++;
+	if (cls == RETRY_THROTTLED)
+		a->throttled++;
+	log_debug("%s; next attempt in %u ms", call->error.text, delay);
+	call->due_ms = now_ms(a) + delay;
+	call->waiting = true;
+	call->next = a->waiting;
+	a->waiting = call;
+}
+
+int aws_start(struct aws *a, struct aws_call *call, struct error *err)
+{
+	call->first_ms = now_ms(a);
+	call->attempts = 0;
+	call->ok = false;
+	call->skew_tried = false;
+	error_clear(&call->error);
+	if (attempt(a, call, err) < 0)
+		return -1;
+	call->started = true;
+	a->running++;
+	return 0;
+}
+
+static void forget_waiting(struct aws *a, struct aws_call *call)
+{
+	struct aws_call **p = &a->waiting;
+
+	while (*p && *p != call)
+		p = &(*p)->next;
+	if (*p)
+		*p = call->next;
+	call->waiting = false;
+}
+
+void aws_cancel(struct aws *a, struct aws_call *call)
+{
+	if (!call->started)
+		return;
+	if (call->waiting)
+		forget_waiting(a, call);
+	else
+		http_cancel(a->http, &call->http);
+	call->started = false;
+	a->running--;
+}
+
+/* Sends what is due; gives the time until the next one is, at most limit_ms. */
+static unsigned start_due(struct aws *a, unsigned limit_ms)
+{
+	uint64_t now = now_ms(a), next = now + limit_ms;
+	struct aws_call **p = &a->waiting;
+
+	while (*p) {
+		struct aws_call *call = *p;
+
+		if (call->due_ms > now) {
+			next = MIN(next, call->due_ms);
+			p = &call->next;
+			continue;
+		}
+		*p = call->next;
+		call->waiting = false;
+		if (attempt(a, call, &call->error) < 0) {
+			/* done() may change the list. */
+			finish(a, call);
+			p = &a->waiting;
+		}
+	}
+	return (unsigned)(next - now);
+}
+
+static int check_cancelled(struct aws *a, struct error *err)
+{
+	if (a->hurry || !a->cancelled || !a->cancelled())
+		return 0;
+	return error_set(err, ERROR_INTERRUPTED, 0, "interrupted");
+}
+
+int aws_run(struct aws *a, unsigned timeout_ms, int extra_fd, struct error *err)
+{
+	if (check_cancelled(a, err) < 0)
+		return -1;
+	if (a->cancelled && !a->hurry)
+		timeout_ms = MIN(timeout_ms, CANCEL_POLL_MS);
+	timeout_ms = start_due(a, timeout_ms);
+	return http_run(a->http, timeout_ms, extra_fd, err);
+}
+
+int aws_perform(struct aws *a, struct aws_call *call, struct error *err)
+{
+	call->done = NULL;
+	if (check_cancelled(a, err) < 0 || aws_start(a, call, err) < 0)
+		return -1;
+	while (call->started) {
+		if (aws_run(a, 1000, -1, err) < 0) {
+			aws_cancel(a, call);
+			return error_wrap(err, "%s", call->operation);
+		}
+	}
+	if (call->ok)
+		return 0;
+	if (err)
+		*err = call->error;
+	return -1;
+}
+
+int aws_sleep(struct aws *a, unsigned ms, struct error *err)
+{
+	uint64_t end = now_ms(a) + ms, now;
+
+	while ((now = now_ms(a)) < end) {
+		if (aws_run(a, (unsigned)MIN(end - now, 1000), -1, err) < 0)
+			return -1;
+	}
+	return 0;
+}

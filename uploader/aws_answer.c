@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an AWS error answer says, in the two spellings: rest-json (EBS: header x-amzn-ErrorType and a JSON
+ * body with Message or message, Reason) and EC2's XML. Bodies from load balancers and proxies are neither;
+ * then only the status speaks.
+ */
+#include "uploader/aws_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/json.h"
+#include "base/num.h"
+#include "uploader/ec2_xml.h"
+
+static void copy(char *out, size_t size, const char *text)
+{
+	snprintf(out, size, "%s", text ? text : "");
+}
+
+/* "ns#Code:http://…" is Code. */
+static void copy_code(char *out, size_t size, const char *text)
+{
+	const char *hash = strchr(text, '#');
+	size_t len;
+
+	if (hash)
+		text = hash + 1;
+	len = strcspn(text, ":");
+	snprintf(out, size, "%.*s", (int)MIN(len, size - 1), text);
+}
+
+static void read_json(const struct http_request *http, struct aws_answer *out)
+{
+	const char *type = http_answer_header(http, "x-amzn-ErrorType");
+	CLEANUP(json_cleanup) struct json *body = NULL;
+	const char *message;
+
+	if (type)
+		copy_code(out->code, sizeof(out->code), type);
+	body = json_parse(buf_str(&http->answer), http->answer.len, "answer", NULL);
+	if (!json_is_object(body))
+		return;
+	message = json_get_str(body, "Message", NULL);
+	if (!message)
+		message = json_get_str(body, "message", NULL);
+	copy(out->message, sizeof(out->message), message);
+	copy(out->reason, sizeof(out->reason), json_get_str(body, "Reason", NULL));
+	if (!type)
+		type = json_get_str(body, "__type", json_get_str(body, "code", NULL));
+	if (type && !out->code[0])
+		copy_code(out->code, sizeof(out->code), type);
+}
+
+static void read_xml(const struct http_request *http, struct aws_answer *out)
+{
+	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
+	const struct ec2_node *root, *error;
+
+	doc = ec2_xml_parse(buf_str(&http->answer), http->answer.len, NULL);
+	if (!doc)
+		return;
+	root = ec2_xml_root(doc);
+	error = ec2_xml_child(ec2_xml_child(root, "Errors"), "Error");
+	ec2_xml_text(error, "Code", out->code, sizeof(out->code));
+	ec2_xml_text(error, "Message", out->message, sizeof(out->message));
+	ec2_xml_text(root, "RequestID", out->request_id, sizeof(out->request_id));
+}
+
+void aws_answer_read(enum aws_service service, const struct http_request *http,
+	struct aws_answer *out)
+{
+	const char *id = http_answer_header(http, "x-amzn-RequestId");
+
+	memset(out, 0, sizeof(*out));
+	if (http->answer.len > 0 && service == AWS_EC2)
+		read_xml(http, out);
+	else if (service == AWS_EBS)
+		read_json(http, out);
+	if (id && !out->request_id[0])
+		copy(out->request_id, sizeof(out->request_id), id);
+}
+
+/* IMF-fixdate only: "Sun, 06 Nov 1994 08:49:37 GMT". strptime() would follow the locale. */
+bool aws_answer_date(const struct http_request *http, int64_t *seconds)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	const char *text = http_answer_header(http, "Date"), *month;
+	char name[4] = "";
+	struct tm tm = {0};
+
+	if (!text || sscanf(text, "%*3s, %2d %3s %4d %2d:%2d:%2d GMT", &tm.tm_mday, name, &tm.tm_year,
+			     &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6)
+		return false;
+	month = strstr(months, name);
+	if (!month || strlen(name) != 3 || (month - months) % 3 != 0)
+		return false;
+	tm.tm_mon = (int)(month - months) / 3;
+	tm.tm_year -= 1900;
+	*seconds = (int64_t)timegm(&tm);
+	return true;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside aws*.c: what an error answer says, endpoints, and the signing of a call.
+ */
+#ifndef AMIWRIGHT_UPLOADER_AWS_INTERNAL_H
+#define AMIWRIGHT_UPLOADER_AWS_INTERNAL_H
+
+#include "base/hash.h"
+#include "uploader/aws.h"
+#include "uploader/retry.h"
+
+/* An error answer, cut to these sizes; fields that it lacks are "". */
+struct aws_answer {
+	char code[ERROR_CODE_SIZE], reason[64], message[512], request_id[80];
+};
+
+/* Never fails: what cannot be understood is left empty. */
+void aws_answer_read(enum aws_service service, const struct http_request *http,
+	struct aws_answer *out);
+/* Seconds since 1970 from the answer's Date header; false when it has none that can be read. */
+bool aws_answer_date(const struct http_request *http, int64_t *seconds);
+
+/* Where a service is: "https://ebs.us-east-1.amazonaws.com", its authority for Host, and its path prefix. */
+struct aws_endpoint {
+	char *base;      /* scheme and authority; owned */
+	char *authority; /* without the scheme's default port; owned */
+	char *prefix;    /* "" or "/path"; owned */
+	bool loopback;
+};
+
+/* url: as the user gave it, or NULL for AWS's own. ERROR_USAGE when it is malformed. */
+int aws_endpoint_init(struct aws_endpoint *e, enum aws_service service, const char *region,
+	const char *url, struct error *err) MUST_CHECK;
+void aws_endpoint_release(struct aws_endpoint *e);
+/* "ebs", "ec2": the name in the scope of signatures and in host names. */
+const char *aws_service_name(enum aws_service service);
+
+/* Keys derived for one day, by service. */
+struct aws_keys {
+	char date[2][9];
+	uint8_t key[2][SHA256_SIZE];
+};
+
+struct aws_signer {
+	const char *region;
+	const struct aws_creds *creds;
+	struct aws_keys *keys;
+	const struct aws_endpoint *endpoint;
+	int64_t now; /* seconds since 1970, corrected */
+};
+
+/* Sets host, date, token and Authorization headers; what was there is replaced. */
+int aws_sign(const struct aws_signer *s, struct aws_call *call, struct error *err) MUST_CHECK;
+
+#endif

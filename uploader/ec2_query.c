@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The EC2 Query protocol: a form-encoded body out, XML back. Lists are flat and count from 1
+ * (Filter.1.Value.1), an absent member is left out.
+ */
+#include "uploader/ec2_internal.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "uploader/sigv4.h"
+
+#define VERSION "2016-11-15"
+
+enum { MAX_ANSWER = 32 * 1024 * 1024, MAX_PAGES = 10000 };
+
+int ec2_query_begin(struct buf *q, const char *action, struct error *err)
+{
+	return buf_addf(q, err, "Action=%s&Version=" VERSION, action);
+}
+
+static int add_pair(struct buf *q, const char *name, const char *value, struct error *err)
+{
+	if (buf_addf(q, err, "&%s=", name) < 0)
+		return -1;
+	return sigv4_encode(q, value, strlen(value), false, err);
+}
+
+int ec2_query_add(struct buf *q, struct error *err, const char *value, const char *fmt, ...)
+{
+	char name[160];
+	va_list ap;
+
+	if (!value)
+		return 0;
+	va_start(ap, fmt);
+	vsnprintf(name, sizeof(name), fmt, ap);
+	va_end(ap);
+	return add_pair(q, name, value, err);
+}
+
+int ec2_query_number(struct buf *q, struct error *err, uint64_t value, const char *fmt, ...)
+{
+	char name[160], text[32];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(name, sizeof(name), fmt, ap);
+	va_end(ap);
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	return add_pair(q, name, text, err);
+}
+
+int ec2_query_tag_spec(struct buf *q, const char *type, const struct aws_tag *tags, size_t nr,
+	struct error *err)
+{
+	if (nr == 0)
+		return 0;
+	if (ec2_query_add(q, err, type, "TagSpecification.1.ResourceType") < 0)
+		return -1;
+	for (size_t i = 0; i < nr; i++) {
+		if (ec2_query_add(q, err, tags[i].key, "TagSpecification.1.Tag.%zu.Key", i + 1) < 0 ||
+		    ec2_query_add(q, err, tags[i].value, "TagSpecification.1.Tag.%zu.Value", i + 1) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static struct ec2_xml *read_answer(const struct aws_call *call, struct error *err)
+{
+	struct ec2_xml *doc = ec2_xml_parse(buf_str(&call->http.answer), call->http.answer.len, err);
+	char root[80];
+
+	if (!doc) {
+		error_wrap(err, "%s", call->operation);
+		return NULL;
+	}
+	snprintf(root, sizeof(root), "%sResponse", call->operation);
+	if (ec2_xml_is(ec2_xml_root(doc), root))
+		return doc;
+	ec2_xml_free(doc);
+	return error_null(err, ERROR_SERVICE, 0, "%s: the answer is not a %s", call->operation, root);
+}
+
+struct ec2_xml *ec2_perform(struct aws *a, const struct ec2_request *req, const struct buf *query,
+	struct error *err)
+{
+	struct ec2_xml *doc = NULL;
+	struct aws_call call;
+
+	if (aws_call_init(a, &call, AWS_EC2, "POST", "/", req->action, err) < 0)
+		return NULL;
+	snprintf(call.subject, sizeof(call.subject), "%s", req->subject ? req->subject : "");
+	call.fresh_snapshot = req->fresh_snapshot;
+	call.once = req->once;
+	call.http.fresh_connection = req->once;
+	call.http.max_answer = MAX_ANSWER;
+	call.http.body = query->data;
+	call.http.body_len = query->len;
+	if (http_add_header(&call.http, "Content-Type",
+		    "application/x-www-form-urlencoded; charset=utf-8", err) == 0 &&
+	    aws_perform(a, &call, err) == 0)
+		doc = read_answer(&call, err);
+	aws_call_release(&call);
+	return doc;
+}
+
+/* One page; token holds the next page's token afterwards, "" at the end. */
+static int one_page(struct aws *a, const struct ec2_request *req, const struct buf *query,
+	char *token, size_t token_size,
+	int (*page)(void *arg, const struct ec2_node *root, struct error *err), void *arg,
+	struct error *err)
+{
+	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
+	CLEANUP_BUF struct buf q = BUF_INIT(0);
+
+	if (buf_add(&q, query->data, query->len, err) < 0 ||
+	    (token[0] && ec2_query_add(&q, err, token, "NextToken") < 0))
+		return -1;
+	doc = ec2_perform(a, req, &q, err);
+	if (!doc || page(arg, ec2_xml_root(doc), err) < 0)
+		return -1;
+	ec2_xml_text(ec2_xml_root(doc), "nextToken", token, token_size);
+	return 0;
+}
+
+int ec2_pages(struct aws *a, const struct ec2_request *req, const struct buf *query,
+	int (*page)(void *arg, const struct ec2_node *root, struct error *err), void *arg,
+	struct error *err)
+{
+	char token[4096] = "";
+
+	for (int i = 0; i < MAX_PAGES; i++) {
+		if (one_page(a, req, query, token, sizeof(token), page, arg, err) < 0)
+			return -1;
+		if (!token[0])
+			return 0;
+	}
+	return error_set(err, ERROR_SERVICE, 0, "%s: over %d pages of answers", req->action, MAX_PAGES);
+}
