@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The tree: nodes, inodes, and the layer rule. A node and its name are taken out of the hash table
- * and the list of siblings together; an inode goes when its last node does. Contents, extended attributes,
- * paths and the final order are in the other tree_*.c.
+ * and the list of siblings together; an inode goes when its last node does. Contents, extended
+ * attributes, paths and the final order are in the other tree_*.c.
  */
 #include "fs/tree.h"
 
@@ -106,7 +106,7 @@ struct tree *tree_new(const char *spool_dir, struct error *err)
 		return NULL;
 	}
 	t->free_node = t->free_inode = TREE_NONE;
-	/* An address that others cannot know: names made to collide with a known seed do no harm. */
+	/* An address that nobody can know: names cannot be made to collide on purpose. */
 	t->seed = (uint64_t)(uintptr_t)t * UINT64_C(0xff51afd7ed558ccd);
 	if (spool_dir) {
 		t->spool_dir = strdup(spool_dir);
@@ -146,13 +146,14 @@ static int check_name(const char *name, size_t len, struct error *err)
 		return error_set(err, ERROR_INPUT, 0, "a file's name is empty");
 	if (len > TREE_NAME_MAX)
 		return error_set(err, ERROR_INPUT, 0,
-			"file name '%.*s…' has %zu bytes; %d is the most", shown, name, len,
+			"file name '%.*s...' has %zu bytes; %d is the most", shown, name, len,
 			TREE_NAME_MAX);
 	if (memchr(name, '/', len) || memchr(name, '\0', len))
 		return error_set(err, ERROR_INPUT, 0, "file name '%.*s' has a '/' or a NUL inside",
 			shown, name);
 	if (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')))
-		return error_set(err, ERROR_INPUT, 0, "'%.*s' cannot be a file's name", shown, name);
+		return error_set(
+			err, ERROR_INPUT, 0, "'%.*s' cannot be a file's name", shown, name);
 	return 0;
 }
 
@@ -163,8 +164,9 @@ static int check_attr(const char *name, size_t len, const struct tree_attr *attr
 
 	if (type != S_IFREG && type != S_IFDIR && type != S_IFLNK && type != S_IFCHR &&
 		type != S_IFBLK && type != S_IFIFO)
-		return error_set(err, ERROR_INPUT, 0, "'%.*s' is of a type that cannot be packed (mode %#o)",
-			(int)len, name, attr->mode);
+		return error_set(err, ERROR_INPUT, 0,
+			"'%.*s' is of a type that cannot be packed (mode %#o)", (int)len, name,
+			attr->mode);
 	if (attr->mtime_ns > 999999999)
 		return error_set(err, ERROR_INPUT, 0, "time of '%.*s' has %u nanoseconds", (int)len,
 			name, attr->mtime_ns);

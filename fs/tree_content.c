@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Contents of a tree's files: pieces and the sources that they refer to. The pieces of a file are a run
- * in one array; nearly always it is a run of one. A run that grows moves to the array's end when something is
- * behind it, into room for twice as many, so that adding n pieces costs n in total. Its old
- * place stays empty, as do the pieces of removed files.
+ * Contents of a tree's files: pieces and the sources that they refer to. The pieces of a file are
+ * a run in one array; nearly always it is a run of one. A run that grows moves to the array's end
+ * when something is behind it, into room for twice as many, so that adding n pieces costs n in
+ * total. Its old place stays empty, as do the pieces of removed files.
  */
 #include "fs/tree.h"
 
@@ -85,7 +85,8 @@ static int find_source(const struct tree *t, const struct source *src, uint32_t 
 			*out = i - 1;
 			return 0;
 		}
-	return error_set(err, ERROR_BUG, 0, "a piece of a file refers to a source that is not the tree's");
+	return error_set(
+		err, ERROR_BUG, 0, "a piece of a file refers to a source that is not the tree's");
 }
 
 static int check_piece(const struct inode *inode, const struct piece *last,
@@ -99,13 +100,14 @@ static int check_piece(const struct inode *inode, const struct piece *last,
 		num_add(piece->src_off, piece->len, &src_end))
 		return error_set(err, ERROR_INPUT, 0, "a piece of a file lies outside its size");
 	if (last && piece->off < last->off + last->len)
-		return error_set(err, ERROR_INPUT, 0, "pieces of a file overlap or are out of order");
+		return error_set(
+			err, ERROR_INPUT, 0, "pieces of a file overlap or are out of order");
 	return 0;
 }
 
 /*
- * Makes room for one more piece behind the file's run. A run of 2^k pieces is where room is made for 2^k
- * more; between those sizes there is room, so nothing needs to remember how much.
+ * Makes room for one more piece behind the file's run. A run of 2^k pieces is where room is made
+ * for 2^k more; between those sizes there is room, so nothing needs to remember how much.
  */
 static int grow_run(struct tree *t, struct inode *inode, struct error *err)
 {
@@ -132,7 +134,8 @@ static int grow_run(struct tree *t, struct inode *inode, struct error *err)
 	return 0;
 }
 
-int tree_add_piece(struct tree *t, tree_node node, const struct tree_piece *piece, struct error *err)
+int tree_add_piece(
+	struct tree *t, tree_node node, const struct tree_piece *piece, struct error *err)
 {
 	struct inode *inode = tree_node_inode(t, node);
 	struct piece *last = NULL;
@@ -145,7 +148,8 @@ int tree_add_piece(struct tree *t, tree_node node, const struct tree_piece *piec
 	if (!piece->len)
 		return 0;
 	if (last && last->src == src && last->id == piece->id &&
-		last->off + last->len == piece->off && last->src_off + last->len == piece->src_off) {
+		last->off + last->len == piece->off &&
+		last->src_off + last->len == piece->src_off) {
 		last->len += piece->len;
 		t->data_bytes += piece->len;
 		return 0;

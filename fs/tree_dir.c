@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The scan of a folder. Folders wait on a stack of our own, one is open at a time, and each entry is
- * looked at below its folder's descriptor without following links; so neither depth nor long paths nor somebody
- * who swaps a folder for a link matter. Whatever would stop the packing later (a socket, a file that
- * we may not read) is found here.
+ * The scan of a folder. Folders wait on a stack of our own, one is open at a time, and each entry
+ * is looked at below its folder's descriptor without following links; so neither depth nor long
+ * paths nor somebody who swaps a folder for a link matter. Whatever would stop the packing later
+ * (a socket, a file that we may not read) is found here.
  */
 #include "fs/tree_dir.h"
 
@@ -17,8 +17,10 @@
 #include "base/num.h"
 #include "fs/tree_dir_internal.h"
 
-/* The kernel's limit of a value, and of a list of names; and what nearly always is enough: the kernel clears a
- * buffer of the size that it is offered. */
+/*
+ * The kernel's limit of a value, and of a list of names; and what nearly always is enough: the
+ * kernel clears a buffer of the size that it is offered.
+ */
 enum { XATTR_BYTES = 65536, XATTR_SMALL = 1024 };
 
 /* A file with several links, by device and inode. */
@@ -104,8 +106,10 @@ static int push_dir(struct scan *sc, uint32_t dir, tree_node node, struct error 
 	return 0;
 }
 
-/* The namespaces that every file system shares; others ("system.nfs4_acl", "btrfs.…") are properties of the
- * one that the folder happens to be on. */
+/*
+ * The namespaces that every file system shares; others ("system.nfs4_acl", "btrfs.…") are
+ * properties of the one that the folder happens to be on.
+ */
 static bool portable_xattr(const char *name)
 {
 	return !strncmp(name, "user.", 5) || !strncmp(name, "trusted.", 8) ||
@@ -124,7 +128,8 @@ static ssize_t read_xattr_sized(const struct xattr_from *from, const char *attr,
 	size_t size)
 {
 	if (from->fd >= 0)
-		return attr ? fgetxattr(from->fd, attr, buf, size) : flistxattr(from->fd, buf, size);
+		return attr ? fgetxattr(from->fd, attr, buf, size)
+			    : flistxattr(from->fd, buf, size);
 	return attr ? lgetxattr(from->path, attr, buf, size) : llistxattr(from->path, buf, size);
 }
 
@@ -161,9 +166,9 @@ static int add_xattrs(struct scan *sc, const char *name, tree_node node,
 }
 
 /*
- * Those of what cannot be opened for reading without harm (links, devices, FIFOs) are read by path, for
- * lack of an *at() call on older kernels; the path goes through the open folder's descriptor, so that
- * it is short and cannot be led elsewhere.
+ * Those of what cannot be opened for reading without harm (links, devices, FIFOs) are read by
+ * path, for lack of an *at() call on older kernels; the path goes through the open folder's
+ * descriptor, so that it is short and cannot be led elsewhere.
  */
 static int add_xattrs_by_path(struct scan *sc, const char *name, tree_node node, struct error *err)
 {
@@ -208,8 +213,8 @@ static int add_sparse(struct scan *sc, const char *name, tree_node node, uint32_
 }
 
 /*
- * A file is opened by the scan: that tells for certain whether it can be read, and extended attributes by
- * descriptor cost half of what they cost by path.
+ * A file is opened by the scan: that tells for certain whether it can be read, and extended
+ * attributes by descriptor cost half of what they cost by path.
  */
 static int add_file(struct scan *sc, const char *name, tree_node node, const struct stat *st,
 	struct error *err)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A folder of the host as a layer of a tree: owners, times in nanoseconds, extended attributes, ACLs,
- * capabilities, hard links, holes (SEEK_HOLE), device nodes and FIFOs; contents by reference. A socket or
- * an unreadable file is an error naming it. A file whose size, mtime, ctime or inode changed
- * between scan and read is an error when it is read. The folder's own attributes go to the root of the layer.
- * The result does not depend on the order in which the folder is read, nor on inode numbers.
+ * A folder of the host as a layer of a tree: owners, times in nanoseconds, extended attributes,
+ * ACLs, capabilities, hard links, holes (SEEK_HOLE), device nodes and FIFOs; contents by
+ * reference. A socket or an unreadable file is an error naming it. A file whose size, mtime, ctime
+ * or inode changed between scan and read is an error when it is read. The folder's own attributes
+ * go to the root of the layer. The result does not depend on the order in which the folder is
+ * read, nor on inode numbers.
  */
 #ifndef AMIWRIGHT_FS_TREE_DIR_H
 #define AMIWRIGHT_FS_TREE_DIR_H

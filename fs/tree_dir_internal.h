@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The directory source, between the scan that fills it (fs/tree_dir.c) and the reads that others do later
- * (fs/tree_dir_source.c). It keeps a name, a directory and a fingerprint for each file with content; the
- * names are those of the tree's arena, which outlives the source.
+ * The directory source, between the scan that fills it (fs/tree_dir.c) and the reads that others
+ * do later (fs/tree_dir_source.c). It keeps a name, a directory and a fingerprint for each file
+ * with content; the names are those of the tree's arena, which outlives the source.
  */
 #ifndef AMIWRIGHT_FS_TREE_DIR_INTERNAL_H
 #define AMIWRIGHT_FS_TREE_DIR_INTERNAL_H
@@ -59,13 +59,17 @@ int dir_source_add_file(struct dir_source *s, uint32_t dir, const char *name, co
 
 /* Opens a folder for listing; the caller closes it. */
 int dir_source_open_dir(struct dir_source *s, uint32_t dir, int *fd, struct error *err) MUST_CHECK;
-/* openat() for reading, with O_NOATIME as long as the kernel lets us, never following a link. -1 with errno. */
+/*
+ * openat() for reading, with O_NOATIME as long as the kernel lets us, never following a link. -1
+ * with errno.
+ */
 int dir_source_openat(struct dir_source *s, int dir_fd, const char *name, int flags);
 
 /* "path/a/b/name" (name may be NULL), cut at the front when it is long. Returns out. */
 const char *dir_source_text(const struct dir_source *s, uint32_t dir, const char *name,
 	char out[DIR_SOURCE_PATH_TEXT]);
 /* Sets the error for a file that is not what it was. */
-int dir_source_changed(const struct dir_source *s, uint32_t dir, const char *name, struct error *err);
+int dir_source_changed(
+	const struct dir_source *s, uint32_t dir, const char *name, struct error *err);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Contents of a folder's files by reference. Files are opened when they are read, by name below the
- * descriptor of their own folder, so a read of a small file costs open, pread, fstat and close whatever
- * the depth. The fstat comes behind the read: when size, times and inode are then still those of
- * the scan, what was read is what was scanned.
+ * Contents of a folder's files by reference. Files are opened when they are read, by name below
+ * the descriptor of their own folder, so a read of a small file costs open, pread, fstat and close
+ * whatever the depth. The fstat comes behind the read: when size, times and inode are then still
+ * those of the scan, what was read is what was scanned.
  *
- * Descriptors of folders and files that were used last are kept, so that the next piece, or the next file
- * of the same folder, finds them open. A kept one in use has users and is not thrown out.
+ * Descriptors of folders and files that were used last are kept, so that the next piece, or the
+ * next file of the same folder, finds them open. A kept one in use has users and is not thrown
+ * out.
  */
 #include "fs/tree_dir_internal.h"
 
@@ -57,7 +58,8 @@ const char *dir_source_text(const struct dir_source *s, uint32_t dir, const char
 	return out + at;
 }
 
-int dir_source_changed(const struct dir_source *s, uint32_t dir, const char *name, struct error *err)
+int dir_source_changed(
+	const struct dir_source *s, uint32_t dir, const char *name, struct error *err)
 {
 	char text[DIR_SOURCE_PATH_TEXT];
 
@@ -66,7 +68,8 @@ int dir_source_changed(const struct dir_source *s, uint32_t dir, const char *nam
 }
 
 /* A failed open of what the scan has seen. */
-static int open_failed(const struct dir_source *s, uint32_t dir, const char *name, struct error *err)
+static int open_failed(
+	const struct dir_source *s, uint32_t dir, const char *name, struct error *err)
 {
 	int errnum = errno;
 	char text[DIR_SOURCE_PATH_TEXT];
@@ -82,7 +85,7 @@ int dir_source_openat(struct dir_source *s, int dir_fd, const char *name, int fl
 	int all = flags | O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
 	int fd = -1;
 
-	/* Only a file's owner may leave its access time alone; one refusal is enough to stop asking. */
+	/* Only a file's owner may leave its access time alone; one refusal ends the asking. */
 	if (!atomic_load_explicit(&s->atime, memory_order_relaxed)) {
 		fd = openat(dir_fd, name, all | O_NOATIME);
 		if (fd >= 0 || errno != EPERM)
@@ -126,7 +129,8 @@ static void cache_put(struct dir_source *s, struct fd_cache *c, uint32_t key, in
 	}
 	if (victim) {
 		old = victim->fd;
-		*victim = (struct kept_fd){.fd = fd, .key = key, .users = 1, .last_use = ++c->clock};
+		*victim =
+			(struct kept_fd){.fd = fd, .key = key, .users = 1, .last_use = ++c->clock};
 	}
 	pthread_mutex_unlock(&s->lock);
 	if (old >= 0)
@@ -171,8 +175,10 @@ static uint32_t ancestor(const struct dir_source *s, uint32_t dir, unsigned up)
 	return dir;
 }
 
-/* A descriptor (O_PATH) of a folder, to be given back by cache_release(). Opened from the nearest folder
- * above that is open. */
+/*
+ * A descriptor (O_PATH) of a folder, to be given back by cache_release(). Opened from the nearest
+ * folder above that is open.
+ */
 static int hold_dir(struct dir_source *s, uint32_t dir, int *out, struct error *err)
 {
 	unsigned up = 0;
@@ -189,7 +195,8 @@ static int hold_dir(struct dir_source *s, uint32_t dir, int *out, struct error *
 		int below;
 
 		at = ancestor(s, dir, --up);
-		below = openat(fd, dir_at(s, at)->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		below = openat(
+			fd, dir_at(s, at)->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (below < 0)
 			open_failed(s, at, NULL, err);
 		cache_release(s, &s->dir_fds, fd);
@@ -227,7 +234,10 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 	return (uint64_t)product ^ (uint64_t)(product >> 64) ^ (hash << 17 | hash >> 47);
 }
 
-/* What must stay the same between scan and read, in 8 bytes: a chance change is not found once in 2^64. */
+/*
+ * What must stay the same between scan and read, in 8 bytes: a chance change is not found once in
+ * 2^64.
+ */
 static uint64_t fingerprint(const struct stat *st)
 {
 	uint64_t hash = mix(0, (uint64_t)st->st_size);
@@ -364,7 +374,8 @@ int dir_source_add_file(struct dir_source *s, uint32_t dir, const char *name, co
 
 	if (chunk_array_extend(&s->files, 1, sizeof(struct source_file), err))
 		return -1;
-	*file_at(s, i) = (struct source_file){.name = name, .fingerprint = fingerprint(st), .dir = dir};
+	*file_at(s, i) =
+		(struct source_file){.name = name, .fingerprint = fingerprint(st), .dir = dir};
 	*out = i;
 	return 0;
 }

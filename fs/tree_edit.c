@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Edits of a tree by path. Patterns are matched component by component; what matches is collected first,
- * so that a pattern which matches nothing changes nothing, and a removal cannot disturb the matching.
+ * Edits of a tree by path. Patterns are matched component by component; what matches is collected
+ * first, so that a pattern which matches nothing changes nothing, and a removal cannot disturb the
+ * matching.
  */
 #include "fs/tree_edit.h"
 
@@ -17,11 +18,15 @@ static struct tree_attr attr_of(uint32_t mode, struct tree_edit_owner owner, int
 	return (struct tree_attr){.mode = mode, .uid = owner.uid, .gid = owner.gid, .mtime = epoch};
 }
 
-/* Adds attr at path, making parents. A directory that holds something is not replaced by anything else. */
+/*
+ * Adds attr at path, making parents. A directory that holds something is not replaced by anything
+ * else.
+ */
 static int add_at(struct tree *t, const char *path, const struct tree_attr *attr, tree_node *out,
 	struct error *err)
 {
-	struct tree_attr parents = attr_of(S_IFDIR | 0755, (struct tree_edit_owner){0, 0}, attr->mtime);
+	struct tree_attr parents =
+		attr_of(S_IFDIR | 0755, (struct tree_edit_owner){0, 0}, attr->mtime);
 	const char *name;
 	size_t len;
 	tree_node dir, old;
@@ -128,7 +133,8 @@ static int match_children(const struct tree *t, tree_node dir, const char *compo
 		child = tree_child(t, dir, component, len);
 		return child == TREE_NONE ? 0 : add_match(out, child, err);
 	}
-	for (child = tree_first_child(t, dir); child != TREE_NONE; child = tree_next_sibling(t, child)) {
+	for (child = tree_first_child(t, dir); child != TREE_NONE;
+		child = tree_next_sibling(t, child)) {
 		const char *name = tree_name(t, child, &len); /* ends in a NUL */
 
 		if (!fnmatch(component, name, FNM_NOESCAPE) && add_match(out, child, err))
@@ -198,7 +204,8 @@ static int match(const struct tree *t, const char *pattern, struct matches *out,
 		if (!len)
 			break;
 		if (len >= sizeof(component)) {
-			status = error_set(err, ERROR_INPUT, 0, "'%.80s…' is too long for a name", pattern);
+			status = error_set(
+				err, ERROR_INPUT, 0, "'%.80s...' is too long for a name", pattern);
 			break;
 		}
 		memcpy(component, pattern, len);
@@ -246,7 +253,8 @@ static int remove_all(struct tree *t, const char *pattern, struct matches *m, st
 	for (size_t i = 0; i < m->nr; i++)
 		if (m->nodes[i] == TREE_ROOT)
 			return error_set(err, ERROR_INPUT, 0,
-				"'%s' matches the root of the tree, which cannot be removed", pattern);
+				"'%s' matches the root of the tree, which cannot be removed",
+				pattern);
 	/* Deepest first: a match may lie below another one. */
 	qsort_r(m->nodes, m->nr, sizeof(*m->nodes), compare_depth, t);
 	for (size_t i = 0; i < m->nr; i++)
@@ -371,8 +379,8 @@ static int read_accounts(const struct tree *t, const char *path, struct buf *out
 		return 0;
 	tree_get(t, node, &attr);
 	if (!S_ISREG(attr.mode) || attr.size > ACCOUNTS_MAX)
-		return error_set(err, ERROR_INPUT, 0, "'%s' in the tree is no file of at most 16 MiB",
-			path);
+		return error_set(
+			err, ERROR_INPUT, 0, "'%s' in the tree is no file of at most 16 MiB", path);
 	/* An earlier layer may just have put it into the spool. */
 	if (t->spool && spool_flush(t->spool, err))
 		return -1;
@@ -402,7 +410,10 @@ static bool field_number(const char *line, const char *end, unsigned index, uint
 	return line == end || *line == ':';
 }
 
-/* Looks name up in an account file: its number is the third field; *group (may be NULL) the fourth. */
+/*
+ * Looks name up in an account file: its number is the third field; *group (may be NULL) the
+ * fourth.
+ */
 static int find_account(const struct tree *t, const char *path, const char *name, size_t len,
 	uint32_t *id, uint32_t *group, struct error *err)
 {
@@ -417,10 +428,11 @@ static int find_account(const struct tree *t, const char *path, const char *name
 			continue;
 		if (field_number(line, end, 2, id) && (!group || field_number(line, end, 3, group)))
 			return 0;
-		return error_set(err, ERROR_INPUT, 0, "'%s' in the tree: the line of '%.*s' is damaged",
-			path, (int)len, name);
+		return error_set(err, ERROR_INPUT, 0,
+			"'%s' in the tree: the line of '%.*s' is damaged", path, (int)len, name);
 	}
-	return error_set(err, ERROR_INPUT, 0, "'%.*s' is not in the tree's '%s'", (int)len, name, path);
+	return error_set(
+		err, ERROR_INPUT, 0, "'%.*s' is not in the tree's '%s'", (int)len, name, path);
 }
 
 /* An all-digit text; false when it is not, or too large for an id. */

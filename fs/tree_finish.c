@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The final order of a tree. Children are sorted by the bytes of their names, inodes numbered in the order
- * in which a walk (a directory, then each child with all that is below it) first meets them. After
- * this nothing tells in which order the tree was filled.
+ * The final order of a tree. Children are sorted by the bytes of their names, inodes numbered in
+ * the order in which a walk (a directory, then each child with all that is below it) first meets
+ * them. After this nothing tells in which order the tree was filled.
  */
 #include "fs/tree.h"
 

@@ -3,9 +3,10 @@
  * The inside of struct tree, shared by fs/tree*.c and by nobody else.
  *
  * Nodes, inodes and pieces live in arrays of fixed-size chunks: they grow without being copied (so
- * the peak is the size, not twice the size), and a pointer to an item stays good while others are added.
- * Names and symbolic links' targets live in one append-only arena; they stay where they are until the
- * tree is freed, even when their node goes. Slots of removed nodes and inodes are used again.
+ * the peak is the size, not twice the size), and a pointer to an item stays good while others are
+ * added. Names and symbolic links' targets live in one append-only arena; they stay where they are
+ * until the tree is freed, even when their node goes. Slots of removed nodes and inodes are used
+ * again.
  */
 #ifndef AMIWRIGHT_FS_TREE_INTERNAL_H
 #define AMIWRIGHT_FS_TREE_INTERNAL_H
@@ -26,14 +27,20 @@ struct chunk_array {
 	uint32_t nr; /* items in use */
 };
 
-/* Append-only strings: a length byte pair, the bytes, a NUL. A position is chunk << ARENA_SHIFT | offset. */
+/*
+ * Append-only strings: a length byte pair, the bytes, a NUL. A position is chunk << ARENA_SHIFT |
+ * offset.
+ */
 struct arena {
 	char **chunks;
 	uint32_t nr_chunks, alloc;
 	uint32_t used; /* bytes of the last chunk */
 };
 
-/* A name in a directory. 28 bytes. A free slot has inode TREE_NONE, and `next` chains the free ones. */
+/*
+ * A name in a directory. 28 bytes. A free slot has inode TREE_NONE, and `next` chains the free
+ * ones.
+ */
 struct node {
 	uint32_t name;       /* arena position */
 	uint32_t hash;       /* of (parent, name), so that growing the table reads no names */
@@ -54,7 +61,7 @@ struct inode {
 	uint32_t nlink;
 	uint32_t number;  /* given by tree_finish() */
 	uint32_t xattrs;  /* id of the set, 0: none */
-	uint32_t content; /* directory: first child; file: first piece; link: arena position of target */
+	uint32_t content; /* directory: first child; file: first piece; link: target in the arena */
 	uint32_t nr_pieces;
 	uint16_t mode;    /* with S_IFMT */
 	uint16_t flags;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Paths in a tree. Every path is resolved from the tree's root and cannot leave it: ".." at the root
- * stays, and a symbolic link's target is a path in the tree. Looking up and making parents are one walk
- * that differs in what happens when a component is not there.
+ * Paths in a tree. Every path is resolved from the tree's root and cannot leave it: ".." at the
+ * root stays, and a symbolic link's target is a path in the tree. Looking up and making parents
+ * are one walk that differs in what happens when a component is not there.
  */
 #include "fs/tree.h"
 
@@ -17,13 +17,17 @@ struct walk {
 	struct tree *make;             /* where missing directories are made; NULL: they are not */
 	const struct tree_attr *attr;  /* of those directories */
 	bool follow_last;
-	const char *path, *rest, *end; /* the whole for messages, what is still to do, and its end */
+	const char *path;              /* the whole, for messages */
+	const char *rest, *end;        /* what is still to do */
 	unsigned nr_links;
 	struct buf expanded;           /* holds the rest once a link was met */
 	tree_node at;
 };
 
-/* Takes one component off the rest; its length is 0 at the end. Tells if only slashes are behind it. */
+/*
+ * Takes one component off the rest; its length is 0 at the end. Tells if only slashes are behind
+ * it.
+ */
 static size_t next_component(struct walk *w, const char **name, bool *last)
 {
 	const char *end;
@@ -39,7 +43,10 @@ static size_t next_component(struct walk *w, const char **name, bool *last)
 	return (size_t)(w->rest - *name);
 }
 
-/* Puts the target of link before the rest. The link's directory is where we are; a target with '/' begins anew. */
+/*
+ * Puts the target of link before the rest. The link's directory is where we are; a target with '/'
+ * begins anew.
+ */
 static int expand_link(struct walk *w, tree_node link, struct error *err)
 {
 	struct buf next = BUF_INIT(EXPANDED_MAX);
@@ -71,8 +78,8 @@ static int step(struct walk *w, const char *name, size_t len, bool last, bool *g
 	tree_node child;
 
 	if (len > TREE_NAME_MAX)
-		return error_set(err, ERROR_INPUT, 0, "'%.100s…': a name in it is over %d bytes long",
-			w->path, TREE_NAME_MAX);
+		return error_set(err, ERROR_INPUT, 0,
+			"'%.100s...': a name in it is over %d bytes long", w->path, TREE_NAME_MAX);
 	child = tree_child(w->t, w->at, name, len);
 	if (child == TREE_NONE && w->make)
 		return tree_add(w->make, w->at, name, len, w->attr, &w->at, err);
@@ -120,8 +127,9 @@ static int run_walk(struct walk *w, size_t len, tree_node *out, struct error *er
 	int status;
 
 	if (len >= TREE_PATH_MAX)
-		return error_set(err, ERROR_INPUT, 0, "path '%.100s…' has %zu bytes; %d is the most",
-			w->path, len, TREE_PATH_MAX - 1);
+		return error_set(err, ERROR_INPUT, 0,
+			"path '%.100s...' has %zu bytes; %d is the most", w->path, len,
+			TREE_PATH_MAX - 1);
 	w->rest = w->path;
 	w->end = w->path + len;
 	status = walk(w, out, err);
@@ -151,8 +159,8 @@ static size_t last_component(const char *path, const char **name)
 	return (size_t)(end - start);
 }
 
-int tree_make_parents(struct tree *t, const char *path, const struct tree_attr *attr, tree_node *dir,
-	const char **name, size_t *name_len, struct error *err)
+int tree_make_parents(struct tree *t, const char *path, const struct tree_attr *attr,
+	tree_node *dir, const char **name, size_t *name_len, struct error *err)
 {
 	struct tree_attr made = *attr;
 	struct walk w = {.t = t, .make = t, .attr = &made, .path = path, .follow_last = true};
@@ -162,8 +170,8 @@ int tree_make_parents(struct tree *t, const char *path, const struct tree_attr *
 	if (!len || (len == 1 && **name == '.') || (len == 2 && !memcmp(*name, "..", 2)))
 		return error_set(err, ERROR_INPUT, 0, "'%s' does not end in a file's name", path);
 	if (len > TREE_NAME_MAX)
-		return error_set(err, ERROR_INPUT, 0, "'%.100s…': its last name is over %d bytes long",
-			path, TREE_NAME_MAX);
+		return error_set(err, ERROR_INPUT, 0,
+			"'%.100s...': its last name is over %d bytes long", path, TREE_NAME_MAX);
 	*name_len = len;
 	return run_walk(&w, (size_t)(*name - path), dir, err);
 }

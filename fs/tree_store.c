@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tree stores its parts in: chunked arrays, the arena of names, and the hash table that finds a
- * node by (directory, name). The table chains nodes through themselves, so removing is cheap and leaves
- * no tombstones; a bucket holds one node on average.
+ * What the tree stores its parts in: chunked arrays, the arena of names, and the hash table that
+ * finds a node by (directory, name). The table chains nodes through themselves, so removing is
+ * cheap and leaves no tombstones; a bucket holds one node on average.
  */
 #include "fs/tree_internal.h"
 
@@ -73,7 +73,8 @@ int arena_add(struct arena *a, const char *text, size_t len, uint32_t *pos, stru
 	unsigned char *to;
 
 	assert(len <= TREE_SYMLINK_MAX);
-	if ((!a->nr_chunks || a->used + need > UINT32_C(1) << ARENA_SHIFT) && arena_new_chunk(a, err))
+	if ((!a->nr_chunks || a->used + need > UINT32_C(1) << ARENA_SHIFT) &&
+		arena_new_chunk(a, err))
 		return -1;
 	to = (unsigned char *)a->chunks[a->nr_chunks - 1] + a->used;
 	to[0] = (unsigned char)(len >> 8);

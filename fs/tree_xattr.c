@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Extended attributes of a tree's inodes. Most files have none, and most that have some share them with
- * many others (a default ACL, a security label), so whole sets are interned: an inode holds
- * the id of its set, and equal sets are one. A set is one block of memory, never changed once it is made:
+ * Extended attributes of a tree's inodes. Most files have none, and most that have some share them
+ * with many others (a default ACL, a security label), so whole sets are interned: an inode holds
+ * the id of its set, and equal sets are one. A set is one block of memory, never changed once it
+ * is made:
  *
  *     struct xattr_set | entry 0 | entry 1 | … | "name\0" value "name\0" value …
  *
@@ -209,7 +210,8 @@ static struct xattr_set *derive(const struct xattr_set *old, const char *name, c
 	if (replace)
 		size -= strlen(name) + 1 + old->entries[at].value_len + sizeof(struct xattr_entry);
 	if (size > XATTR_SET_LIMIT)
-		return error_null(err, ERROR_INPUT, 0, "extended attributes of one file over 16 MiB");
+		return error_null(
+			err, ERROR_INPUT, 0, "extended attributes of one file over 16 MiB");
 	w.set = calloc(1, sizeof(*w.set) + size);
 	if (!w.set) {
 		error_nomem(err, "extended attributes");

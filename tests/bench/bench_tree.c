@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory and CPU time of a tree of many files: bench_tree [FILES [FOLDER]]. First a synthetic one (FILES files,
- * 1,000,000 unless given, 100 to a directory, one content each), then FOLDER as a directory source, scanned,
- * finished, and read once. Without FOLDER one with FILES / 10 files is made under TMPDIR. Each runs in a process of its own, so
- * that peak resident memory is its own.
+ * Memory and CPU time of a tree of many files: bench_tree [FILES [FOLDER]]. First a synthetic one
+ * (FILES files, 1,000,000 unless given, 100 to a directory, one content each), then FOLDER as a
+ * directory source, scanned, finished, and read once. Without FOLDER one with FILES / 10 files is
+ * made under TMPDIR. Each runs in a process of its own, so that peak resident memory is its own.
  */
 #include <ftw.h>
 #include <stdio.h>
@@ -21,8 +21,9 @@ static void report(const char *what, const struct tree *t)
 	struct rusage u;
 
 	getrusage(RUSAGE_SELF, &u);
-	printf("tree %-22s %8u nodes  peak %4ld MiB  %4ld B/node  user %.2f s  system %.2f s\n", what,
-		tree_nr_nodes(t), u.ru_maxrss / 1024, u.ru_maxrss * 1024 / (long)tree_nr_nodes(t),
+	printf("tree %-22s %8u nodes  peak %4ld MiB  %4ld B/node  user %.2f s  system %.2f s\n",
+		what, tree_nr_nodes(t), u.ru_maxrss / 1024,
+		u.ru_maxrss * 1024 / (long)tree_nr_nodes(t),
 		(double)u.ru_utime.tv_sec + (double)u.ru_utime.tv_usec / 1e6,
 		(double)u.ru_stime.tv_sec + (double)u.ru_stime.tv_usec / 1e6);
 	fflush(stdout);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See the header. Contents are read whole through tree_pread(), so holes and pieces are tested too. */
+/*
+ * See the header. Contents are read whole through tree_pread(), so holes and pieces are tested
+ * too.
+ */
 #include "tests/lib/treedump.h"
 
 #include <inttypes.h>
@@ -11,7 +14,8 @@ static int dump_content(const struct tree *t, tree_node node, const struct tree_
 	uint64_t sum = UINT64_C(0xcbf29ce484222325);
 
 	for (uint64_t off = 0; off < attr->size;) {
-		size_t len = attr->size - off < sizeof(block) ? (size_t)(attr->size - off) : sizeof(block);
+		size_t len = attr->size - off < sizeof(block) ? (size_t)(attr->size - off)
+							      : sizeof(block);
 
 		if (tree_pread(t, node, block, len, off, err))
 			return -1;
@@ -53,8 +57,8 @@ static int dump_node(const struct tree *t, tree_node node, struct buf *out, stru
 
 	tree_get(t, node, &a);
 	if (tree_path(t, node, out, err) ||
-		buf_addf(out, err, " %o %u:%u %" PRId64 ".%09u inode=%u nlink=%u", a.mode, a.uid, a.gid,
-			a.mtime, a.mtime_ns, a.inode, a.nlink))
+		buf_addf(out, err, " %o %u:%u %" PRId64 ".%09u inode=%u nlink=%u", a.mode, a.uid,
+			a.gid, a.mtime, a.mtime_ns, a.inode, a.nlink))
 		return -1;
 	if (S_ISLNK(a.mode) && buf_addf(out, err, " -> %s", a.target))
 		return -1;

@@ -6,8 +6,9 @@
 #include "fs/tree.h"
 
 /*
- * Appends "path mode uid:gid mtime.ns inode nlink …" with device, link target, size, pieces (offset+length),
- * extended attributes in hex and a sum of the content. Equal trees give equal text, whatever they were made from.
+ * Appends "path mode uid:gid mtime.ns inode nlink …" with device, link target, size, pieces
+ * (offset+length), extended attributes in hex and a sum of the content. Equal trees give equal
+ * text, whatever they were made from.
  */
 int treedump(const struct tree *t, struct buf *out, struct error *err) MUST_CHECK;
 

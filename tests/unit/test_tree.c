@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tree: layers, links, contents, extended attributes, paths, and an order that is a function of names. */
+/*
+ * The tree: layers, links, contents, extended attributes, paths, and an order that is a function
+ * of names.
+ */
 #include "fs/tree.h"
 
 #include <setjmp.h>
@@ -94,7 +97,8 @@ static void test_names(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
-		assert_int_equal(tree_add(t, TREE_ROOT, bad[i], strlen(bad[i]), &attr, &node, &err), -1);
+		assert_int_equal(
+			tree_add(t, TREE_ROOT, bad[i], strlen(bad[i]), &attr, &node, &err), -1);
 	assert_int_equal(tree_add(t, TREE_ROOT, "a\0b", 3, &attr, &node, &err), -1);
 	memset(name, 'n', sizeof(name));
 	assert_int_equal(tree_add(t, TREE_ROOT, name, 255, &attr, &node, &err), 0);
@@ -224,7 +228,8 @@ static void test_pieces(void **state)
 {
 	struct tree *t = new_tree();
 	struct error err = ERROR_INIT;
-	tree_node files[2] = {add(t, TREE_ROOT, "a", S_IFREG | 0644), add(t, TREE_ROOT, "b", S_IFREG | 0644)};
+	tree_node files[2] = {
+		add(t, TREE_ROOT, "a", S_IFREG | 0644), add(t, TREE_ROOT, "b", S_IFREG | 0644)};
 	unsigned char want[2][1000] = {{0}, {0}};
 	struct tree_piece piece;
 
@@ -381,7 +386,8 @@ static void test_make_parents(void **state)
 	usr = add(t, TREE_ROOT, "usr", S_IFDIR | 0755);
 	add(t, usr, "file", S_IFREG | 0644);
 	add_link(t, TREE_ROOT, "lib", "usr/lib");
-	assert_int_equal(tree_make_parents(t, "lib/a/../b/name//", &attr, &dir, &name, &len, &err), 0);
+	assert_int_equal(
+		tree_make_parents(t, "lib/a/../b/name//", &attr, &dir, &name, &len, &err), 0);
 	assert_int_equal(len, 4);
 	assert_memory_equal(name, "name", 4);
 	assert_int_equal(tree_path(t, dir, &path, &err), 0);
@@ -426,14 +432,18 @@ static unsigned rnd(unsigned *seed, unsigned below)
 	return (*seed >> 8) % below;
 }
 
-/* File i of the shuffled tree: names that are each other's prefixes, three to an inode now and then. */
+/*
+ * File i of the shuffled tree: names that are each other's prefixes, three to an inode now and
+ * then.
+ */
 static void add_shuffled(struct tree *t, tree_node dir, unsigned i, tree_node *first)
 {
 	struct error err = ERROR_INIT;
 	char name[32];
 	tree_node node;
 
-	snprintf(name, sizeof(name), "%c%.*s\xff%u", 'a' + i % 3, (int)(i % 13), "xxxxxxxxxxxxx", i / 7);
+	snprintf(name, sizeof(name), "%c%.*s\xff%u", 'a' + i % 3, (int)(i % 13), "xxxxxxxxxxxxx",
+		i / 7);
 	if (i % 50 < 3 && *first != TREE_NONE) {
 		assert_int_equal(tree_link(t, dir, name, strlen(name), *first, &node, &err), 0);
 		return;

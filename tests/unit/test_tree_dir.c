@@ -226,7 +226,8 @@ static void test_holes(void **state)
 	if (tree_nr_pieces(t, lookup(t, "sparse")) == 2) {
 		assert_int_equal(tree_nr_pieces(t, lookup(t, "hole")), 0);
 		tree_piece(t, lookup(t, "sparse"), 1, &piece);
-		assert_true(piece.off <= 4 << 20 && piece.len < 1 << 20 && piece.src_off == piece.off);
+		assert_true(
+			piece.off <= 4 << 20 && piece.len < 1 << 20 && piece.src_off == piece.off);
 	}
 	tree_free(t);
 }
@@ -444,7 +445,10 @@ static void test_open(void **state)
 	tree_free(t);
 }
 
-/* More folders and files than descriptors are kept, at depths where paths are too long for the kernel. */
+/*
+ * More folders and files than descriptors are kept, at depths where paths are too long for the
+ * kernel.
+ */
 static void test_deep_and_many(void **state)
 {
 	struct error err = ERROR_INIT;
@@ -478,7 +482,8 @@ static void test_deep_and_many(void **state)
 	/* Nothing is kept open of the way down: start from the deepest. */
 	for (; node != TREE_ROOT; node = tree_parent(t, node))
 		if (tree_child(t, node, "g", 1) != TREE_NONE)
-			assert_int_equal(tree_pread(t, tree_child(t, node, "g", 1), text, 7, 0, &err), 0);
+			assert_int_equal(
+				tree_pread(t, tree_child(t, node, "g", 1), text, 7, 0, &err), 0);
 	tree_free(t);
 	/* nftw() cannot remove what is that deep by path. */
 	assert_int_equal(system("rm -rf src"), 0);

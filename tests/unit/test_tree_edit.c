@@ -207,8 +207,8 @@ static void expect_owner(const struct tree *t, const char *text, uint32_t uid, u
 
 static void test_owner(void **state)
 {
-	static const char *const bad[] = {"", ":", "root:", ":adm", "nobody", "root:nogroup", "broken",
-		"4294967295", "99999999999", "1:2:3", "ww", "www-data:x", "roo"};
+	static const char *const bad[] = {"", ":", "root:", ":adm", "nobody", "root:nogroup",
+		"broken", "4294967295", "99999999999", "1:2:3", "ww", "www-data:x", "roo"};
 	struct error err = ERROR_INIT;
 	struct tree_edit_owner owner;
 	struct tree *t = sample();
