@@ -41,6 +41,13 @@ struct pending_dir {
 	tree_node node;
 };
 
+/* A folder where the tree has a symbolic link to a directory. */
+struct linked_dir {
+	char *path; /* in the tree; owned */
+	uint32_t dir;
+	struct tree_attr attr;
+};
+
 struct scan {
 	struct tree *t;
 	struct dir_source *s;
@@ -48,6 +55,8 @@ struct scan {
 	struct link_table links;
 	struct pending_dir *stack;
 	size_t nr_stack, alloc_stack;
+	struct linked_dir *linked;
+	size_t nr_linked, alloc_linked;
 	struct pending_dir at; /* the folder that is open */
 	int fd;
 	char names[XATTR_BYTES], value[XATTR_BYTES];
@@ -89,6 +98,13 @@ static int grow_links(struct link_table *l, struct error *err)
 	free(l->slots);
 	*l = grown;
 	return 0;
+}
+
+static void forget_links(struct link_table *l)
+{
+	for (size_t i = 0; i < l->size; i++)
+		l->slots[i].node = TREE_NONE;
+	l->nr = 0;
 }
 
 static int push_dir(struct scan *sc, uint32_t dir, tree_node node, struct error *err)
@@ -250,14 +266,82 @@ static void fill_attr(const struct scan *sc, const struct stat *st, struct tree_
 	}
 }
 
-/* A new inode with all that belongs to it. */
+/*
+ * Whether name is now a symbolic link that leads to a directory of the tree; path gets its place.
+ */
+static int find_dir_link(const struct scan *sc, const char *name, struct buf *path, bool *found,
+	struct error *err)
+{
+	tree_node node = tree_child(sc->t, sc->at.node, name, strlen(name));
+	struct tree_attr attr;
+
+	*found = false;
+	if (node == TREE_NONE)
+		return 0;
+	tree_get(sc->t, node, &attr);
+	if (!S_ISLNK(attr.mode))
+		return 0;
+	if (tree_path(sc->t, node, path, err) ||
+		tree_lookup(sc->t, buf_str(path), true, &node, err))
+		return -1;
+	if (node != TREE_NONE) {
+		tree_get(sc->t, node, &attr);
+		*found = S_ISDIR(attr.mode);
+	}
+	return 0;
+}
+
+/*
+ * A folder "lib" over a link "lib -> usr/lib" of an earlier layer goes where the link leads, or it
+ * would take the whole system's libraries away. It waits until all else is done, so that the
+ * result does not depend on whether "lib" or "usr/lib" of this layer was met first.
+ */
+static int add_linked_dir(struct scan *sc, const struct tree_attr *attr, uint32_t dir,
+	struct buf *path, struct error *err)
+{
+	if (sc->nr_linked == sc->alloc_linked) {
+		size_t want = sc->alloc_linked ? 2 * sc->alloc_linked : 8;
+		struct linked_dir *grown = realloc(sc->linked, want * sizeof(*grown));
+
+		if (!grown)
+			return error_nomem(err, "list of folders");
+		sc->linked = grown;
+		sc->alloc_linked = want;
+	}
+	sc->linked[sc->nr_linked] = (struct linked_dir){.dir = dir, .attr = *attr};
+	sc->linked[sc->nr_linked].path = buf_steal(path, err);
+	if (!sc->linked[sc->nr_linked].path)
+		return -1;
+	sc->nr_linked++;
+	return 0;
+}
+
+static int add_dir(struct scan *sc, const char *name, const struct tree_attr *attr,
+	struct error *err)
+{
+	CLEANUP_BUF struct buf path = BUF_INIT(0);
+	tree_node node;
+	uint32_t dir;
+	size_t len;
+	bool linked;
+
+	if (find_dir_link(sc, name, &path, &linked, err))
+		return -1;
+	if (linked)
+		node = tree_child(sc->t, sc->at.node, name, strlen(name));
+	else if (tree_add(sc->t, sc->at.node, name, strlen(name), attr, &node, err))
+		return -1;
+	if (dir_source_add_dir(sc->s, sc->at.dir, tree_name(sc->t, node, &len), &dir, err))
+		return -1;
+	return linked ? add_linked_dir(sc, attr, dir, &path, err) : push_dir(sc, dir, node, err);
+}
+
+/* A new inode, no directory, with all that belongs to it. */
 static int add_new(struct scan *sc, const char *name, const struct stat *st, tree_node *node,
 	struct error *err)
 {
 	char target[TREE_SYMLINK_MAX + 1];
 	struct tree_attr attr;
-	uint32_t dir;
-	size_t len;
 
 	fill_attr(sc, st, &attr);
 	if (S_ISLNK(st->st_mode)) {
@@ -272,17 +356,14 @@ static int add_new(struct scan *sc, const char *name, const struct stat *st, tre
 		return -1;
 	if (S_ISREG(st->st_mode))
 		return add_file(sc, name, *node, st, err);
-	if (!S_ISDIR(st->st_mode))
-		return add_xattrs_by_path(sc, name, *node, err);
-	if (dir_source_add_dir(sc->s, sc->at.dir, tree_name(sc->t, *node, &len), &dir, err))
-		return -1;
-	return push_dir(sc, dir, *node, err);
+	return add_xattrs_by_path(sc, name, *node, err);
 }
 
 static int add_entry(struct scan *sc, const char *name, struct error *err)
 {
 	char text[DIR_SOURCE_PATH_TEXT];
 	struct link_slot *slot;
+	struct tree_attr attr;
 	struct stat st;
 	tree_node node;
 
@@ -295,7 +376,11 @@ static int add_entry(struct scan *sc, const char *name, struct error *err)
 		return error_set(err, ERROR_INPUT, 0,
 			"'%s' is a socket, which cannot be packed; remove it",
 			dir_source_text(sc->s, sc->at.dir, name, text));
-	if (S_ISDIR(st.st_mode) || st.st_nlink < 2)
+	if (S_ISDIR(st.st_mode)) {
+		fill_attr(sc, &st, &attr);
+		return add_dir(sc, name, &attr, err);
+	}
+	if (st.st_nlink < 2)
 		return add_new(sc, name, &st, &node, err);
 	if (grow_links(&sc->links, err))
 		return -1;
@@ -324,20 +409,24 @@ static int scan_entries(struct scan *sc, DIR *dir, struct error *err)
 	}
 }
 
-/* The folder's own attributes go to the directory that it is laid over. */
+/* A folder's attributes go to the directory that it is laid over. */
+static void lay_over(struct tree *t, tree_node node, const struct tree_attr *attr)
+{
+	tree_chmod(t, node, attr->mode & 07777);
+	tree_chown(t, node, attr->uid, attr->gid);
+	tree_set_mtime(t, node, attr->mtime, attr->mtime_ns);
+	tree_clear_xattrs(t, node);
+}
+
 static int add_root(struct scan *sc, struct error *err)
 {
-	tree_node node = sc->at.node;
 	struct tree_attr attr;
 	struct stat st;
 
 	if (fstat(sc->fd, &st))
 		return entry_error(sc, NULL, errno, "stat", err);
 	fill_attr(sc, &st, &attr);
-	tree_chmod(sc->t, node, attr.mode & 07777);
-	tree_chown(sc->t, node, attr.uid, attr.gid);
-	tree_set_mtime(sc->t, node, attr.mtime, attr.mtime_ns);
-	tree_clear_xattrs(sc->t, node);
+	lay_over(sc->t, sc->at.node, &attr);
 	return 0;
 }
 
@@ -366,14 +455,70 @@ static int scan_dir(struct scan *sc, struct error *err)
 	return status;
 }
 
-static int scan_all(struct scan *sc, tree_node at, struct error *err)
+static int scan_stack(struct scan *sc, struct error *err)
 {
-	if (push_dir(sc, DIR_SOURCE_ROOT, at, err))
-		return -1;
 	while (sc->nr_stack)
 		if (scan_dir(sc, err))
 			return -1;
 	return 0;
+}
+
+/* The linked folder whose path is first in byte order: an order of names, not of readdir. */
+static struct linked_dir take_linked(struct scan *sc)
+{
+	struct linked_dir first;
+	size_t at = 0;
+
+	for (size_t i = 1; i < sc->nr_linked; i++)
+		if (strcmp(sc->linked[i].path, sc->linked[at].path) < 0)
+			at = i;
+	first = sc->linked[at];
+	sc->linked[at] = sc->linked[--sc->nr_linked];
+	return first;
+}
+
+static int scan_linked(struct scan *sc, struct error *err)
+{
+	struct linked_dir l = take_linked(sc);
+	CLEANUP_FREE char *path = l.path;
+	struct tree_attr attr = {.mode = 0};
+	const char *name;
+	tree_node node, parent;
+	size_t len;
+
+	if (tree_lookup(sc->t, path, true, &node, err))
+		return -1;
+	if (node != TREE_NONE)
+		tree_get(sc->t, node, &attr);
+	if (S_ISDIR(attr.mode))
+		lay_over(sc->t, node, &l.attr);
+	else if (tree_make_parents(sc->t, path, &l.attr, &parent, &name, &len, err) ||
+		tree_add(sc->t, parent, name, len, &l.attr, &node, err))
+		return -1; /* what the link led to has gone meanwhile: the folder is in its place */
+	return push_dir(sc, l.dir, node, err);
+}
+
+static int scan_all(struct scan *sc, tree_node at, struct error *err)
+{
+	if (push_dir(sc, DIR_SOURCE_ROOT, at, err) || scan_stack(sc, err))
+		return -1;
+	while (sc->nr_linked) {
+		/* Files that were met before may be replaced now, so nothing is linked to them. */
+		forget_links(&sc->links);
+		if (scan_linked(sc, err) || scan_stack(sc, err))
+			return -1;
+	}
+	return 0;
+}
+
+static void scan_free(struct scan *sc)
+{
+	for (size_t i = 0; i < sc->nr_linked; i++)
+		free(sc->linked[i].path);
+	free(sc->linked);
+	free(sc->links.slots);
+	free(sc->stack);
+	free(sc);
 }
 
 int tree_dir_add(struct tree *t, tree_node at, const char *path, const struct tree_dir_opts *opts,
@@ -392,8 +537,6 @@ int tree_dir_add(struct tree *t, tree_node at, const char *path, const struct tr
 	sc->s = s;
 	sc->root_owner = opts && opts->root_owner;
 	status = scan_all(sc, at, err);
-	free(sc->links.slots);
-	free(sc->stack);
-	free(sc);
+	scan_free(sc);
 	return status;
 }

@@ -530,6 +530,51 @@ static void test_order(void **state)
 	assert_string_equal(buf_str(&a), buf_str(&b));
 }
 
+/* "lib" of the layer meets "lib -> usr/lib" of an earlier one: what is there must stay. */
+static void test_linked_directory(void **state)
+{
+	const struct tree_attr dir = {.mode = S_IFDIR | 0755};
+	const struct tree_attr link = {.mode = S_IFLNK | 0777, .target = "usr/lib"};
+	const struct tree_attr dangling = {.mode = S_IFLNK | 0777, .target = "usr/none"};
+	const struct tree_attr old = {.mode = S_IFREG | 0644};
+	struct error err = ERROR_INIT;
+	struct tree *t = tree_new(NULL, &err);
+	struct tree_attr a;
+	tree_node usr, lib, node;
+	char got[4];
+
+	(void)state;
+	assert_non_null(t);
+	assert_int_equal(tree_add(t, TREE_ROOT, "usr", 3, &dir, &usr, &err), 0);
+	assert_int_equal(tree_add(t, usr, "lib", 3, &dir, &lib, &err), 0);
+	assert_int_equal(tree_add(t, lib, "libc.so", 7, &old, &node, &err), 0);
+	assert_int_equal(tree_add(t, TREE_ROOT, "lib", 3, &link, &node, &err), 0);
+	assert_int_equal(tree_add(t, TREE_ROOT, "gone", 4, &dangling, &node, &err), 0);
+	assert_true(mkdir("src/usr", 0755) == 0 && mkdir("src/usr/lib", 0755) == 0);
+	assert_true(mkdir("src/lib", 0700) == 0 && mkdir("src/lib/sub", 0755) == 0);
+	assert_int_equal(mkdir("src/gone", 0755), 0);
+	write_file("src/lib/file", "lib");
+	write_file("src/usr/lib/file", "usr");
+	write_file("src/lib/sub/x", "sub");
+	/* Its twin is replaced before this one is met. */
+	assert_int_equal(link("src/usr/lib/file", "src/lib/sub/twin"), 0);
+	assert_int_equal(tree_dir_add(t, TREE_ROOT, "src", NULL, &err), 0);
+	get(t, "/lib", &a);
+	assert_true(S_ISLNK(a.mode));
+	get(t, "/usr/lib", &a);
+	assert_int_equal(a.mode, S_IFDIR | 0700);
+	get(t, "/usr/lib/libc.so", &a);
+	assert_int_equal(tree_pread(t, lookup(t, "/usr/lib/file"), got, 3, 0, &err), 0);
+	assert_memory_equal(got, "lib", 3);
+	assert_int_equal(tree_pread(t, lookup(t, "/usr/lib/sub/x"), got, 3, 0, &err), 0);
+	assert_memory_equal(got, "sub", 3);
+	assert_int_equal(tree_pread(t, lookup(t, "/usr/lib/sub/twin"), got, 3, 0, &err), 0);
+	assert_memory_equal(got, "usr", 3);
+	get(t, "/gone", &a);
+	assert_true(S_ISDIR(a.mode)); /* a link to nowhere is replaced */
+	tree_free(t);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -548,6 +593,7 @@ int main(void)
 		TEST(test_changes),
 		TEST(test_open),
 		TEST(test_deep_and_many),
+		TEST(test_linked_directory),
 		TEST(test_order),
 	};
 
