@@ -534,7 +534,7 @@ static void test_order(void **state)
 static void test_linked_directory(void **state)
 {
 	const struct tree_attr dir = {.mode = S_IFDIR | 0755};
-	const struct tree_attr link = {.mode = S_IFLNK | 0777, .target = "usr/lib"};
+	const struct tree_attr to_lib = {.mode = S_IFLNK | 0777, .target = "usr/lib"};
 	const struct tree_attr dangling = {.mode = S_IFLNK | 0777, .target = "usr/none"};
 	const struct tree_attr old = {.mode = S_IFREG | 0644};
 	struct error err = ERROR_INIT;
@@ -548,7 +548,7 @@ static void test_linked_directory(void **state)
 	assert_int_equal(tree_add(t, TREE_ROOT, "usr", 3, &dir, &usr, &err), 0);
 	assert_int_equal(tree_add(t, usr, "lib", 3, &dir, &lib, &err), 0);
 	assert_int_equal(tree_add(t, lib, "libc.so", 7, &old, &node, &err), 0);
-	assert_int_equal(tree_add(t, TREE_ROOT, "lib", 3, &link, &node, &err), 0);
+	assert_int_equal(tree_add(t, TREE_ROOT, "lib", 3, &to_lib, &node, &err), 0);
 	assert_int_equal(tree_add(t, TREE_ROOT, "gone", 4, &dangling, &node, &err), 0);
 	assert_true(mkdir("src/usr", 0755) == 0 && mkdir("src/usr/lib", 0755) == 0);
 	assert_true(mkdir("src/lib", 0700) == 0 && mkdir("src/lib/sub", 0755) == 0);
