@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Signatures of image, archive and file-system formats, in the order in which they are tried: whole-file
+ * containers first, because a disk inside of them has signatures too (a VHD of fixed size is a raw
+ * disk with a footer, a hybrid ISO has an MBR).
+ *
+ * Sources: VMware Virtual Disk Format 5.0; Microsoft VHD and VHDX specifications; QEMU
+ * docs/interop/qcow2; ECMA-119 8.1; POSIX.1-2017 pax; RFC 1952, 8878; the headers of the kernel's file
+ * systems; UEFI Specification 2.10 section 5.
+ */
+#include "formats/detect.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/filedev.h"
+#include "base/log.h"
+#include "base/num.h"
+
+/* Everything but a footer is found in the first HEAD bytes (btrfs: 64 KiB + 72). */
+#define HEAD (68 * KIB)
+
+struct signature {
+	const char *format;
+	size_t off;
+	const char *magic;
+	size_t len;
+};
+
+#define MAGIC(format, off, text) {format, off, text, sizeof(text) - 1}
+
+static const struct signature containers[] = {
+	MAGIC("qcow2", 0, "QFI\xfb"),
+	MAGIC("vmdk", 0, "KDMV"),
+	MAGIC("vmdk", 0, "COWD"),
+	MAGIC("vmdk", 0, "# Disk DescriptorFile"),
+	MAGIC("vhdx", 0, "vhdxfile"),
+	MAGIC("vhd", 0, "conectix"),
+	MAGIC("vdi", 64, "\x7f\x10\xda\xbe"),
+	MAGIC("xz", 0, "\xfd" "7zXZ\0"),
+	MAGIC("zstd", 0, "\x28\xb5\x2f\xfd"),
+	MAGIC("lz4", 0, "\x04\x22\x4d\x18"),
+	MAGIC("gzip", 0, "\x1f\x8b\x08"),
+	MAGIC("iso9660", 32769, "CD001"),
+	MAGIC("tar", 257, "ustar"),
+};
+
+static const struct signature raw_contents[] = {
+	MAGIC("raw", 510, "\x55\xaa"),
+	MAGIC("raw", 512, "EFI PART"),
+	MAGIC("raw", 4096, "EFI PART"),
+	MAGIC("raw", 0, "XFSB"),
+	MAGIC("raw", 0, "hsqs"),
+	MAGIC("raw", 0, "LUKS\xba\xbe"),
+	MAGIC("raw", 512, "LABELONE"),
+	MAGIC("raw", 4086, "SWAPSPACE2"),
+	MAGIC("raw", 64 * 1024 + 64, "_BHRfS_M"),
+};
+
+static const char *find_signature(const struct signature *table, size_t nr, const uint8_t *head)
+{
+	for (size_t i = 0; i < nr; i++) {
+		if (memcmp(head + table[i].off, table[i].magic, table[i].len) == 0)
+			return table[i].format;
+	}
+	return NULL;
+}
+
+/* "BZh", the level, and the first block's magic (or an empty stream's end). */
+static bool is_bzip2(const uint8_t *head)
+{
+	return memcmp(head, "BZh", 3) == 0 && head[3] >= '1' && head[3] <= '9' &&
+		(memcmp(head + 4, "1AY&SY", 6) == 0 || memcmp(head + 4, "\x17rE8P\x90", 6) == 0);
+}
+
+/* Two bytes of magic are few, so the block size and the number of inodes must make sense as well. */
+static bool is_ext(const uint8_t *head)
+{
+	const uint8_t *super = head + 1024;
+
+	return num_get_le16(super + 56) == 0xef53 && num_get_le32(super) > 0 &&
+		num_get_le32(super + 24) <= 6;
+}
+
+/* The footer of a VHD is the last sector; 511 bytes of it in files of early versions. */
+static int is_vhd_footer(struct dev *dev, bool *is, struct error *err)
+{
+	uint8_t last[512];
+
+	*is = false;
+	if (dev->size < sizeof(last))
+		return 0;
+	if (dev_pread(dev, last, sizeof(last), dev->size - sizeof(last), err) < 0)
+		return -1;
+	*is = memcmp(last, "conectix", 8) == 0 || memcmp(last + 1, "conectix", 8) == 0;
+	return 0;
+}
+
+int detect_format(struct dev *dev, const char **name, struct error *err)
+{
+	CLEANUP_FREE uint8_t *head = calloc(1, HEAD);
+	bool vhd;
+
+	if (!head)
+		return error_nomem(err, "the start of an image");
+	if (dev_pread(dev, head, MIN(HEAD, dev->size), 0, err) < 0 ||
+		is_vhd_footer(dev, &vhd, err) < 0)
+		return -1;
+	*name = find_signature(containers, ARRAY_SIZE(containers), head);
+	if (!*name && vhd)
+		*name = "vhd";
+	if (!*name && is_bzip2(head))
+		*name = "bzip2";
+	if (!*name)
+		*name = find_signature(raw_contents, ARRAY_SIZE(raw_contents), head);
+	if (!*name)
+		*name = is_ext(head) ? "raw" : "unknown";
+	return 0;
+}
+
+/* What an image that is not read here is, and what its owner can do. */
+struct advice {
+	const char *format;
+	const char *title;
+	const char *command; /* IN and OUT stand for the names of the files */
+};
+
+static const struct advice advices[] = {
+	{"vmdk", "a VMDK image", "convert it first: qemu-img convert -O raw IN OUT"},
+	{"vhd", "a VHD image", "convert it first: qemu-img convert -f vpc -O raw IN OUT"},
+	{"vhdx", "a VHDX image", "convert it first: qemu-img convert -O raw IN OUT"},
+	{"qcow2", "a qcow2 image", "convert it first: qemu-img convert -O raw IN OUT"},
+	{"vdi", "a VDI image", "convert it first: qemu-img convert -O raw IN OUT"},
+	{"gzip", "compressed by gzip", "decompress it first: gzip -dc IN >OUT"},
+	{"xz", "compressed by xz", "decompress it first: xz -dc IN >OUT"},
+	{"zstd", "compressed by zstd", "decompress it first: zstd -dc IN >OUT"},
+	{"bzip2", "compressed by bzip2", "decompress it first: bzip2 -dc IN >OUT"},
+	{"lz4", "compressed by lz4", "decompress it first: lz4 -dc IN >OUT"},
+	{"iso9660", "an ISO 9660 image",
+		"it is an installation medium, not a disk: install from it into a raw image"},
+	{"tar", "a tar archive", "use it as a layer of a spec's root, as `tar: IN`"},
+};
+
+static int refuse(const char *path, const char *format, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(advices); i++) {
+		if (strcmp(advices[i].format, format) == 0)
+			return error_set(err, ERROR_INPUT, 0, "'%s' is %s, not a raw disk; %s",
+				path, advices[i].title, advices[i].command);
+	}
+	return 0;
+}
+
+struct dev *detect_open(const char *path, struct error *err)
+{
+	struct dev *dev = filedev_open(path, err);
+	const char *format;
+
+	if (!dev)
+		return NULL;
+	if (detect_format(dev, &format, err) < 0 || refuse(path, format, err) < 0) {
+		dev_close(dev, NULL);
+		return NULL;
+	}
+	/* Disks of a volume manager or a database may look like nothing: that must not forbid them. */
+	if (strcmp(format, "unknown") == 0)
+		log_warn("'%s' begins with no partition table or file system that is known; "
+			 "it is taken as a raw disk",
+			path);
+	return dev;
+}
