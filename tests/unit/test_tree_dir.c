@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -575,6 +576,61 @@ static void test_linked_directory(void **state)
 	tree_free(t);
 }
 
+enum { NR_READERS = 4, NR_DIRS = 50 };
+
+struct reader {
+	const struct tree *t;
+	int nr_wrong;
+};
+
+/* Reads all files, each in two pieces. */
+static void *read_files(void *arg)
+{
+	struct reader *r = arg;
+
+	for (int i = 0; i < NR_DIRS * 2; i++) {
+		struct error err = ERROR_INIT;
+		char path[32], want[16], got[8];
+		tree_node node;
+
+		snprintf(path, sizeof(path), "d%d/f%d", i / 2, i % 2);
+		snprintf(want, sizeof(want), "%08d", i);
+		if (tree_lookup(r->t, path, false, &node, &err) ||
+			tree_pread(r->t, node, got, 4, 0, &err) ||
+			tree_pread(r->t, node, got + 4, 4, 4, &err) || memcmp(got, want, 8) != 0)
+			r->nr_wrong++;
+	}
+	return NULL;
+}
+
+/* More folders and files than descriptors are kept, read by several threads at once. */
+static void test_threads(void **state)
+{
+	struct reader readers[NR_READERS];
+	pthread_t threads[NR_READERS];
+	char path[32], text[16];
+	struct tree *t;
+
+	(void)state;
+	for (int i = 0; i < NR_DIRS * 2; i++) {
+		snprintf(path, sizeof(path), "src/d%d", i / 2);
+		assert_true(i % 2 || mkdir(path, 0755) == 0);
+		snprintf(path, sizeof(path), "src/d%d/f%d", i / 2, i % 2);
+		snprintf(text, sizeof(text), "%08d", i);
+		write_file(path, text);
+	}
+	t = scan("src", NULL);
+	for (int i = 0; i < NR_READERS; i++) {
+		readers[i] = (struct reader){.t = t};
+		assert_int_equal(pthread_create(&threads[i], NULL, read_files, &readers[i]), 0);
+	}
+	for (int i = 0; i < NR_READERS; i++) {
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+		assert_int_equal(readers[i].nr_wrong, 0);
+	}
+	tree_free(t);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -594,6 +650,7 @@ int main(void)
 		TEST(test_open),
 		TEST(test_deep_and_many),
 		TEST(test_linked_directory),
+		TEST(test_threads),
 		TEST(test_order),
 	};
 
