@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/allocfail.h"
 #include "tests/lib/treedump.h"
 
 /* A folder for one test, which is the working directory while the test runs. */
@@ -631,6 +632,25 @@ static void test_threads(void **state)
 	tree_free(t);
 }
 
+static int scan_and_free(struct error *err)
+{
+	struct tree *t = tree_new(NULL, err);
+	int status = t ? tree_dir_add(t, TREE_ROOT, "src", NULL, err) : -1;
+
+	tree_free(t);
+	return status;
+}
+
+static void test_out_of_memory(void **state)
+{
+	(void)state;
+	assert_int_equal(mkdir("src/d", 0755), 0);
+	write_file("src/d/file", "text");
+	assert_int_equal(link("src/d/file", "src/hard"), 0);
+	assert_int_equal(symlink("d", "src/link"), 0);
+	assert_true(allocfail_torture(scan_and_free));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -652,6 +672,7 @@ int main(void)
 		TEST(test_linked_directory),
 		TEST(test_threads),
 		TEST(test_order),
+		TEST(test_out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/allocfail.h"
+
 static const struct tree_edit_owner root = {0, 0};
 
 static void write_text(struct tree *t, const char *path, const char *text)
@@ -232,6 +234,44 @@ static void test_owner(void **state)
 	tree_free(t);
 }
 
+/* A bit of everything that allocates. */
+static int all_steps(struct tree *t, struct error *err)
+{
+	const struct tree_edit_owner owner = {1, 2};
+	struct tree_edit_owner found;
+	tree_node node;
+
+	if (tree_edit_write(t, "/etc/passwd", "u:x:5:6::/:\n", 12, 0644, owner, 0, err) ||
+		tree_edit_mkdir(t, "/usr/lib", 0755, owner, 0, err) ||
+		tree_edit_symlink(t, "/lib", "usr/lib", owner, 0, err) ||
+		tree_edit_write(t, "/lib/a", "a", 1, 0644, owner, 0, err) ||
+		tree_edit_write(t, "/lib/b", "b", 1, 0644, owner, 0, err) ||
+		tree_lookup(t, "/lib/a", true, &node, err) ||
+		tree_set_xattr(t, node, "user.a", "1", 1, err) ||
+		tree_set_xattr(t, node, "user.b", "2", 1, err) ||
+		tree_link(t, TREE_ROOT, "hard", 4, node, &node, err) ||
+		tree_edit_owner(t, "u", &found, err) ||
+		tree_edit_chown(t, "/l*/?", found, true, err) ||
+		tree_edit_remove(t, "/lib/[b]", false, err))
+		return -1;
+	return tree_finish(t, 0, err);
+}
+
+static int torture_one(struct error *err)
+{
+	struct tree *t = tree_new("/tmp", err);
+	int status = t ? all_steps(t, err) : -1;
+
+	tree_free(t);
+	return status;
+}
+
+static void test_out_of_memory(void **state)
+{
+	(void)state;
+	assert_true(allocfail_torture(torture_one));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +282,7 @@ int main(void)
 		cmocka_unit_test(test_chmod),
 		cmocka_unit_test(test_chown),
 		cmocka_unit_test(test_owner),
+		cmocka_unit_test(test_out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
