@@ -304,7 +304,7 @@ char *uuid_format(char out[UUID_TEXT_SIZE], const uint8_t uuid[16])
 	return out;
 }
 
-bool uuid_parse(uint8_t out[16], const char *text)
+bool uuid_from_text(uint8_t out[16], const char *text)
 {
 	char hex[33];
 	size_t used = 0;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/hash.h"
 #include "base/num.h"
 #include "fs/partition_internal.h"
 
@@ -36,53 +37,6 @@ static const struct {
 	{"raid", NULL, NULL, "a19d880f-05fc-4d3b-a006-743f0f84911e"},
 	{"basic-data", NULL, NULL, "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7"},
 };
-
-char *partition_guid_format(const uint8_t guid[16], char buf[PARTITION_GUID_TEXT])
-{
-	static const char digits[] = "0123456789abcdef";
-	char *p = buf;
-
-	for (int i = 0; i < 16; i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*p++ = '-';
-		*p++ = digits[guid[i] >> 4];
-		*p++ = digits[guid[i] & 15];
-	}
-	*p = '\0';
-	return buf;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-int partition_guid_parse(const char *text, uint8_t out[16])
-{
-	uint8_t guid[16];
-
-	if (strlen(text) != PARTITION_GUID_TEXT - 1)
-		return -1;
-	for (int i = 0; i < 16; i++) {
-		int high, low;
-
-		if ((i == 4 || i == 6 || i == 8 || i == 10) && *text++ != '-')
-			return -1;
-		high = hex_digit(*text++);
-		low = hex_digit(*text++);
-		if (high < 0 || low < 0)
-			return -1;
-		guid[i] = (uint8_t)(high << 4 | low);
-	}
-	memcpy(out, guid, sizeof(guid));
-	return 0;
-}
 
 void partition_table_release(struct partition_table *t)
 {
@@ -131,18 +85,18 @@ int partition_type(const char *name, const char *architecture, uint8_t out[16], 
 			match = strcmp(name, short_name) == 0 &&
 				strcmp(architecture, partition_types[i].arch) == 0;
 		if (match)
-			return partition_guid_parse(partition_types[i].guid, out);
+			return uuid_from_text(out, partition_types[i].guid) ? -1 : 0;
 	}
-	if (partition_guid_parse(name, out) == 0)
+	if (!uuid_from_text(out, name))
 		return 0;
 	return unknown_type(name, architecture, err);
 }
 
 const char *partition_type_name(const uint8_t type[16])
 {
-	char text[PARTITION_GUID_TEXT];
+	char text[UUID_TEXT_SIZE];
 
-	partition_guid_format(type, text);
+	uuid_format(text, type);
 	for (size_t i = 0; i < ARRAY_SIZE(partition_types); i++)
 		if (strcmp(text, partition_types[i].guid) == 0)
 			return partition_types[i].name;

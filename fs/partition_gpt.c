@@ -21,6 +21,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/num.h"
 #include "fs/partition_internal.h"
 
@@ -114,10 +115,10 @@ static int add_partition(struct fdisk_context *cxt, size_t index, const struct p
 {
 	CLEANUP(fdisk_part_cleanup) struct fdisk_partition *pa = fdisk_new_partition();
 	CLEANUP(fdisk_type_cleanup) struct fdisk_parttype *type = NULL;
-	char text[PARTITION_GUID_TEXT];
+	char text[UUID_TEXT_SIZE];
 	int r;
 
-	type = fdisk_new_unknown_parttype(0, partition_guid_format(p->type, text));
+	type = fdisk_new_unknown_parttype(0, uuid_format(text, p->type));
 	if (!pa || !type)
 		return error_nomem(err, "a partition");
 	r = fdisk_partition_set_partno(pa, index);
@@ -132,7 +133,7 @@ static int add_partition(struct fdisk_context *cxt, size_t index, const struct p
 	if (r == 0)
 		r = fdisk_partition_set_name(pa, p->name);
 	if (r == 0)
-		r = fdisk_partition_set_uuid(pa, partition_guid_format(p->uuid, text));
+		r = fdisk_partition_set_uuid(pa, uuid_format(text, p->uuid));
 	if (r == 0)
 		r = fdisk_add_partition(cxt, pa, NULL);
 	if (r == 0)
@@ -146,11 +147,11 @@ static int add_partition(struct fdisk_context *cxt, size_t index, const struct p
 static int fill_table(struct fdisk_context *cxt, const struct partition_table *table,
 	struct error *err)
 {
-	char text[PARTITION_GUID_TEXT];
+	char text[UUID_TEXT_SIZE];
 	int r = fdisk_create_disklabel(cxt, "gpt");
 
 	if (r == 0)
-		r = fdisk_set_disklabel_id_from_string(cxt, partition_guid_format(table->guid, text));
+		r = fdisk_set_disklabel_id_from_string(cxt, uuid_format(text, table->guid));
 	if (r < 0)
 		return error_set(err, ERROR_IO, -r, "cannot make a GUID partition table");
 	for (size_t i = 0; i < table->nr; i++)
@@ -219,7 +220,7 @@ static int read_partition(struct fdisk_context *cxt, struct fdisk_partition *pa,
 	const char *uuid = fdisk_partition_get_uuid(pa), *name = fdisk_partition_get_name(pa);
 
 	if (!fdisk_partition_has_start(pa) || !fdisk_partition_has_size(pa) || !type_text || !uuid ||
-		partition_guid_parse(type_text, p.type) < 0 || partition_guid_parse(uuid, p.uuid) < 0 ||
+		uuid_from_text(p.type, type_text) || uuid_from_text(p.uuid, uuid) ||
 		num_mul(fdisk_partition_get_start(pa), PARTITION_SECTOR, &p.off) ||
 		num_mul(fdisk_partition_get_size(pa), PARTITION_SECTOR, &p.len) || p.len == 0)
 		return error_set(err, ERROR_INPUT, 0, "damaged GUID partition table: entry %zu",
@@ -237,7 +238,7 @@ static int read_table(struct fdisk_context *cxt, struct partition_table *t, stru
 	CLEANUP_FREE char *id = NULL;
 	int r = fdisk_get_disklabel_id(cxt, &id);
 
-	if (r < 0 || partition_guid_parse(id, t->guid) < 0)
+	if (r < 0 || uuid_from_text(t->guid, id))
 		return error_set(err, ERROR_INPUT, 0, "damaged GUID partition table: bad disk GUID");
 	r = fdisk_get_partitions(cxt, &tb);
 	if (r < 0)

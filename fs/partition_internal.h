@@ -5,15 +5,10 @@
 
 #include "fs/partition.h"
 
-enum { PARTITION_SECTOR = 512, PARTITION_GUID_TEXT = 37 };
+enum { PARTITION_SECTOR = 512 };
 
 /* A GPT's first sectors (protective MBR, header, 128 entries) and its last (entries, header). */
 enum { PARTITION_GPT_HEAD = 34 * PARTITION_SECTOR, PARTITION_GPT_TAIL = 33 * PARTITION_SECTOR };
-
-/* Text form of a GUID, lower case. Returns buf. */
-char *partition_guid_format(const uint8_t guid[16], char buf[PARTITION_GUID_TEXT]);
-/* 0, or -1 when text is no GUID in text form (out is untouched then). */
-int partition_guid_parse(const char *text, uint8_t out[16]) MUST_CHECK;
 
 /* Appends a copy of p. */
 int partition_table_add(struct partition_table *t, const struct partition *p, struct error *err)

@@ -162,14 +162,14 @@ static void test_uuid(void **state)
 	assert_int_equal(hash_uuid("saltr", "oot", b, &err), 0);
 	assert_memory_not_equal(a, b, 16);
 	assert_int_equal(strlen(uuid_format(text, a)), UUID_TEXT_SIZE - 1);
-	assert_false(uuid_parse(b, text));
+	assert_false(uuid_from_text(b, text));
 	assert_memory_equal(a, b, 16);
-	assert_false(uuid_parse(b, "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"));
+	assert_false(uuid_from_text(b, "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"));
 	assert_string_equal(uuid_format(text, b), "c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
-	assert_true(uuid_parse(b, "c12a7328-f81f-11d2-ba4b-00a0c93ec93"));
-	assert_true(uuid_parse(b, "c12a7328f-81f-11d2-ba4b-00a0c93ec93b"));
-	assert_true(uuid_parse(b, "g12a7328-f81f-11d2-ba4b-00a0c93ec93b"));
-	assert_true(uuid_parse(b, ""));
+	assert_true(uuid_from_text(b, "c12a7328-f81f-11d2-ba4b-00a0c93ec93"));
+	assert_true(uuid_from_text(b, "c12a7328f-81f-11d2-ba4b-00a0c93ec93b"));
+	assert_true(uuid_from_text(b, "g12a7328-f81f-11d2-ba4b-00a0c93ec93b"));
+	assert_true(uuid_from_text(b, ""));
 }
 
 static int hash_all(struct error *err)
