@@ -33,7 +33,7 @@ static int make_dir(void **state)
 
 static int shell(const char *command)
 {
-	char line[1500];
+	char line[2000];
 
 	snprintf(line, sizeof(line), "cd '%s' && %s", dir, command);
 	return system(line);
@@ -50,7 +50,7 @@ static int remove_dir(void **state)
 
 static const char *in_dir(const char *name)
 {
-	static char path[300];
+	static char path[600];
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	return path;
