@@ -5,9 +5,13 @@
  *   - ranges of sources by reference (file contents are never copied into it), and
  *   - zero and unused ranges, which cost nothing. A new disk is all unused.
  *
- * Memory: 32 bytes a reference, the written chunks (at most mem_limit), and 16 bytes a written chunk.
- * References that are made in ascending order, as file-system writers do, are appended in O(1); others
- * cost a memmove. A write over a reference splits it. Lookup is a binary search.
+ * Contents are exact to the byte; extents of written data are rounded outwards to 512 bytes, those of
+ * references and zero ranges are exact. dev_locate() gives a descriptor for pieces of 64 KiB and more.
+ *
+ * Memory: 32 bytes a reference (64 at worst, when they come in disorder), the written chunks (32 KiB each,
+ * at most mem_limit), and 16 bytes a chunk in tables of 8 KiB. References in ascending order, in one
+ * stream or several, are appended in O(1) but for the search; others move at most 16 KiB. A write over a
+ * reference hides it. Lookup is a binary search. At most 65535 sources, 128 TiB.
  */
 #ifndef AMIWRIGHT_BASE_DISK_H
 #define AMIWRIGHT_BASE_DISK_H

@@ -61,6 +61,7 @@ static int write_content(struct raw_writer *w, struct error *err)
 {
 	if (ftruncate(w->fd, (off_t)w->dev->size) < 0)
 		return error_set(err, ERROR_IO, errno, "cannot write '%s'", w->path);
+	w->shares = raw_fs_shares(w->fd, w->dev->size);
 	return w->opts->block ? raw_copy_blocks(w, err) : raw_copy_ranges(w, err);
 }
 

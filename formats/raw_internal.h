@@ -13,8 +13,8 @@ struct raw_writer {
 	const char *path; /* final name, for messages */
 	const struct raw_opts *opts;
 	int fd;       /* of the image, as large as the device and all hole */
-	bool no_copy; /* copy_file_range() does not work here */
-	uint8_t *buf; /* for the copying way */
+	bool shares;  /* the file system can share blocks between files: let the kernel copy */
+	uint8_t *buf; /* for the way by ranges */
 };
 
 /* Writes the pages of buf that are not all zeros. Thread-safe. */
@@ -23,7 +23,10 @@ int raw_write_pages(const struct raw_writer *w, const uint8_t *buf, size_t len, 
 /* ERROR_INTERRUPTED when the caller of raw_write() wants to stop. */
 int raw_check_cancelled(const struct raw_writer *w, struct error *err) MUST_CHECK;
 
-/* All data of the device: by ranges, as fast as the kernel copies; or block for block, hashing each. */
+/* True when the file system of fd, a file of size bytes that is all hole, can share blocks. */
+bool raw_fs_shares(int fd, uint64_t size);
+
+/* All data of the device: by ranges, in whatever steps are cheapest; or block for block, hashing each. */
 int raw_copy_ranges(struct raw_writer *w, struct error *err) MUST_CHECK;
 int raw_copy_blocks(struct raw_writer *w, struct error *err) MUST_CHECK;
 

@@ -2,13 +2,19 @@
 /*
  * Raw images by ranges. The data extents of an image are ragged (a file ends anywhere in its last
  * page), so they are widened to whole pages and joined where they then touch; a range is copied
- * in pieces: long ones that lie in a file by copy_file_range(), everything else through one buffer,
- * many small files a write.
+ * through one buffer, many small files a write.
+ *
+ * Where the file system can share blocks between files (xfs, btrfs), long pieces of files on the same
+ * one go by copy_file_range(), which costs no reading, no writing and no space. Elsewhere that
+ * call is a loop over pages: on ext4 and Linux 6.18 it takes 1.3 to 4 times the CPU of the buffer.
  */
 #include "formats/raw_internal.h"
 
 #include <errno.h>
+#include <linux/fs.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -19,6 +25,7 @@
 #define BUFFER MIB
 #define COPY_MIN (64 * KIB)
 #define COPY_STEP (16 * MIB)
+#define SHARE_PROBE (64 * KIB)
 
 typedef int (*range_fn)(
 	struct raw_writer *w, uint64_t off, uint64_t len, void *arg, struct error *err);
@@ -96,16 +103,29 @@ static int copy_through_buffer(struct raw_writer *w, uint64_t off, uint64_t len,
 	return 0;
 }
 
-/* These say that the kernel cannot copy between this pair of files; a reason to copy otherwise. */
-static bool means_unsupported(int errnum)
+bool raw_fs_shares(int fd, uint64_t size)
 {
-	return errnum == EXDEV || errnum == EINVAL || errnum == ENOSYS || errnum == EOPNOTSUPP ||
-		errnum == EPERM;
+	struct file_clone_range hole = {
+		.src_fd = fd, .src_length = SHARE_PROBE, .dest_offset = SHARE_PROBE};
+
+	return size >= 2 * SHARE_PROBE && ioctl(fd, FICLONERANGE, &hole) == 0;
+}
+
+/* Sharing needs one file system and whole blocks on both sides; how much of len that is. */
+static uint64_t sharable(const struct raw_writer *w, int fd, uint64_t fd_off, uint64_t off,
+	uint64_t len)
+{
+	struct stat from, to;
+
+	if (fd < 0 || (fd_off | off) % RAW_PAGE || fstat(fd, &from) < 0 || fstat(w->fd, &to) < 0 ||
+		from.st_dev != to.st_dev)
+		return 0;
+	return len - len % RAW_PAGE;
 }
 
 /*
- * Copies until it is done or the kernel cannot; *done says how far it came. An end of the source file is left to
- * copy_through_buffer(), whose read gives the source's own message.
+ * Copies as far as the kernel does it; *done says how far. A refusal and an early end of the source
+ * file are left to copy_through_buffer(), which says in its own words what is wrong.
  */
 static int copy_in_kernel(struct raw_writer *w, int fd, uint64_t fd_off, uint64_t off, uint64_t len,
 	uint64_t *done, struct error *err)
@@ -120,12 +140,10 @@ static int copy_in_kernel(struct raw_writer *w, int fd, uint64_t fd_off, uint64_
 		n = copy_file_range(fd, &in, w->fd, &out, MIN(len - *done, COPY_STEP), 0);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && !means_unsupported(errno))
+		if (n < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO))
 			return error_set(err, ERROR_IO, errno, "cannot write '%s'", w->path);
-		if (n <= 0) {
-			w->no_copy = n < 0;
+		if (n <= 0)
 			return 0;
-		}
 		progress(w, (uint64_t)n);
 		*done += (uint64_t)n;
 	}
@@ -139,12 +157,11 @@ static int copy_piece(struct raw_writer *w, uint64_t off, uint64_t *len, struct 
 	bool owned;
 	int fd, ret = 0;
 
-	if (w->no_copy)
+	if (!w->shares || *len < COPY_MIN)
 		return copy_through_buffer(w, off, *len, err);
 	if (dev_locate(w->dev, off, len, &fd, &fd_off, &owned, err) < 0)
 		return -1;
-	if (fd >= 0 && *len >= COPY_MIN)
-		ret = copy_in_kernel(w, fd, fd_off, off, *len, &done, err);
+	ret = copy_in_kernel(w, fd, fd_off, off, sharable(w, fd, fd_off, off, *len), &done, err);
 	if (owned)
 		close(fd); /* only read from */
 	if (ret < 0)
