@@ -8,7 +8,10 @@
 #include "base/hash.h"
 #include "base/log.h"
 
-/* Written metadata beyond this goes to the spool: the tree itself takes memory too. */
+/*
+ * Written metadata beyond this, over all disks, goes to the spool: the tree itself takes memory too, and publish keeps
+ * its disks open together.
+ */
 #define DISK_MEMORY (24u << 20)
 
 /* The epoch comes from the surroundings, else from the spec; there is no sane default that would be the same everywhere. */
@@ -76,7 +79,10 @@ int build_make(struct build *b, struct context *ctx, struct error *err)
 
 struct dev *build_disk(struct build *b, size_t index, struct error *err)
 {
-	struct disk_opts opts = {.mem_limit = DISK_MEMORY, .spool_dir = b->spool_dir};
+	struct disk_opts opts = {
+		.mem_limit = DISK_MEMORY / b->plan.nr_disks,
+		.spool_dir = b->spool_dir,
+	};
 	uint64_t start = context_now_ms();
 	struct dev *dev = disk_new(b->plan.disks[index].size, &opts, err);
 

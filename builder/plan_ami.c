@@ -192,30 +192,6 @@ static void check_tags(const struct spec *s, struct diag *d)
 	}
 }
 
-int plan_check_spec(const struct spec *s, struct diag *d, struct error *err)
-{
-	struct diag_place name_place = s->ami.name_place.line ? s->ami.name_place : s->name_place;
-	char name[EC2_NAME_SIZE];
-	struct error e = ERROR_INIT;
-
-	if (s->name && s->version && s->architecture && plan_ami_name(s, s->epoch, name, &e) < 0) {
-		if (e.kind != ERROR_USAGE) {
-			*err = e;
-			return -1;
-		}
-		diag_add(d, name_place, "%s", e.text);
-	}
-	if (s->ami.description && strlen(s->ami.description) > 255)
-		diag_add(d, s->ami.place, "'description' is longer than the 255 bytes that EC2 takes");
-	check_tags(s, d);
-	for (size_t i = 0; i < s->nr_disks; i++) {
-		check_device(&s->disks[i], d);
-		if (check_layout(&s->disks[i], d, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static void map_ebs(const struct spec_disk *disk, const char *snapshot, struct ec2_mapping *m)
 {
 	const struct spec_ebs *ebs = &disk->ebs;
@@ -278,4 +254,55 @@ void plan_image(const struct plan *p, const struct ec2_mapping *mappings, const 
 	out->nr_mappings = s->nr_disks;
 	out->tags = tags;
 	out->nr_tags = nr_tags;
+}
+
+/* What EC2 would refuse and the rules above do not know; snapshots get an id of the right form. */
+static int check_image(const struct spec *s, struct diag *d, struct error *err)
+{
+	CLEANUP_FREE struct ec2_mapping *mappings = NULL;
+	CLEANUP_FREE const char **ids = calloc(s->nr_disks + 1, sizeof(*ids));
+	struct plan p = {.spec = s, .root_disk = plan_root_disk(s)};
+	struct ec2_image_opts opts;
+	struct error e = ERROR_INIT;
+
+	if (!ids)
+		return error_nomem(err, "the block device mapping");
+	for (size_t i = 0; i < s->nr_disks; i++)
+		ids[i] = "snap-00000000000000000";
+	if (plan_ami_name(s, s->epoch, p.ami_name, err) < 0 ||
+		plan_mappings(s, ids, &mappings, err) < 0)
+		return -1;
+	plan_image(&p, mappings, NULL, 0, &opts);
+	if (!ec2_check_image(&opts, &e))
+		return 0;
+	if (e.kind == ERROR_NOMEM) {
+		*err = e;
+		return -1;
+	}
+	diag_add(d, s->ami.place.line ? s->ami.place : s->disks_place, "%s", e.text);
+	return 0;
+}
+
+int plan_check_spec(const struct spec *s, struct diag *d, struct error *err)
+{
+	struct diag_place name_place = s->ami.name_place.line ? s->ami.name_place : s->name_place;
+	char name[EC2_NAME_SIZE];
+	struct error e = ERROR_INIT;
+
+	if (s->name && s->version && s->architecture && plan_ami_name(s, s->epoch, name, &e) < 0) {
+		if (e.kind != ERROR_USAGE) {
+			*err = e;
+			return -1;
+		}
+		diag_add(d, name_place, "%s", e.text);
+	}
+	if (s->ami.description && strlen(s->ami.description) > 255)
+		diag_add(d, s->ami.place, "'description' is longer than the 255 bytes that EC2 takes");
+	check_tags(s, d);
+	for (size_t i = 0; i < s->nr_disks; i++) {
+		check_device(&s->disks[i], d);
+		if (check_layout(&s->disks[i], d, err) < 0)
+			return -1;
+	}
+	return d->count ? 0 : check_image(s, d, err);
 }
