@@ -7,6 +7,7 @@
 #include "base/num.h"
 
 const struct command *const command_table[] = {
+	&cmd_build,
 	&cmd_version,
 	&cmd_help,
 	NULL,
