@@ -2,13 +2,12 @@
 /* `amiwright upload`: an image file into an EBS snapshot. */
 #include "builder/command.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "builder/command_tags.h"
 #include "formats/detect.h"
 #include "fs/probe.h"
 #include "uploader/snapshot.h"
@@ -43,30 +42,6 @@ static const struct options_def options[] = {
 		NULL},
 	{0},
 };
-
-static int make_tags(const struct upload_options *o, struct aws_tag **tags, size_t *nr, char **texts,
-	struct error *err)
-{
-	*nr = 0;
-	*tags = calloc(o->tags.nr + 1, sizeof(**tags));
-	if (!*tags)
-		return error_nomem(err, "tags");
-	if (o->name)
-		(*tags)[(*nr)++] = (struct aws_tag){"Name", o->name};
-	for (size_t i = 0; i < o->tags.nr; i++) {
-		char *text = buf_strf(err, "%s", o->tags.items[i]);
-		char *eq = text ? strchr(text, '=') : NULL;
-
-		if (!text)
-			return -1;
-		texts[i] = text;
-		if (!eq || eq == text)
-			return error_set(err, ERROR_USAGE, 0, "--tag: '%s' is not KEY=VALUE", text);
-		*eq = '\0';
-		(*tags)[(*nr)++] = (struct aws_tag){text, eq + 1};
-	}
-	return 0;
-}
 
 static int check(const struct upload_options *o, struct error *err)
 {
@@ -170,20 +145,14 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	struct error *err)
 {
 	const struct upload_options *o = popts;
-	CLEANUP_FREE struct aws_tag *tags = NULL;
-	CLEANUP_FREE char **texts = calloc(o->tags.nr + 1, sizeof(*texts));
-	size_t nr_tags = 0;
-	int ret;
+	struct command_tags tags = {0};
+	int ret = check(o, err);
 
-	if (!texts)
-		return error_nomem(err, "tags");
-	ret = check(o, err);
 	if (!ret)
-		ret = make_tags(o, &tags, &nr_tags, texts, err);
+		ret = command_tags_parse(&tags, o->name, &o->tags, err);
 	if (!ret)
-		ret = open_and_upload(ctx, o, args->items[0], tags, nr_tags, err);
-	for (size_t i = 0; i < o->tags.nr; i++)
-		free(texts[i]);
+		ret = open_and_upload(ctx, o, args->items[0], tags.items, tags.nr, err);
+	command_tags_release(&tags);
 	return ret;
 }
 

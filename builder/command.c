@@ -8,6 +8,13 @@
 
 const struct command *const command_table[] = {
 	&cmd_build,
+	&cmd_publish,
+	&cmd_inspect,
+	&cmd_upload,
+	&cmd_download,
+	&cmd_register,
+	&cmd_images,
+	&cmd_serve,
 	&cmd_version,
 	&cmd_help,
 	NULL,
