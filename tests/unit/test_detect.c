@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Recognition by content; where the tools are installed, of files that they made. */
+#include "formats/detect.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/disk.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/num.h"
+
+static char folder[256];
+static char *old_cwd;
+
+static int enter(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	(void)state;
+	log_set_fd(-1);
+	old_cwd = get_current_dir_name();
+	snprintf(folder, sizeof(folder), "%s/amiwright-detect-XXXXXX", tmp ? tmp : "/tmp");
+	return old_cwd && mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
+}
+
+static int leave(void **state)
+{
+	int ret = system("rm -f ./*");
+
+	(void)state;
+	ret |= chdir(old_cwd);
+	free(old_cwd);
+	return ret || rmdir(folder) < 0 ? -1 : 0;
+}
+
+struct sample {
+	const char *format;
+	uint64_t off;
+	const char *magic;
+	size_t len;
+};
+
+static const struct sample samples[] = {
+	{"qcow2", 0, "QFI\xfb", 4},
+	{"vmdk", 0, "KDMV", 4},
+	{"vmdk", 0, "COWD", 4},
+	{"vmdk", 0, "# Disk DescriptorFile\nversion=1\n", 32},
+	{"vhdx", 0, "vhdxfile", 8},
+	{"vhd", 0, "conectix", 8},
+	{"vhd", MIB - 512, "conectix", 8},
+	{"vhd", MIB - 511, "conectix", 8},
+	{"vdi", 64, "\x7f\x10\xda\xbe", 4},
+	{"gzip", 0, "\x1f\x8b\x08", 3},
+	{"xz", 0, "\xfd" "7zXZ\0", 6},
+	{"zstd", 0, "\x28\xb5\x2f\xfd", 4},
+	{"bzip2", 0, "BZh91AY&SY", 10},
+	{"lz4", 0, "\x04\x22\x4d\x18", 4},
+	{"iso9660", 32769, "CD001", 5},
+	{"tar", 257, "ustar\0" "00", 8},
+	{"raw", 510, "\x55\xaa", 2},
+	{"raw", 512, "EFI PART", 8},
+	{"raw", 0, "XFSB", 4},
+	{"raw", 0, "hsqs", 4},
+	{"raw", 65600, "_BHRfS_M", 8},
+	{"raw", 4086, "SWAPSPACE2", 10},
+	{"unknown", 0, "nothing that anybody knows", 26},
+	{"unknown", 0, "BZh9 is not enough", 18},
+	{"unknown", 1080, "\x53\xef", 2}, /* nor is the magic of ext4 without a superblock */
+};
+
+static void check_sample(const struct sample *s, bool mbr)
+{
+	struct error err = ERROR_INIT;
+	struct dev *dev = disk_new(MIB, NULL, &err);
+	const char *name;
+
+	assert_int_equal(dev_pwrite(dev, s->magic, s->len, s->off, &err), 0);
+	if (mbr)
+		assert_int_equal(dev_pwrite(dev, "\x55\xaa", 2, 510, &err), 0);
+	assert_int_equal(detect_format(dev, &name, &err), 0);
+	assert_string_equal(name, s->format);
+	assert_int_equal(dev_close(dev, &err), 0);
+}
+
+static void test_signatures(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++)
+		check_sample(&samples[i], false);
+}
+
+/* What is inside a fixed VHD or on a hybrid ISO has a partition table of its own. */
+static void test_disk_inside(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		if (strcmp(samples[i].format, "vhd") == 0 ||
+			strcmp(samples[i].format, "iso9660") == 0)
+			check_sample(&samples[i], true);
+	}
+}
+
+static void test_tiny_file(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct dev *dev;
+	const char *name;
+
+	(void)state;
+	assert_int_equal(file_write_atomic("tiny", "\x1f\x8b\x08", 3, 0644, false, &err), 0);
+	assert_null(detect_open("tiny", &err));
+	assert_int_equal(err.kind, ERROR_INPUT);
+	assert_int_equal(file_write_atomic("tiny", "a", 1, 0644, false, &err), 0);
+	dev = detect_open("tiny", &err);
+	assert_non_null(dev);
+	assert_int_equal(detect_format(dev, &name, &err), 0);
+	assert_string_equal(name, "unknown");
+	assert_int_equal(dev_close(dev, &err), 0);
+}
+
+/* The command makes `image`; skipped when its tool is not there. advice NULL: it can be opened. */
+static void check_made(const char *command, const char *advice)
+{
+	struct error err = ERROR_INIT;
+	struct dev *dev;
+
+	unlink("image");
+	if (system(command) != 0)
+		return;
+	dev = detect_open("image", &err);
+	if (!advice) {
+		assert_non_null(dev);
+		assert_int_equal(dev_close(dev, &err), 0);
+		return;
+	}
+	assert_null(dev);
+	assert_int_equal(err.kind, ERROR_INPUT);
+	assert_non_null(strstr(err.text, "'image'"));
+	assert_non_null(strstr(err.text, advice));
+}
+
+#define QEMU_IMG "qemu-img create -q -f "
+#define QUIET " >/dev/null 2>&1"
+
+static void test_real_files(void **state)
+{
+	(void)state;
+	check_made(QEMU_IMG "qcow2 image 4M" QUIET, "a qcow2 image");
+	check_made(QEMU_IMG "vmdk image 4M" QUIET, "qemu-img convert -O raw");
+	check_made(QEMU_IMG "vpc image 4M" QUIET, "a VHD image");
+	check_made(QEMU_IMG "vpc -o subformat=fixed image 4M" QUIET, "a VHD image");
+	check_made(QEMU_IMG "vhdx image 4M" QUIET, "a VHDX image");
+	check_made(QEMU_IMG "vdi image 4M" QUIET, "a VDI image");
+	check_made("echo a | gzip >image", "gzip -dc");
+	check_made("echo a | xz >image 2>/dev/null", "xz -dc");
+	check_made("tar -cf image /dev/null" QUIET, "a tar archive");
+	check_made("truncate -s 4M image && mke2fs -q -F image" QUIET, NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_signatures),
+		cmocka_unit_test(test_disk_inside),
+		cmocka_unit_test(test_tiny_file),
+		cmocka_unit_test(test_real_files),
+	};
+
+	return cmocka_run_group_tests(tests, enter, leave);
+}
