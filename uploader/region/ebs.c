@@ -120,10 +120,10 @@ static int complete_begin(struct region *r, struct snapshot *snap, uint64_t coun
 	    store_save_snapshot(snap, err) < 0)
 		return -1;
 	snap->complete_at_ms = region_monotonic_ms() + r->complete_delay_ms;
-	/* Writers that passed the gate end first: then every record counts. */
-	pthread_rwlock_wrlock(&snap->rw);
+	/* A writer that passed the gate ends first: then every record counts. */
+	pthread_mutex_lock(&snap->lock);
 	atomic_store(&snap->completing, true);
-	pthread_rwlock_unlock(&snap->rw);
+	pthread_mutex_unlock(&snap->lock);
 	return 0;
 }
 
@@ -140,6 +140,10 @@ static void ebs_complete(struct ebs_ctx *c)
 	snap = ebs_find(c, c->id);
 	if (!snap)
 		return;
+	if (snapshot_sync(snap, &err) < 0) {
+		ebs_internal(c, &err);
+		return;
+	}
 	pthread_mutex_lock(&c->region->store->lock);
 	ret = complete_begin(c->region, snap, count, aggregate, &err);
 	pthread_mutex_unlock(&c->region->store->lock);

@@ -89,10 +89,7 @@ struct snapshot *snapshot_new(struct store *s, const char *id, struct json *doc,
 	snap->img_fd = snap->map_fd = -1;
 	snap->reloaded = true;
 	atomic_init(&snap->refs, 1);
-	pthread_rwlock_init(&snap->rw, NULL);
-	pthread_mutex_init(&snap->map_lock, NULL);
-	for (size_t i = 0; i < ARRAY_SIZE(snap->stripe); i++)
-		pthread_mutex_init(&snap->stripe[i], NULL);
+	pthread_mutex_init(&snap->lock, NULL);
 	if (snapshot_parse(snap, id, err) < 0) {
 		snapshot_put(snap);
 		return NULL;
@@ -119,10 +116,7 @@ void snapshot_put(struct snapshot *snap)
 		return;
 	snapshot_close_files(snap);
 	blockmap_release(&snap->map);
-	for (size_t i = 0; i < ARRAY_SIZE(snap->stripe); i++)
-		pthread_mutex_destroy(&snap->stripe[i]);
-	pthread_mutex_destroy(&snap->map_lock);
-	pthread_rwlock_destroy(&snap->rw);
+	pthread_mutex_destroy(&snap->lock);
 	json_free(snap->doc);
 	free(snap);
 }
@@ -143,6 +137,17 @@ static int snapshot_open_file(const struct snapshot *snap, const char *ext, int 
 int snapshot_open_content(const struct snapshot *snap, struct error *err)
 {
 	return snapshot_open_file(snap, ".img", O_RDONLY, err);
+}
+
+int snapshot_sync(const struct snapshot *snap, struct error *err)
+{
+	CLEANUP_CLOSE int fd = snapshot_open_content(snap, err);
+
+	if (fd < 0)
+		return -1;
+	if (fdatasync(fd) < 0)
+		return error_set(err, ERROR_IO, errno, "cannot sync the content of '%s'", snap->id);
+	return 0;
 }
 
 int snapshot_create_files(struct snapshot *snap, struct error *err)
@@ -190,14 +195,14 @@ int snapshot_load_map(struct snapshot *snap, struct error *err)
 {
 	int ret = 0;
 
-	pthread_mutex_lock(&snap->map_lock);
+	pthread_mutex_lock(&snap->lock);
 	if (!snap->map_loaded)
 		ret = map_replay_file(snap, err);
-	pthread_mutex_unlock(&snap->map_lock);
+	pthread_mutex_unlock(&snap->lock);
 	return ret;
 }
 
-/* Opens what writing needs, after a restart. With map_lock held. */
+/* Opens what writing needs, after a restart. With the lock held. */
 static int snapshot_open_for_writing(struct snapshot *snap, struct error *err)
 {
 	if (!snap->map_loaded && map_replay_file(snap, err) < 0)
@@ -209,7 +214,7 @@ static int snapshot_open_for_writing(struct snapshot *snap, struct error *err)
 	return snap->img_fd < 0 || snap->map_fd < 0 ? -1 : 0;
 }
 
-/* With map_lock held. The record is in the file before it is in memory. */
+/* The record is in the file before it is in memory. */
 static int map_append(struct snapshot *snap, uint64_t index,
 	const uint8_t digest[SHA256_SIZE], struct error *err)
 {
@@ -220,24 +225,6 @@ static int map_append(struct snapshot *snap, uint64_t index,
 		return -1;
 	snap->map_end += sizeof(record);
 	return blockmap_replay(&snap->map, record, sizeof(record), err);
-}
-
-/* Voids the record of a block that is about to change; *same when nothing has to be written. */
-static int block_prepare(struct snapshot *snap, uint64_t index, const uint8_t digest[SHA256_SIZE],
-	bool *had, bool *same, struct error *err)
-{
-	const uint8_t *old;
-	int ret;
-
-	pthread_mutex_lock(&snap->map_lock);
-	ret = snapshot_open_for_writing(snap, err);
-	old = ret < 0 ? NULL : blockmap_digest(&snap->map, index);
-	*had = old != NULL;
-	*same = old && memcmp(old, digest, SHA256_SIZE) == 0;
-	if (ret == 0 && *had && !*same)
-		ret = map_append(snap, index | BLOCKMAP_VOID, old, err);
-	pthread_mutex_unlock(&snap->map_lock);
-	return ret;
 }
 
 /* Zeros become a hole; where nothing was written there is one. */
@@ -256,40 +243,39 @@ static int block_write_bytes(const struct snapshot *snap, uint64_t index, const 
 	return file_pwrite_all(snap->img_fd, data, STORE_BLOCK_SIZE, off, snap->id, err);
 }
 
-/* With rw held for reading and the block's stripe. */
+/*
+ * One writer at a time: the kernel would let no more into one file, and makes those that wait spin, which on a small
+ * machine takes the processor from the client.
+ */
 static int block_write(struct snapshot *snap, uint64_t index, const void *data,
 	const uint8_t digest[SHA256_SIZE], struct error *err)
 {
-	bool had, same;
-	int ret;
+	const uint8_t *old;
 
-	if (block_prepare(snap, index, digest, &had, &same, err) < 0)
+	if (snapshot_open_for_writing(snap, err) < 0)
 		return -1;
-	if (same)
+	old = blockmap_digest(&snap->map, index);
+	if (old && memcmp(old, digest, SHA256_SIZE) == 0)
 		return 0;
-	if (block_write_bytes(snap, index, data, digest, had, err) < 0)
+	if (old && map_append(snap, index | BLOCKMAP_VOID, digest, err) < 0)
 		return -1;
-	pthread_mutex_lock(&snap->map_lock);
-	ret = map_append(snap, index, digest, err);
-	pthread_mutex_unlock(&snap->map_lock);
-	return ret;
+	if (block_write_bytes(snap, index, data, digest, old != NULL, err) < 0)
+		return -1;
+	return map_append(snap, index, digest, err);
 }
 
 enum snapshot_write snapshot_write_block(struct snapshot *snap, uint64_t index, const void *data,
 	const uint8_t digest[SHA256_SIZE], int64_t now, struct error *err)
 {
 	enum snapshot_write result = SNAPSHOT_CLOSED;
-	pthread_mutex_t *stripe = &snap->stripe[index % STORE_STRIPES];
 
-	pthread_rwlock_rdlock(&snap->rw);
+	pthread_mutex_lock(&snap->lock);
 	if (!atomic_load(&snap->completing) && atomic_load(&snap->status) == SNAPSHOT_PENDING) {
-		pthread_mutex_lock(stripe);
 		result = block_write(snap, index, data, digest, err) < 0 ? SNAPSHOT_WRITE_FAILED :
 									   SNAPSHOT_WRITTEN;
-		pthread_mutex_unlock(stripe);
 		atomic_store(&snap->last_write, now);
 	}
-	pthread_rwlock_unlock(&snap->rw);
+	pthread_mutex_unlock(&snap->lock);
 	return result;
 }
 
@@ -394,7 +380,7 @@ static int write_final_map(const struct snapshot *snap, struct error *err)
 
 	if (!path || blockmap_dump(&snap->map, &data, err) < 0)
 		return -1;
-	return file_write_atomic(path, buf_str(&data), data.len, 0444, false, err);
+	return file_write_atomic(path, buf_str(&data), data.len, 0444, true, err);
 }
 
 /*
@@ -446,8 +432,7 @@ int snapshot_settle(struct snapshot *snap, int64_t now, uint64_t now_ms, struct 
 	if (atomic_load(&snap->completing) ? now_ms < snap->complete_at_ms :
 					     now <= atomic_load(&snap->last_write) + limit)
 		return 0;
-	pthread_rwlock_wrlock(&snap->rw);
-	pthread_mutex_lock(&snap->map_lock);
+	pthread_mutex_lock(&snap->lock);
 	if (atomic_load(&snap->completing))
 		ret = snapshot_finish(snap, err);
 	else
@@ -455,7 +440,6 @@ int snapshot_settle(struct snapshot *snap, int64_t now, uint64_t now_ms, struct 
 			"The snapshot was not completed within its timeout", err);
 	if (ret == 0)
 		snapshot_after_end(snap);
-	pthread_mutex_unlock(&snap->map_lock);
-	pthread_rwlock_unlock(&snap->rw);
+	pthread_mutex_unlock(&snap->lock);
 	return ret;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Snapshots and images of a region's folder: what is in memory, and its twin on disk. Every change is on disk
- * (in the page cache at least: kill -9 loses nothing, a power cut may) before the call returns.
+ * Snapshots and images of a region's folder: what is in memory, and its twin on disk. Every change is in the
+ * files before the call returns, so that kill -9 loses nothing; the content of a completed snapshot also
+ * survives a power cut.
  *
- * Locks, in this order: store->lock guards the tables and every record's `doc`; snapshot->rw keeps
- * completion away from writers of blocks; snapshot->stripe[] orders writers of one block; snapshot->map_lock
- * guards the map.
+ * Locks, in this order: store->lock guards the tables and every record's `doc`; snapshot->lock guards the
+ * content and the map until they are sealed.
  */
 #ifndef AMIWRIGHT_UPLOADER_REGION_STORE_H
 #define AMIWRIGHT_UPLOADER_REGION_STORE_H
@@ -24,7 +24,6 @@ enum {
 	STORE_BLOCKS_PER_GIB = 2048,
 	STORE_MAX_GIB = 65536,
 	STORE_ID_SIZE = 32,  /* "snap-0123456789abcdef0" and a NUL, with room */
-	STORE_STRIPES = 16,
 };
 
 struct store {
@@ -56,9 +55,7 @@ struct snapshot {
 	uint64_t complete_at_ms;    /* monotonic; under store->lock */
 	_Atomic int64_t last_write; /* seconds since 1970 */
 
-	pthread_rwlock_t rw;
-	pthread_mutex_t stripe[STORE_STRIPES];
-	pthread_mutex_t map_lock;
+	pthread_mutex_t lock;
 	struct blockmap map;
 	bool map_loaded, reloaded;  /* reloaded: begun under an earlier server */
 	int img_fd, map_fd;         /* of a pending one that is written; else -1 */
@@ -121,6 +118,8 @@ enum snapshot_write snapshot_write_block(struct snapshot *snap, uint64_t index, 
 	const uint8_t digest[SHA256_SIZE], int64_t now, struct error *err);
 /* Reads the map from disk if that was not done; then it may be read without a lock if completed. */
 int snapshot_load_map(struct snapshot *snap, struct error *err) MUST_CHECK;
+/* Brings the content to the disk itself. Takes as long as the disk does; no lock is held. */
+int snapshot_sync(const struct snapshot *snap, struct error *err) MUST_CHECK;
 /* A descriptor of the content, for reading; the caller's. */
 int snapshot_open_content(const struct snapshot *snap, struct error *err) MUST_CHECK;
 
