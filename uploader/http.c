@@ -21,8 +21,8 @@
 enum {
 	MAX_HEADER_BYTES = 64 * 1024,
 	DEFAULT_MAX_ANSWER = 4 * 1024 * 1024,
-	/* Larger ones no longer save CPU; each easy handle has its own. */
-	UPLOAD_BUFFER = 256 * 1024,
+	/* Larger ones no longer save CPU, and each easy handle has its own. */
+	UPLOAD_BUFFER = 128 * 1024,
 };
 
 struct slot {

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Credentials and settings from made-up environments and files.
+ */
+#include "uploader/creds.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/num.h"
+
+static char home[4096];
+
+struct pair {
+	const char *name, *value;
+};
+
+static const char *lookup(void *arg, const char *name)
+{
+	const struct pair *p = arg;
+
+	if (strcmp(name, "HOME") == 0)
+		return home;
+	for (; p && p->name; p++) {
+		if (strcmp(p->name, name) == 0)
+			return p->value;
+	}
+	return NULL;
+}
+
+static struct aws_env env_of(struct pair *pairs)
+{
+	return (struct aws_env){lookup, pairs};
+}
+
+static void write_file(const char *name, const char *text)
+{
+	char path[5000];
+
+	snprintf(path, sizeof(path), "%s/.aws/%s", home, name);
+	if (!text)
+		unlink(path);
+	else
+		assert_int_equal(file_write_atomic(path, text, strlen(text), 0600, false, NULL), 0);
+}
+
+static int setup(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+	char dir[5000];
+
+	(void)state;
+	log_set_fd(-1);
+	snprintf(home, sizeof(home), "%s/amiwright-creds-XXXXXX", tmp ? tmp : "/tmp");
+	if (!mkdtemp(home))
+		return -1;
+	snprintf(dir, sizeof(dir), "%s/.aws", home);
+	return file_mkdirs(dir, 0700, NULL);
+}
+
+static int teardown(void **state)
+{
+	char dir[5000];
+
+	(void)state;
+	log_release();
+	write_file("credentials", NULL);
+	write_file("config", NULL);
+	snprintf(dir, sizeof(dir), "%s/.aws", home);
+	return rmdir(dir) | rmdir(home);
+}
+
+static void expect(struct pair *pairs, const char *profile, const char *key, const char *secret,
+	const char *token, const char *origin)
+{
+	struct aws_env env = env_of(pairs);
+	struct error err = ERROR_INIT;
+	struct aws_creds c;
+
+	if (aws_creds_load(&c, &env, profile, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_string_equal(c.access_key, key);
+	assert_string_equal(c.secret_key, secret);
+	if (token)
+		assert_string_equal(c.session_token, token);
+	else
+		assert_null(c.session_token);
+	assert_non_null(strstr(c.origin, origin));
+	aws_creds_release(&c);
+}
+
+static void expect_error(struct pair *pairs, const char *profile, const char *part)
+{
+	struct aws_env env = env_of(pairs);
+	struct error err = ERROR_INIT;
+	struct aws_creds c;
+
+	assert_int_equal(aws_creds_load(&c, &env, profile, &err), -1);
+	assert_int_equal(err.kind, ERROR_USAGE);
+	if (!strstr(err.text, part))
+		fail_msg("'%s' lacks '%s'", err.text, part);
+	assert_null(c.access_key);
+}
+
+static void test_environment(void **state)
+{
+	struct pair all[] = {{"AWS_ACCESS_KEY_ID", "AKIA1"}, {"AWS_SECRET_ACCESS_KEY", "secret1"},
+		{"AWS_SESSION_TOKEN", "token1"}, {"AWS_CREDENTIAL_EXPIRATION", "2030-01-01T00:00:00Z"},
+		{NULL, NULL}};
+	struct pair half[] = {{"AWS_ACCESS_KEY_ID", "AKIA1"}, {NULL, NULL}};
+	struct pair blank[] = {{"AWS_ACCESS_KEY_ID", "AKIA1"}, {"AWS_SECRET_ACCESS_KEY", "a b"},
+		{NULL, NULL}};
+	struct aws_env env = env_of(all);
+	struct aws_creds c;
+
+	(void)state;
+	write_file("credentials", "[default]\naws_access_key_id=F\naws_secret_access_key=filesecret\n");
+	expect(all, NULL, "AKIA1", "secret1", "token1", "environment");
+	assert_int_equal(aws_creds_load(&c, &env, NULL, NULL), 0);
+	assert_int_equal(c.expires, 1893456000);
+	aws_creds_release(&c);
+	/* A profile named by option wins over the environment. */
+	expect(all, "default", "F", "filesecret", NULL, "profile 'default'");
+	expect_error(half, NULL, "AWS_SECRET_ACCESS_KEY is not");
+	expect_error(blank, NULL, "contain a space");
+}
+
+static void test_files(void **state)
+{
+	struct pair named[] = {{"AWS_PROFILE", "work"}, {NULL, NULL}};
+	struct pair elsewhere[] = {{"AWS_SHARED_CREDENTIALS_FILE", "~/.aws/config"}, {NULL, NULL}};
+
+	(void)state;
+	write_file("credentials",
+		"# comment\n[default]\n aws_access_key_id = D ; note\nAWS_SECRET_ACCESS_KEY = d#secret\n"
+		"[other]\naws_access_key_id = O\n\n[work]\n"
+		"aws_access_key_id=W\r\naws_secret_access_key=wsecret=+/\r\naws_session_token = tok\n"
+		"[default]\naws_access_key_id = D2\n");
+	write_file("config", "[profile conf]\naws_access_key_id = C\naws_secret_access_key = csecret\n"
+			     "[default]\naws_access_key_id = X\naws_secret_access_key = xsecret\n");
+	/* Repeated sections are one; the last value counts. */
+	expect(NULL, NULL, "D2", "d#secret", NULL, "profile 'default'");
+	expect(named, NULL, "W", "wsecret=+/", "tok", "profile 'work'");
+	expect(NULL, "conf", "C", "csecret", NULL, "/config");
+	expect(elsewhere, NULL, "X", "xsecret", NULL, "/config");
+	expect_error(NULL, "other", "has no aws_secret_access_key");
+	expect_error(NULL, "missing", "no profile 'missing'");
+	write_file("credentials", NULL);
+	write_file("config", NULL);
+	expect_error(NULL, NULL, "no AWS credentials: looked for AWS_ACCESS_KEY_ID");
+}
+
+static void test_unsupported(void **state)
+{
+	(void)state;
+	write_file("credentials", "[base]\naws_access_key_id=B\naws_secret_access_key=bsecret\n"
+				  "[role]\naws_access_key_id=B\naws_secret_access_key=bsecret\n");
+	write_file("config", "[profile role]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = base\n"
+			     "[profile sso]\nsso_session = me\n"
+			     "[profile proc]\ncredential_process = /bin/true\n");
+	/* Not the static keys that happen to stand beside the role. */
+	expect_error(NULL, "role", "profile 'role'");
+	expect_error(NULL, "role", "role_arn, which is not supported");
+	expect_error(NULL, "sso", "sso_session");
+	expect_error(NULL, "proc", "credential_process");
+}
+
+static void test_redacted(void **state)
+{
+	struct pair all[] = {{"AWS_ACCESS_KEY_ID", "AKIA1"}, {"AWS_SECRET_ACCESS_KEY", "hush-hush"},
+		{NULL, NULL}};
+	char text[] = "key hush-hush here";
+
+	(void)state;
+	expect(all, NULL, "AKIA1", "hush-hush", NULL, "environment");
+	log_redact_text(text);
+	assert_null(strstr(text, "hush"));
+}
+
+static void expect_settings(struct pair *pairs, const char *profile, const char *region,
+	const char *ebs, const char *ec2, int attempts)
+{
+	struct aws_env env = env_of(pairs);
+	struct error err = ERROR_INIT;
+	struct aws_settings s;
+	const struct {
+		const char *want, *got;
+	} texts[] = {{region, NULL}, {ebs, NULL}, {ec2, NULL}};
+	const char *got[3];
+
+	if (aws_settings_load(&s, &env, profile, &err) < 0)
+		fail_msg("%s", err.text);
+	got[0] = s.region;
+	got[1] = s.endpoint_ebs;
+	got[2] = s.endpoint_ec2;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (texts[i].want)
+			assert_string_equal(got[i], texts[i].want);
+		else
+			assert_null(got[i]);
+	}
+	assert_int_equal(s.max_attempts, attempts);
+	aws_settings_release(&s);
+}
+
+static void test_settings(void **state)
+{
+	struct pair env[] = {{"AWS_REGION", "eu-west-1"}, {"AWS_DEFAULT_REGION", "eu-west-2"},
+		{"AWS_ENDPOINT_URL", "http://127.0.0.1:1"}, {"AWS_ENDPOINT_URL_EC2", "http://127.0.0.1:2"},
+		{"AWS_MAX_ATTEMPTS", "3"}, {NULL, NULL}};
+	struct pair ignore[] = {{"AWS_ENDPOINT_URL", "http://127.0.0.1:1"},
+		{"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"}, {NULL, NULL}};
+	struct pair wrong[] = {{"AWS_MAX_ATTEMPTS", "many"}, {NULL, NULL}};
+	struct aws_env bad = env_of(wrong);
+	struct error err = ERROR_INIT;
+	struct aws_settings s;
+
+	(void)state;
+	write_file("credentials", NULL);
+	write_file("config",
+		"[default]\nregion = us-east-2\nmax_attempts = 4\n"
+		"[profile p]\nregion = us-west-2\nendpoint_url = http://localhost:9\nservices = s\n"
+		"s3 =\n  region = nowhere\n"
+		"[services s]\nebs =\n  endpoint_url = http://localhost:8\nec2 =\n  other = x\n");
+	expect_settings(env, NULL, "eu-west-1", "http://127.0.0.1:1", "http://127.0.0.1:2", 3);
+	expect_settings(NULL, NULL, "us-east-2", NULL, NULL, 4);
+	expect_settings(NULL, "p", "us-west-2", "http://localhost:8", "http://localhost:9", 0);
+	expect_settings(ignore, "p", "us-west-2", NULL, NULL, 0);
+	assert_int_equal(aws_settings_load(&s, &bad, NULL, &err), -1);
+	assert_non_null(strstr(err.text, "AWS_MAX_ATTEMPTS"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_unsupported),
+		cmocka_unit_test(test_redacted),
+		cmocka_unit_test(test_settings),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
