@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An AWS client for unit tests: made-up credentials, a clock that the test holds, quick retries.
+ */
+#ifndef AMIWRIGHT_TESTS_AWSCLIENT_H
+#define AMIWRIGHT_TESTS_AWSCLIENT_H
+
+#include "uploader/aws.h"
+
+struct test_clock {
+	int64_t wall_offset_s; /* how far this "machine's" clock is off */
+	double random;         /* what the source of randomness gives; small: quick retries */
+};
+
+/* Both services at url. The clock is borrowed until aws_free(). */
+struct aws *test_client(const char *url, struct test_clock *clock);
+
+#endif
