@@ -74,7 +74,7 @@ fuzz: ## run the fuzz targets with libFuzzer (clang)
 
 .PHONY: fuzz-link
 fuzz-link: $(fuzz_SRCS:tests/fuzz/%.c=$(B)/fuzz/%)
-$(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(O)/libamiwright.a $(testlib_OBJS)
+$(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(testlib_OBJS) $(O)/libamiwright.a
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(all_cflags) -DAMIWRIGHT_LIBFUZZER -fsanitize=fuzzer,address,undefined $(LINK_HARDENING) \
