@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Free blocks of an ext2/3/4 file system, read by libext2fs through an io_manager over our dev. Left
- * out of a snapshot is what we report here, so in all doubt nothing is: a bitmap is trusted only when
- * the file system is clean and the bitmap's sum is the superblock's.
+ * Free blocks of an ext2/3/4 file system, read by libext2fs through an io_manager over our dev.
+ * Left out of a snapshot is what we report here, so in all doubt nothing is: a bitmap is trusted
+ * only when the file system is clean and the bitmap's sum is the superblock's.
  */
 #include "fs/ext4_probe.h"
 
@@ -176,7 +176,10 @@ int ext4_probe_usage(struct dev *dev, ext4_free_fn each, void *arg, struct ext4_
 	opening = &in;
 	r = ext2fs_open2("dev", NULL, EXT2_FLAG_64BITS, 0, 0, &probe_manager, &fs);
 	opening = NULL;
-	/* A whole file system is looked at with its backup superblocks never; a damaged one is not known. */
+	/*
+	 * A whole file system is looked at with its backup superblocks never; a damaged one is not
+	 * known.
+	 */
 	if (r == 0 && is_trustworthy(dev, fs))
 		r = ext2fs_read_block_bitmap(fs);
 	if (r == 0 && fs->block_map)

@@ -14,9 +14,10 @@ struct ext4_usage {
 };
 
 /*
- * Walks the free blocks of the file system on dev; each may be NULL. Not known, and no range is called
- * for, when it was not unmounted cleanly (a journal waits to be replayed), has errors or features that
- * libext2fs does not know, or its bitmaps are damaged or do not agree with its counts. -1: reading failed.
+ * Walks the free blocks of the file system on dev; each may be NULL. Not known, and no range is
+ * called for, when it was not unmounted cleanly (a journal waits to be replayed), has errors or
+ * features that libext2fs does not know, or its bitmaps are damaged or do not agree with its
+ * counts. -1: reading failed.
  */
 int ext4_probe_usage(struct dev *dev, ext4_free_fn each, void *arg, struct ext4_usage *out,
 	struct error *err) MUST_CHECK;

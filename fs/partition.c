@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Partition types and placement: what does not depend on the form of the table. The tables themselves
- * are in partition_gpt.c and partition_mbr.c.
+ * Partition types and placement: what does not depend on the form of the table. The tables
+ * themselves are in partition_gpt.c and partition_mbr.c.
  */
 #include "fs/partition.h"
 
@@ -14,8 +14,8 @@
 #include "fs/partition_internal.h"
 
 /*
- * Names by the UAPI Discoverable Partitions Specification; the rest are the well-known types of
- * the UEFI specification, GRUB and Linux. Where the type depends on the architecture, the spec's name
+ * Names by the UAPI Discoverable Partitions Specification; the rest are the well-known types of the
+ * UEFI specification, GRUB and Linux. Where the type depends on the architecture, the spec's name
  * (without it) leads to the row whose arch matches.
  */
 static const struct {
@@ -153,8 +153,8 @@ static int does_not_fit(const char *name, uint64_t need, uint64_t left, uint64_t
 }
 
 /*
- * Gives out room: those of fixed size first, in order, then the rest. *rest_size is what remains for the
- * one that takes the rest; the one that does not fit is named.
+ * Gives out room: those of fixed size first, in order, then the rest. *rest_size is what remains
+ * for the one that takes the rest; the one that does not fit is named.
  */
 static int give_out(const struct partition_request *req, size_t nr, uint64_t disk_size,
 	uint64_t least_disk, uint64_t *rest_size, struct error *err)

@@ -33,9 +33,10 @@ struct partition_table {
 void partition_table_release(struct partition_table *t);
 
 /*
- * Type GUID and name for messages by the spec's short name and architecture ("x86_64", "arm64"), from the
- * UAPI Discoverable Partitions Specification: root, root-verity, esp, xbootldr, swap, home, srv, var, linux (generic data),
- * bios-boot. A GUID in text form is taken as it is. ERROR_USAGE lists the known names.
+ * Type GUID and name for messages by the spec's short name and architecture ("x86_64", "arm64"),
+ * from the UAPI Discoverable Partitions Specification: root, root-verity, esp, xbootldr, swap,
+ * home, srv, var, linux (generic data), bios-boot. A GUID in text form is taken as it is.
+ * ERROR_USAGE lists the known names.
  */
 int partition_type(const char *name, const char *architecture, uint8_t out[16], struct error *err)
 	MUST_CHECK;
@@ -50,10 +51,10 @@ struct partition_request {
 };
 
 /*
- * Places requests one after another from 1 MiB on, aligned to 1 MiB, for a disk of disk_size bytes; fills
- * off and len of parts[i]. The last MiB is for the backup table. ERROR_INPUT when they do not fit, naming
- * the partition, what it needs and what there is. disk_size 0: *needed says the least size instead (rest
- * takes its min_size).
+ * Places requests one after another from 1 MiB on, aligned to 1 MiB, for a disk of disk_size bytes;
+ * fills off and len of parts[i]. The last MiB is for the backup table. ERROR_INPUT when they do not
+ * fit, naming the partition, what it needs and what there is. disk_size 0: *needed says the least
+ * size instead (rest takes its min_size).
  */
 int partition_layout(const struct partition_request *req, size_t nr, uint64_t disk_size,
 	struct partition *parts, uint64_t *needed, struct error *err) MUST_CHECK;

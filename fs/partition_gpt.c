@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GUID partition tables by libfdisk. It works on a memfd as large as the disk, nearly all of which is a
- * hole; only the sectors of the tables travel between the memfd and the device:
+ * GUID partition tables by libfdisk. It works on a memfd as large as the disk, nearly all of which
+ * is a hole; only the sectors of the tables travel between the memfd and the device:
  *
  *   LBA 0         protective MBR
  *   LBA 1         primary header
@@ -46,7 +46,10 @@ static int scratch_new(uint64_t size, struct error *err)
 	return -1;
 }
 
-/* Sector size and alignment are given, so that nothing depends on what libfdisk finds out by itself. */
+/*
+ * Sector size and alignment are given, so that nothing depends on what libfdisk finds out by
+ * itself.
+ */
 static struct fdisk_context *context_new(int fd, struct error *err)
 {
 	struct fdisk_context *cxt = fdisk_new_context();
@@ -250,7 +253,10 @@ static int read_table(struct fdisk_context *cxt, struct partition_table *t, stru
 	return 0;
 }
 
-/* Bytes from the start of the disk to the end of the primary entries, 0 when there is no GPT header. */
+/*
+ * Bytes from the start of the disk to the end of the primary entries, 0 when there is no GPT
+ * header.
+ */
 static int head_size(struct dev *dev, uint64_t *len, struct error *err)
 {
 	uint8_t h[PARTITION_SECTOR];
@@ -276,8 +282,8 @@ static int head_size(struct dev *dev, uint64_t *len, struct error *err)
 }
 
 /*
- * Only the primary table is looked at, and must be whole: an image that was made larger later has no backup
- * table at its end, and is fine for all that; one whose primary is broken is not.
+ * Only the primary table is looked at, and must be whole: an image that was made larger later has
+ * no backup table at its end, and is fine for all that; one whose primary is broken is not.
  */
 int partition_gpt_read(struct dev *dev, struct partition_table *t, struct error *err)
 {

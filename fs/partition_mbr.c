@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading MBR partition tables: four entries of 16 bytes at 446 of the first sector, 0x55 0xaa behind
- * them; an extended partition holds a chain of sectors of the same form, whose first entry is a
- * logical partition (relative to the sector itself) and whose second leads to the next link (relative to
- * the extended partition). We walk it ourselves: libfdisk would want the whole disk in its file.
+ * Reading MBR partition tables: four entries of 16 bytes at 446 of the first sector, 0x55 0xaa
+ * behind them; an extended partition holds a chain of sectors of the same form, whose first entry
+ * is a logical partition (relative to the sector itself) and whose second leads to the next link
+ * (relative to the extended partition). We walk it ourselves: libfdisk would want the whole disk in
+ * its file.
  */
 #include "fs/partition_internal.h"
 
@@ -24,7 +25,9 @@ static bool is_extended(uint8_t type)
 	return type == 0x05 || type == 0x0f || type == 0x85;
 }
 
-/* False when the bytes cannot be an entry: a boot sector of a file system has other things there. */
+/*
+ * False when the bytes cannot be an entry: a boot sector of a file system has other things there.
+ */
 static bool parse_entry(const uint8_t *p, struct mbr_entry *out)
 {
 	out->active = p[0] == 0x80;
@@ -37,7 +40,9 @@ static bool parse_entry(const uint8_t *p, struct mbr_entry *out)
 	return p[0] == 0 || p[0] == 0x80;
 }
 
-/* The boot sector of a FAT file system on the whole disk has the same magic, and code for entries. */
+/*
+ * The boot sector of a FAT file system on the whole disk has the same magic, and code for entries.
+ */
 static bool is_fat(const uint8_t *sector)
 {
 	return memcmp(sector + 54, "FAT1", 4) == 0 || memcmp(sector + 82, "FAT32", 5) == 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * File systems by their magic numbers. One function a file system looks at the first bytes of the device,
- * read once; the order of the table says who wins where an old file system's magic survived. Names of types
- * are those of blkid. Facts come from the file systems' own documentation of their formats.
+ * File systems by their magic numbers. One function a file system looks at the first bytes of the
+ * device, read once; the order of the table says who wins where an old file system's magic
+ * survived. Names of types are those of blkid. Facts come from the file systems' own documentation
+ * of their formats.
  */
 #include "fs/probe.h"
 
@@ -90,7 +91,9 @@ static bool probe_xfs(const uint8_t *head, struct probe *p)
 	p->block_size = get_be32(head + 4);
 	if (num_mul(get_be64(head + 8), p->block_size, &p->size))
 		p->size = 0;
-	/* The count of free blocks is only right after a clean unmount, which nothing here tells. */
+	/*
+	 * The count of free blocks is only right after a clean unmount, which nothing here tells.
+	 */
 	if (get_be64(head + 144) <= get_be64(head + 8) && p->size > 0)
 		p->used = (get_be64(head + 8) - get_be64(head + 144)) * p->block_size;
 	return true;

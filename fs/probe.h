@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What file system a device holds, by its content: for `inspect`, and for what may be left out of an upload. */
+/*
+ * What file system a device holds, by its content: for `inspect`, and for what may be left out of
+ * an upload.
+ */
 #ifndef AMIWRIGHT_FS_PROBE_H
 #define AMIWRIGHT_FS_PROBE_H
 
@@ -19,9 +22,9 @@ struct probe {
 int probe_dev(struct dev *dev, struct probe *out, struct error *err) MUST_CHECK;
 
 /*
- * A read-only device over dev that knows which blocks of its ext2/3/4 file systems (whole disk or in
- * partitions) and which gaps between partitions nobody reads: those are EXTENT_UNUSED. Everything that is not understood
- * stays as it is in dev. dev is borrowed.
+ * A read-only device over dev that knows which blocks of its ext2/3/4 file systems (whole disk or
+ * in partitions) and which gaps between partitions nobody reads: those are EXTENT_UNUSED.
+ * Everything that is not understood stays as it is in dev. dev is borrowed.
  */
 struct dev *probe_usage_dev(struct dev *dev, struct error *err) MUST_CHECK;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A device over another one that knows what nobody reads: free blocks of ext2/3/4 file systems, and the gaps
- * behind the partitions of a GPT. Such ranges are EXTENT_UNUSED and read as zeros, so that what is left in them
- * (deleted files) goes nowhere. All else is passed through.
+ * A device over another one that knows what nobody reads: free blocks of ext2/3/4 file systems, and
+ * the gaps behind the partitions of a GPT. Such ranges are EXTENT_UNUSED and read as zeros, so that
+ * what is left in them (deleted files) goes nowhere. All else is passed through.
  */
 #include "fs/probe.h"
 
@@ -211,7 +211,10 @@ static int compare_parts(const void *a, const void *b)
 	return x->len > y->len ? -1 : x->len < y->len;
 }
 
-/* Where the gap behind the last partition ends: before the backup table, if it is where it should be. */
+/*
+ * Where the gap behind the last partition ends: before the backup table, if it is where it should
+ * be.
+ */
 static int gaps_end(struct dev *base, uint64_t *end, struct error *err)
 {
 	enum { SECTOR = 512, BACKUP_SECTORS = 33 };
@@ -235,8 +238,8 @@ static bool is_extended(const struct partition *p)
 }
 
 /*
- * What lies before the first partition is kept: boot loaders live there. With an MBR they do so between
- * partitions as well, so there no gap is unused.
+ * What lies before the first partition is kept: boot loaders live there. With an MBR they do so
+ * between partitions as well, so there no gap is unused.
  */
 static int walk_partitions(struct usage *u, struct partition_table *t, struct error *err)
 {
@@ -249,7 +252,10 @@ static int walk_partitions(struct usage *u, struct partition_table *t, struct er
 
 		if (i > 0 && gpt && add_unused(u, end, p->off - end, err) < 0)
 			return -1;
-		/* An extended partition is a place for others; what looks like a file system there is stale. */
+		/*
+		 * An extended partition is a place for others; what looks like a file system there
+		 * is stale.
+		 */
 		if (!is_extended(p) && look_into(u, p->off, p->len, err) < 0)
 			return -1;
 		end = MAX(end, p->off + p->len);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Debian packages into a tree: mmdebstrap is run without a shell, its tar is read from one pipe while a
- * thread drains the other, so that neither side waits for the other one. Afterwards the files
- * that belong to a machine or a run are taken out.
+ * Debian packages into a tree: mmdebstrap is run without a shell, its tar is read from one pipe
+ * while a thread drains the other, so that neither side waits for the other one. Afterwards the
+ * files that belong to a machine or a run are taken out.
  */
 #include "fs/tree_debian.h"
 
@@ -156,12 +156,24 @@ static int start_reader(struct child *c, struct error *err)
 	return error_set(err, ERROR_IO, r, "cannot start a thread");
 }
 
-/* True when the writer has gone: then the tar is broken because mmdebstrap failed, not the other way round. */
+/*
+ * True when the writer has gone: then the tar is broken because mmdebstrap failed, not the other
+ * way round.
+ */
 static bool at_end(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 
 	return poll(&p, 1, 0) == 1 && !(p.revents & POLLIN) && (p.revents & POLLHUP);
+}
+
+/* What mmdebstrap finds no words for: how an ordinary user gets to run it. */
+static const char *hint(const char *text)
+{
+	if (!strstr(text, "unable to pick chroot mode"))
+		return "";
+	return " (an ordinary user needs the package 'uidmap' and a range of ids in /etc/subuid and "
+	       "/etc/subgid)";
 }
 
 static int failed(struct child *c, int status, struct error *err)
@@ -171,8 +183,8 @@ static int failed(struct child *c, int status, struct error *err)
 	if (WIFSIGNALED(status))
 		return error_set(err, ERROR_INPUT, 0, "%s was killed by signal %d: %s", c->program,
 			WTERMSIG(status), text);
-	return error_set(err, ERROR_INPUT, 0, "%s failed (exit status %d): %s", c->program,
-		WEXITSTATUS(status), text);
+	return error_set(err, ERROR_INPUT, 0, "%s failed (exit status %d): %s%s", c->program,
+		WEXITSTATUS(status), text, hint(text));
 }
 
 static int read_tar(struct child *c, struct tree *t, struct error *err)
@@ -197,9 +209,10 @@ static int read_tar(struct child *c, struct tree *t, struct error *err)
 }
 
 /*
- * A machine id that is there but empty makes systemd invent one at the first boot. Keys that several machines
- * share are no secret; cloud-init makes new ones at the first boot. Host name and resolver were copied
- * from the machine that builds; a resolv.conf that is a link belongs to the image's own resolver.
+ * A machine id that is there but empty makes systemd invent one at the first boot. Keys that
+ * several machines share are no secret; cloud-init makes new ones at the first boot. Host name and
+ * resolver were copied from the machine that builds; a resolv.conf that is a link belongs to the
+ * image's own resolver.
  */
 static int clean(struct tree *t, struct error *err)
 {

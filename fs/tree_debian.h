@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Debian packages as a layer of a tree: runs mmdebstrap, reads its tar from a pipe. Root is not needed
- * (mmdebstrap uses user namespaces then). Its messages go to the log; when it fails, its errors are in ours.
+ * Debian packages as a layer of a tree: runs mmdebstrap, reads its tar from a pipe. Root is not
+ * needed (mmdebstrap uses user namespaces then). Its messages go to the log; when it fails, its
+ * errors are in ours.
  *
- * What belongs to one machine or one run, and to no image, is taken out again: device nodes, SSH host keys,
- * the machine id, and host name and resolver of the machine that it ran on.
+ * What belongs to one machine or one run, and to no image, is taken out again: device nodes, SSH
+ * host keys, the machine id, and host name and resolver of the machine that it ran on.
  */
 #ifndef AMIWRIGHT_FS_TREE_DEBIAN_H
 #define AMIWRIGHT_FS_TREE_DEBIAN_H
@@ -19,17 +20,23 @@ struct tree_debian_opts {
 	const char *const *packages;   /* NULL-terminated, may be NULL */
 	const char *const *mirrors;    /* URIs or sources.list lines, NULL-terminated; NULL: mmdebstrap's own default */
 	const char *keyring;           /* file or folder; NULL: the host's */
-	/* "20260101T000000Z": the archive as it was then, by snapshot.debian.org (not with mirrors); NULL: today's */
+	/*
+	 * "20260101T000000Z": the archive as it was then, by snapshot.debian.org (not with
+	 * mirrors); NULL: today's
+	 */
 	const char *snapshot;
 	int64_t epoch;                 /* SOURCE_DATE_EPOCH for the maintainer scripts */
 	const char *program;           /* NULL: "mmdebstrap" by PATH; a path to run another */
-	/* NAME=VALUE, NULL-terminated: where PATH, HOME, TMPDIR and proxies come from; NULL: the process's own */
+	/*
+	 * NAME=VALUE, NULL-terminated: where PATH, HOME, TMPDIR and proxies come from; NULL: the
+	 * process's own
+	 */
 	const char *const *environment;
 };
 
 /*
- * ERROR_USAGE when mmdebstrap is not installed (naming the package) or an option is malformed; ERROR_INPUT with
- * its exit status and errors when it fails. It is stopped when we fail.
+ * ERROR_USAGE when mmdebstrap is not installed (naming the package) or an option is malformed;
+ * ERROR_INPUT with its exit status and errors when it fails. It is stopped when we fail.
  */
 int tree_debian_add(struct tree *t, const struct tree_debian_opts *opts, struct error *err)
 	MUST_CHECK;

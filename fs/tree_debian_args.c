@@ -84,8 +84,8 @@ static bool is_rolling(const char *suite)
 }
 
 /*
- * The same three sources that mmdebstrap takes by itself, as they were then. The signatures of that time
- * have expired, which is what "Valid-Until" would say.
+ * The same three sources that mmdebstrap takes by itself, as they were then. The signatures of that
+ * time have expired, which is what "Valid-Until" would say.
  */
 static int add_snapshot(struct debian_strings *argv, const struct tree_debian_opts *opts,
 	struct error *err)

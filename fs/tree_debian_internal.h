@@ -21,8 +21,9 @@ int debian_environment(const struct tree_debian_opts *opts, struct debian_string
 	struct error *err) MUST_CHECK;
 
 /*
- * Messages of mmdebstrap, line by line, to the log: "I: " as information, "W: " as warning, others for
- * debugging. What begins with "E: " is kept for the error, and the last lines in case there is none.
+ * Messages of mmdebstrap, line by line, to the log: "I: " as information, "W: " as warning, others
+ * for debugging. What begins with "E: " is kept for the error, and the last lines in case there is
+ * none.
  */
 struct debian_messages {
 	struct buf line;

@@ -103,7 +103,8 @@ int tar_damaged(const struct tar_scan *s, struct error *err)
 
 /*
  * A warning means that something of the entry was lost, with one exception: names that libarchive
- * cannot convert to the locale (always "C" here) are kept as the bytes that they are, just as we want them.
+ * cannot convert to the locale (always "C" here) are kept as the bytes that they are, just as we
+ * want them.
  */
 static bool is_harmless(struct archive *a)
 {
@@ -246,7 +247,9 @@ static struct archive *raw_new(struct error *err)
 		error_nomem(err, "a tar archive");
 		return NULL;
 	}
-	/* A warning here says that an external program would be run for one that is not built in. */
+	/*
+	 * A warning here says that an external program would be run for one that is not built in.
+	 */
 	archive_read_support_filter_gzip(a);
 	archive_read_support_filter_xz(a);
 	archive_read_support_filter_zstd(a);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tar archive as a layer of a tree, by libarchive: ustar, pax, GNU, sparse; plain or compressed by
- * gzip, xz, zstd, bzip2 or lz4. Contents of a plain tar file stay where they are, by reference; what was
- * compressed or came by a pipe is kept in the tree's spool.
+ * A tar archive as a layer of a tree, by libarchive: ustar, pax, GNU, sparse; plain or compressed
+ * by gzip, xz, zstd, bzip2 or lz4. Contents of a plain tar file stay where they are, by reference;
+ * what was compressed or came by a pipe is kept in the tree's spool.
  *
- * Names: leading "/" and "./" are dropped, ".." components are resolved inside the tree and cannot leave it
- * (a name that would is refused), symbolic links in parents are resolved inside the tree, components over 255 bytes are refused.
- * Of duplicate entries the last wins. A hard link may name a later entry. Owners are the numeric ones.
+ * Names: leading "/" and "./" are dropped, ".." components are resolved inside the tree and cannot
+ * leave it (a name that would is refused), symbolic links in parents are resolved inside the tree,
+ * components over 255 bytes are refused. Of duplicate entries the last wins. A hard link may name a
+ * later entry. Owners are the numeric ones.
  */
 #ifndef AMIWRIGHT_FS_TREE_TAR_H
 #define AMIWRIGHT_FS_TREE_TAR_H
@@ -18,7 +19,10 @@ struct tree_tar_opts {
 	bool no_devices;   /* leave out character and block devices (mmdebstrap's /dev) */
 };
 
-/* path: a file, whose format is recognised by its content. ERROR_INPUT with the entry's name on damage. */
+/*
+ * path: a file, whose format is recognised by its content. ERROR_INPUT with the entry's name on
+ * damage.
+ */
 int tree_tar_add(struct tree *t, const char *path, const struct tree_tar_opts *opts,
 	struct error *err) MUST_CHECK;
 /* The same from a descriptor that cannot seek; borrowed; read to its end. name for messages. */

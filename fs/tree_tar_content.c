@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Contents and extended attributes of tar entries. The content of a file in a plain tar is one run of
- * bytes of the archive (several for a sparse file): it is referred to without being read. Other
+ * Contents and extended attributes of tar entries. The content of a file in a plain tar is one run
+ * of bytes of the archive (several for a sparse file): it is referred to without being read. Other
  * contents go to the tree's spool as they come.
  */
 #include "fs/tree_tar_internal.h"
@@ -22,8 +22,8 @@ static int add_piece(struct tar_scan *s, tree_node node, uint64_t off, uint64_t 
 }
 
 /*
- * Once libarchive has handed out a block, the position of its input is where that block begins: what it
- * hands out is consumed at the next call only.
+ * Once libarchive has handed out a block, the position of its input is where that block begins:
+ * what it hands out is consumed at the next call only.
  */
 static uint64_t block_position(const struct tar_scan *s)
 {
@@ -117,8 +117,8 @@ int tar_add_content(struct tar_scan *s, struct archive_entry *entry, tree_node n
 }
 
 /*
- * An ACL in the form of the kernel's xattr: a version, then 8 bytes an entry (tag, permissions, id), in
- * the order of tags and ids. Tags and permission bits are those of POSIX.1e draft 17.
+ * An ACL in the form of the kernel's xattr: a version, then 8 bytes an entry (tag, permissions,
+ * id), in the order of tags and ids. Tags and permission bits are those of POSIX.1e draft 17.
  */
 enum { ACL_VERSION = 2, ACL_HEADER = 4, ACL_ENTRY = 8, ACL_MAX = 8000 };
 enum { ACL_TAG_MASK = 0x10 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One entry of a tar archive into the tree: its name made safe, its attributes, hard links. Names are
- * bytes; what they lead to is decided inside the tree alone.
+ * One entry of a tar archive into the tree: its name made safe, its attributes, hard links. Names
+ * are bytes; what they lead to is decided inside the tree alone.
  */
 #include "fs/tree_tar_internal.h"
 
@@ -98,8 +98,8 @@ static int check_number(const struct tar_scan *s, const char *what, la_int64_t v
 }
 
 /*
- * libarchive reads the pax time "-1.5" as -1 s and 500000000 ns, while it means half a second before -1.
- * (Between -1 and 0 the sign is lost on its way, and nothing can be done.)
+ * libarchive reads the pax time "-1.5" as -1 s and 500000000 ns, while it means half a second
+ * before -1. (Between -1 and 0 the sign is lost on its way, and nothing can be done.)
  */
 static void fix_negative_time(struct tree_attr *attr)
 {

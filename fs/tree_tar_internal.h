@@ -43,18 +43,21 @@ int tar_resolve_pending(struct tar_scan *s, struct error *err) MUST_CHECK;
 int tar_add_content(struct tar_scan *s, struct archive_entry *entry, tree_node node,
 	struct error *err) MUST_CHECK;
 /*
- * Extended attributes and ACLs of entry onto node; with an ACL that has a mask, the group's bits in node's
- * mode become the mask, as the kernel has it.
+ * Extended attributes and ACLs of entry onto node; with an ACL that has a mask, the group's bits in
+ * node's mode become the mask, as the kernel has it.
  */
 int tar_add_xattrs(struct tar_scan *s, struct archive_entry *entry, tree_node node,
 	struct error *err) MUST_CHECK;
 
-/* ERROR_INPUT naming archive and the entry that the scan is at, with libarchive's reason. Returns -1. */
+/*
+ * ERROR_INPUT naming archive and the entry that the scan is at, with libarchive's reason. Returns
+ * -1.
+ */
 int tar_damaged(const struct tar_scan *s, struct error *err);
 
 /*
- * The plain archive file as a source: content id 0 is the file. Takes fd, also on error. A file that is not as
- * in st any more (size, mtime, ctime) is ERROR_INPUT at every use.
+ * The plain archive file as a source: content id 0 is the file. Takes fd, also on error. A file
+ * that is not as in st any more (size, mtime, ctime) is ERROR_INPUT at every use.
  */
 struct source *tar_source_new(int fd, const char *name, const struct stat *st, struct error *err)
 	MUST_CHECK;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A plain tar file as a source of contents. The file is kept open; before each use fstat() must say what
- * it said when the archive was scanned, so that a file that changes meanwhile is never read silently.
+ * A plain tar file as a source of contents. The file is kept open; before each use fstat() must say
+ * what it said when the archive was scanned, so that a file that changes meanwhile is never read
+ * silently.
  */
 #include "fs/tree_tar_internal.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Any bytes as a tar archive into a tree. What was taken must hang together: each node is found by its own
- * path, pieces lie inside their file, and all contents can be read.
+ * Any bytes as a tar archive into a tree. What was taken must hang together: each node is found by
+ * its own path, pieces lie inside their file, and all contents can be read.
  */
 #include "tests/fuzz/replay.h"
 

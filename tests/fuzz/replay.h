@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A main for fuzz targets when libFuzzer does not bring one: runs the target over the files that are named.
- * So targets are compiled and their seeds tried in every check.
+ * A main for fuzz targets when libFuzzer does not bring one: runs the target over the files that
+ * are named. So targets are compiled and their seeds tried in every check.
  */
 #ifndef AMIWRIGHT_TESTS_FUZZ_REPLAY_H
 #define AMIWRIGHT_TESTS_FUZZ_REPLAY_H

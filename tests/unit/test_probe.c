@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a device holds. mkfs programs make the file systems, blkid and dumpe2fs are the oracles. A program that
- * is not installed leaves its part out.
+ * What a device holds. mkfs programs make the file systems, blkid and dumpe2fs are the oracles. A
+ * program that is not installed leaves its part out.
  */
 #include "fs/probe.h"
 
@@ -261,8 +261,8 @@ static void test_in_doubt_everything_is_used(void **state)
 		"debugfs -w -R 'ssv state 3' fs",
 		"debugfs -w -R 'ssv free_blocks_count 7' fs",
 		/* The first block bitmap. */
-		"b=$(dumpe2fs fs | sed -n 's/.*Block bitmap at \\([0-9]*\\).*/\\1/p' | head -1) && "
-		"printf '\\1\\2\\3' | dd of=fs bs=4096 seek=$b conv=notrunc",
+		("b=$(dumpe2fs fs | sed -n 's/.*Block bitmap at \\([0-9]*\\).*/\\1/p' | head -1) && "
+		"printf '\\1\\2\\3' | dd of=fs bs=4096 seek=$b conv=notrunc"),
 		"truncate -s 20M fs",
 	};
 

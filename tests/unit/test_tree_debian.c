@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Debian packages as a layer, with scripts in the place of mmdebstrap: no network, no minute of waiting. */
+/*
+ * Debian packages as a layer, with scripts in the place of mmdebstrap: no network, no minute of
+ * waiting.
+ */
 #include "fs/tree_debian.h"
 
 #include <setjmp.h>
@@ -217,6 +220,9 @@ static void test_failure_carries_the_reasons(void **state)
 	assert_int_equal(run(t, "mkdir -p $D/e; tar c -C $D/e .; printf 'a\\nb\\nlast words' >&2; exit 1",
 		(struct tree_debian_opts){.suite = "sid"}, &err), -1);
 	assert_non_null(strstr(err.text, "(exit status 1): a; b; last words"));
+	assert_int_equal(run(t, "echo 'E: unable to pick chroot mode automatically' >&2; exit 25",
+		(struct tree_debian_opts){.suite = "sid"}, &err), -1);
+	assert_non_null(strstr(err.text, "/etc/subuid"));
 	assert_int_equal(run(t, "kill -9 $$", (struct tree_debian_opts){.suite = "sid"}, &err), -1);
 	assert_non_null(strstr(err.text, "killed by signal 9"));
 	tree_free(t);

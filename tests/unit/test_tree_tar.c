@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/num.h"
+#include "tests/lib/tarmaker.h"
 
 static char dir[256];
 
@@ -54,89 +55,6 @@ static const char *in_dir(const char *name)
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	return path;
-}
-
-/* One header of the little writer. */
-struct entry {
-	const char *name, *link;
-	char type;
-	unsigned mode;
-	uint64_t uid, size;
-	int64_t mtime;
-	const char *content; /* size 0: its length */
-};
-
-static void octal(char *field, size_t len, uint64_t value)
-{
-	if (value >> (3 * (len - 1))) { /* GNU's base 256 */
-		for (size_t i = len; i-- > 0; value >>= 8)
-			field[i] = (char)value;
-		field[0] = (char)0x80;
-		return;
-	}
-	snprintf(field, len, "%0*llo", (int)len - 1, (unsigned long long)value);
-}
-
-static void put(struct buf *b, const void *data, size_t len)
-{
-	static const char zeros[512];
-	struct error err = ERROR_INIT;
-
-	assert_int_equal(buf_add(b, data, len, &err), 0);
-	assert_int_equal(buf_add(b, zeros, (512 - len % 512) % 512, &err), 0);
-}
-
-static void add(struct buf *b, struct entry e)
-{
-	char h[512] = "";
-	unsigned sum = 0;
-	size_t content = e.content ? strlen(e.content) : 0;
-
-	memcpy(h, e.name, strnlen(e.name, 100));
-	octal(h + 100, 8, e.mode ? e.mode : 0644);
-	octal(h + 108, 8, e.uid);
-	octal(h + 116, 8, e.uid);
-	octal(h + 124, 12, e.size ? e.size : content);
-	octal(h + 136, 12, e.mtime < 0 ? 0 : (uint64_t)e.mtime);
-	if (e.mtime < 0) {
-		for (int i = 0; i < 12; i++)
-			h[136 + i] = i < 4 ? (char)0xff : (char)(e.mtime >> 8 * (11 - i));
-	}
-	h[156] = e.type ? e.type : '0';
-	if (e.link)
-		memcpy(h + 157, e.link, strnlen(e.link, 100));
-	memcpy(h + 257, "ustar\00000", 8);
-	octal(h + 329, 8, 5);
-	octal(h + 337, 8, 7);
-	memset(h + 148, ' ', 8);
-	for (int i = 0; i < 512; i++)
-		sum += (unsigned char)h[i];
-	snprintf(h + 148, 8, "%06o", sum);
-	put(b, h, 512);
-	if (content)
-		put(b, e.content, content);
-}
-
-/* A pax header with one record; the value may hold NUL. */
-static void add_pax(struct buf *b, const char *key, const void *value, size_t len)
-{
-	char record[3000], head[20];
-	size_t need = strlen(key) + len + 3, total = need + 1, at;
-
-	while (total != need + (size_t)snprintf(head, sizeof(head), "%zu", total))
-		total = need + (size_t)snprintf(head, sizeof(head), "%zu", total);
-	at = (size_t)snprintf(record, sizeof(record), "%zu %s=", total, key);
-	memcpy(record + at, value, len);
-	record[at + len] = '\n';
-	add(b, (struct entry){.name = "pax", .type = 'x', .size = total});
-	put(b, record, total);
-}
-
-static void finish(struct buf *b)
-{
-	static const char zeros[1024];
-
-	put(b, zeros, sizeof(zeros));
 }
 
 static struct tree *new_tree(void)
@@ -227,17 +145,17 @@ static void test_kinds_and_attributes(void **state)
 
 	(void)state;
 	buf_init(&b, 0);
-	add(&b, (struct entry){.name = "./", .type = '5', .mode = 0751, .mtime = 11, .uid = 3});
-	add(&b, (struct entry){.name = "./dir/", .type = '5', .mode = 01777, .mtime = 22});
-	add(&b, (struct entry){.name = "./dir/file", .mode = 04755, .mtime = 33, .uid = 1000,
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "./", .type = '5', .mode = 0751, .mtime = 11, .uid = 3});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "./dir/", .type = '5', .mode = 01777, .mtime = 22});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "./dir/file", .mode = 04755, .mtime = 33, .uid = 1000,
 		.content = "hello"});
-	add(&b, (struct entry){.name = "./null", .type = '3', .mode = 0666});
-	add(&b, (struct entry){.name = "./disk", .type = '4', .mode = 0660});
-	add(&b, (struct entry){.name = "./pipe", .type = '6'});
-	add(&b, (struct entry){.name = "./sym", .type = '2', .link = "/dir/../dir/file", .mode = 0777});
-	add(&b, (struct entry){.name = "./old", .mtime = -86400});
-	add(&b, (struct entry){.name = "./many", .uid = 4000000000});
-	finish(&b);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "./null", .type = '3', .mode = 0666});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "./disk", .type = '4', .mode = 0660});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "./pipe", .type = '6'});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "./sym", .type = '2', .link = "/dir/../dir/file", .mode = 0777});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "./old", .mtime = -86400});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "./many", .uid = 4000000000});
+	tarmaker_end(&b);
 	assert_int_equal(load(t, &b, NULL, &err), 0);
 	a = attr_of(t, "/");
 	assert_true(a.mode == (S_IFDIR | 0751) && a.mtime == 11 && a.uid == 3 && a.gid == 3);
@@ -264,9 +182,9 @@ static void test_options(void **state)
 
 	(void)state;
 	buf_init(&b, 0);
-	add(&b, (struct entry){.name = "null", .type = '3'});
-	add(&b, (struct entry){.name = "file", .uid = 77});
-	finish(&b);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "null", .type = '3'});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "file", .uid = 77});
+	tarmaker_end(&b);
 	assert_int_equal(load(t, &b, &opts, &err), 0);
 	assert_int_equal(find(t, "null"), TREE_NONE);
 	assert_int_equal(attr_of(t, "file").uid, 0);
@@ -281,12 +199,12 @@ static void test_names_are_made_safe(void **state)
 
 	(void)state;
 	buf_init(&b, 0);
-	add(&b, (struct entry){.name = "/etc//./passwd", .content = "root"});
-	add(&b, (struct entry){.name = "etc/x/../shadow", .content = "star"});
-	add(&b, (struct entry){.name = "lib", .type = '2', .link = "../../usr/lib"});
-	add(&b, (struct entry){.name = "usr/lib/", .type = '5'});
-	add(&b, (struct entry){.name = "lib/libc.so", .content = "elf"});
-	finish(&b);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "/etc//./passwd", .content = "root"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "etc/x/../shadow", .content = "star"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "lib", .type = '2', .link = "../../usr/lib"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "usr/lib/", .type = '5'});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "lib/libc.so", .content = "elf"});
+	tarmaker_end(&b);
 	assert_int_equal(load(t, &b, NULL, &err), 0);
 	assert_content(t, "etc/passwd", "root");
 	assert_content(t, "etc/shadow", "star");
@@ -303,17 +221,17 @@ static void test_names_that_leave_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		buf_init(&b, 0);
-		add(&b, (struct entry){.name = names[i], .content = "evil"});
-		finish(&b);
+		tarmaker_add(&b, (struct tarmaker_entry){.name = names[i], .content = "evil"});
+		tarmaker_end(&b);
 		assert_refused(&b, "would leave the tree", names[i]);
 	}
 	buf_init(&b, 0);
-	add(&b, (struct entry){.name = "ok", .type = '1', .link = "../../etc/shadow"});
-	finish(&b);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "ok", .type = '1', .link = "../../etc/shadow"});
+	tarmaker_end(&b);
 	assert_refused(&b, "would leave the tree", "../../etc/shadow");
 	buf_init(&b, 0);
-	add(&b, (struct entry){.name = ".", .content = "root is a file"});
-	finish(&b);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = ".", .content = "root is a file"});
+	tarmaker_end(&b);
 	assert_refused(&b, "root", ".");
 }
 
@@ -330,20 +248,20 @@ static void test_bytes_in_names(void **state)
 	buf_init(&b, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		snprintf(path, sizeof(path), "ustar/%s", names[i]);
-		add(&b, (struct entry){.name = path, .content = names[i]});
+		tarmaker_add(&b, (struct tarmaker_entry){.name = path, .content = names[i]});
 		snprintf(path, sizeof(path), "pax/%s", names[i]);
-		add_pax(&b, "path", path, strlen(path));
-		add(&b, (struct entry){.name = "cut", .content = names[i]});
+		tarmaker_pax(&b, "path", path, strlen(path));
+		tarmaker_add(&b, (struct tarmaker_entry){.name = "cut", .content = names[i]});
 		snprintf(path, sizeof(path), "target/%s", names[i]);
-		add_pax(&b, "linkpath", path, strlen(path));
+		tarmaker_pax(&b, "linkpath", path, strlen(path));
 		snprintf(path, sizeof(path), "link%zu", i);
-		add(&b, (struct entry){.name = path, .type = '2', .link = "cut"});
+		tarmaker_add(&b, (struct tarmaker_entry){.name = path, .type = '2', .link = "cut"});
 		snprintf(path, sizeof(path), "pax/%s", names[i]);
-		add_pax(&b, "linkpath", path, strlen(path));
+		tarmaker_pax(&b, "linkpath", path, strlen(path));
 		snprintf(path, sizeof(path), "hard%zu", i);
-		add(&b, (struct entry){.name = path, .type = '1', .link = "cut"});
+		tarmaker_add(&b, (struct tarmaker_entry){.name = path, .type = '1', .link = "cut"});
 	}
-	finish(&b);
+	tarmaker_end(&b);
 	if (load(t, &b, NULL, &err) < 0)
 		fail_msg("%s", err.text);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -371,19 +289,19 @@ static void test_long_names(void **state)
 	name[255] = '\0';
 	snprintf(path, sizeof(path), "%.100s/%s", name, name);
 	buf_init(&b, 0);
-	add(&b, (struct entry){.name = "././@LongLink", .type = 'L', .size = strlen(path) + 1});
-	put(&b, path, strlen(path) + 1);
-	add(&b, (struct entry){.name = "cut", .content = "gnu"});
-	finish(&b);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "././@LongLink", .type = 'L', .size = strlen(path) + 1});
+	tarmaker_put(&b, path, strlen(path) + 1);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "cut", .content = "gnu"});
+	tarmaker_end(&b);
 	assert_int_equal(load(t, &b, NULL, &err), 0);
 	assert_content(t, path, "gnu");
 	tree_free(t);
 	name[255] = 'n';
 	name[256] = '\0';
 	buf_init(&b, 0);
-	add_pax(&b, "path", name, 256);
-	add(&b, (struct entry){.name = "cut"});
-	finish(&b);
+	tarmaker_pax(&b, "path", name, 256);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "cut"});
+	tarmaker_end(&b);
 	assert_refused(&b, "over 255", "nnn");
 }
 
@@ -395,15 +313,15 @@ static void test_last_wins(void **state)
 
 	(void)state;
 	buf_init(&b, 0);
-	add(&b, (struct entry){.name = "a", .content = "first"});
-	add(&b, (struct entry){.name = "b", .type = '1', .link = "a"});
-	add(&b, (struct entry){.name = "a", .content = "second"});
-	add(&b, (struct entry){.name = "d/e/f", .content = "below"});
-	add(&b, (struct entry){.name = "d/e", .content = "a file now"});
-	add(&b, (struct entry){.name = "g", .content = "file"});
-	add(&b, (struct entry){.name = "g/", .type = '5'});
-	add(&b, (struct entry){.name = "g/h", .content = "in it"});
-	finish(&b);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "a", .content = "first"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "b", .type = '1', .link = "a"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "a", .content = "second"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "d/e/f", .content = "below"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "d/e", .content = "a file now"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "g", .content = "file"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "g/", .type = '5'});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "g/h", .content = "in it"});
+	tarmaker_end(&b);
 	assert_int_equal(load(t, &b, NULL, &err), 0);
 	assert_content(t, "a", "second");
 	assert_content(t, "b", "first");
@@ -420,13 +338,13 @@ static void test_hard_links(void **state)
 
 	(void)state;
 	buf_init(&b, 0);
-	add(&b, (struct entry){.name = "x/early", .type = '1', .link = "./x/mid"});
-	add(&b, (struct entry){.name = "x/mid", .type = '1', .link = "/x/file"});
-	add(&b, (struct entry){.name = "won", .type = '1', .link = "x/file"});
-	add(&b, (struct entry){.name = "won", .content = "the later entry"});
-	add(&b, (struct entry){.name = "x/file", .content = "content"});
-	add(&b, (struct entry){.name = "late", .type = '1', .link = "x/file"});
-	finish(&b);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "x/early", .type = '1', .link = "./x/mid"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "x/mid", .type = '1', .link = "/x/file"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "won", .type = '1', .link = "x/file"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "won", .content = "the later entry"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "x/file", .content = "content"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "late", .type = '1', .link = "x/file"});
+	tarmaker_end(&b);
 	assert_int_equal(load(t, &b, NULL, &err), 0);
 	assert_content(t, "x/early", "content");
 	assert_content(t, "late", "content");
@@ -435,8 +353,8 @@ static void test_hard_links(void **state)
 	assert_int_equal(attr_of(t, "x/early").inode, attr_of(t, "late").inode);
 	tree_free(t);
 	buf_init(&b, 0);
-	add(&b, (struct entry){.name = "here", .type = '1', .link = "nowhere"});
-	finish(&b);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "here", .type = '1', .link = "nowhere"});
+	tarmaker_end(&b);
 	assert_refused(&b, "'nowhere', which is not in the archive", "here");
 }
 
@@ -448,13 +366,13 @@ static void test_hard_links_with_data(void **state)
 
 	(void)state;
 	buf_init(&b, 0);
-	add(&b, (struct entry){.name = "file", .content = "content"});
-	add_pax(&b, "comment", "pax", 3);
-	add(&b, (struct entry){.name = "link", .type = '1', .link = "file", .content = "content"});
-	add_pax(&b, "comment", "pax", 3);
-	add(&b, (struct entry){.name = "first", .type = '1', .link = "gone", .content = "own"});
-	add(&b, (struct entry){.name = "after", .content = "still in step"});
-	finish(&b);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "file", .content = "content"});
+	tarmaker_pax(&b, "comment", "pax", 3);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "link", .type = '1', .link = "file", .content = "content"});
+	tarmaker_pax(&b, "comment", "pax", 3);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "first", .type = '1', .link = "gone", .content = "own"});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "after", .content = "still in step"});
+	tarmaker_end(&b);
 	assert_int_equal(load(t, &b, NULL, &err), 0);
 	assert_content(t, "link", "content");
 	assert_content(t, "first", "own");
@@ -479,19 +397,19 @@ static void test_pax_attributes(void **state)
 
 	(void)state;
 	buf_init(&b, 0);
-	add_pax(&b, "SCHILY.xattr.security.capability", cap, sizeof(cap));
-	add(&b, (struct entry){.name = "ping", .mode = 0755, .content = "elf"});
-	add_pax(&b, "LIBARCHIVE.xattr.user.a%20b", "aGVsbG8", 7);
-	add(&b, (struct entry){.name = "base64"});
-	add_pax(&b, "SCHILY.acl.access", text, strlen(text));
-	add(&b, (struct entry){.name = "acl", .mode = 0650});
-	add_pax(&b, "mtime", "1700000000.123456789", 20);
-	add(&b, (struct entry){.name = "ns"});
-	add_pax(&b, "mtime", "-1.25", 5);
-	add(&b, (struct entry){.name = "negative"});
-	add_pax(&b, "uid", "4000000000", 10);
-	add(&b, (struct entry){.name = "uid"});
-	finish(&b);
+	tarmaker_pax(&b, "SCHILY.xattr.security.capability", cap, sizeof(cap));
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "ping", .mode = 0755, .content = "elf"});
+	tarmaker_pax(&b, "LIBARCHIVE.xattr.user.a%20b", "aGVsbG8", 7);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "base64"});
+	tarmaker_pax(&b, "SCHILY.acl.access", text, strlen(text));
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "acl", .mode = 0650});
+	tarmaker_pax(&b, "mtime", "1700000000.123456789", 20);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "ns"});
+	tarmaker_pax(&b, "mtime", "-1.25", 5);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "negative"});
+	tarmaker_pax(&b, "uid", "4000000000", 10);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "uid"});
+	tarmaker_end(&b);
 	if (load(t, &b, NULL, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_true(tree_xattr(t, find(t, "ping"), 0, &name, &value, &len));
@@ -514,9 +432,9 @@ static void test_pax_attributes(void **state)
 	assert_true(attr_of(t, "uid").uid == 4000000000);
 	tree_free(t);
 	buf_init(&b, 0);
-	add_pax(&b, "SCHILY.acl.default", "user::rwx,user:lisa:rwx,group::r--,mask::rwx,other::---", 55);
-	add(&b, (struct entry){.name = "d/", .type = '5'});
-	finish(&b);
+	tarmaker_pax(&b, "SCHILY.acl.default", "user::rwx,user:lisa:rwx,group::r--,mask::rwx,other::---", 55);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "d/", .type = '5'});
+	tarmaker_end(&b);
 	assert_refused(&b, "names 'lisa' without its number", "d/");
 }
 
@@ -528,10 +446,10 @@ static void test_damage_is_found(void **state)
 
 	(void)state;
 	buf_init(&b, 0);
-	add(&b, (struct entry){.name = "one", .content = "1"});
-	add_pax(&b, "path", "deux", 4);
-	add(&b, (struct entry){.name = "two", .content = "2"});
-	finish(&b);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "one", .content = "1"});
+	tarmaker_pax(&b, "path", "deux", 4);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "two", .content = "2"});
+	tarmaker_end(&b);
 	/* Wherever it is cut before the mark of the end, it is an error. */
 	for (size_t len = 0; len < b.len - 1024; len += 256) {
 		buf_init(&cut, 0);
@@ -552,14 +470,14 @@ static void test_content_that_ends_early(void **state)
 
 	(void)state;
 	buf_init(&b, 0);
-	add(&b, (struct entry){.name = "big", .size = 9 * GIB});
-	put(&b, "x", 1);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "big", .size = 9 * GIB});
+	tarmaker_put(&b, "x", 1);
 	assert_refused(&b, "cut off", "big");
 	buf_init(&b, 0);
 	assert_refused(&b, "is no tar", "x.tar");
 	buf_init(&b, 0);
-	put(&b, "this is some text", 17);
-	put(&b, "and some more", 13);
+	tarmaker_put(&b, "this is some text", 17);
+	tarmaker_put(&b, "and some more", 13);
 	assert_refused(&b, "is no tar", "x.tar");
 }
 
@@ -702,8 +620,8 @@ static void test_a_changed_archive_is_noticed(void **state)
 
 	(void)state;
 	buf_init(&b, 0);
-	add(&b, (struct entry){.name = "file", .content = "hello"});
-	finish(&b);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "file", .content = "hello"});
+	tarmaker_end(&b);
 	write_file("y.tar", &b);
 	buf_release(&b);
 	assert_int_equal(tree_tar_add(t, in_dir("y.tar"), NULL, &err), 0);
