@@ -152,7 +152,8 @@ static void test_kinds_and_attributes(void **state)
 	tarmaker_add(&b, (struct tarmaker_entry){.name = "./null", .type = '3', .mode = 0666});
 	tarmaker_add(&b, (struct tarmaker_entry){.name = "./disk", .type = '4', .mode = 0660});
 	tarmaker_add(&b, (struct tarmaker_entry){.name = "./pipe", .type = '6'});
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "./sym", .type = '2', .link = "/dir/../dir/file", .mode = 0777});
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "./sym", .type = '2',
+		.link = "/dir/../dir/file", .mode = 0777});
 	tarmaker_add(&b, (struct tarmaker_entry){.name = "./old", .mtime = -86400});
 	tarmaker_add(&b, (struct tarmaker_entry){.name = "./many", .uid = 4000000000});
 	tarmaker_end(&b);
