@@ -490,7 +490,7 @@ static void test_compressed_archives(void **state)
 
 	(void)state;
 	assert_int_equal(shell("mkdir -p c/d && seq 1 100000 >c/d/numbers && echo hello >c/hello && "
-		"tar cf c.tar -C c ."), 0);
+		"tar cf c.tar -b 2000 -C c ."), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
 		struct tree *t = new_tree();
 
@@ -505,7 +505,7 @@ static void test_compressed_archives(void **state)
 			fail_msg("%s: %s", programs[i], err.text);
 		assert_content(t, "hello", "hello\n");
 		assert_int_equal(attr_of(t, "d/numbers").size, 588895);
-		/* The last bytes of a compressed stream lie behind all of the tar. */
+		/* The last bytes lie behind all of the tar, and behind a megabyte of its padding. */
 		if (tree_tar_add(t, in_dir("cut.z"), NULL, &err) == 0 && strcmp(programs[i], "lz4") != 0)
 			fail_msg("%s that lacks 3 bytes was taken", programs[i]);
 		assert_int_equal(tree_tar_add(t, in_dir("half.z"), NULL, &err), -1);
