@@ -310,7 +310,67 @@ static void test_suite(void **state)
 	assert_int_equal(nr, 38);
 }
 
-int main(void)
+/* --- for tests/integration/test_sigv4.py: signs what standard input says, a field a line --- */
+
+static char *next_field(char **text)
+{
+	char *field = *text, *end = strchr(field, '\n');
+
+	if (!end)
+		exit(2);
+	*end = '\0';
+	*text = end + 1;
+	return field;
+}
+
+static void sign_one(char **text)
+{
+	struct sigv4_header headers[MAX_HEADERS];
+	struct sigv4_request req = {.headers = headers};
+	struct buf canonical = BUF_INIT(0), out = BUF_INIT(0);
+	struct sigv4_scope scope;
+	uint8_t key[SHA256_SIZE];
+	const char *access, *secret;
+
+	req.method = next_field(text);
+	req.path = next_field(text);
+	req.query = next_field(text);
+	req.payload_hash = next_field(text);
+	scope.region = next_field(text);
+	scope.service = next_field(text);
+	req.s3_path = strcmp(scope.service, "s3") == 0;
+	sigv4_scope_time(&scope, strtoll(next_field(text), NULL, 10));
+	access = next_field(text);
+	secret = next_field(text);
+	req.nr_headers = strtoul(next_field(text), NULL, 10);
+	for (size_t i = 0; i < req.nr_headers && i < MAX_HEADERS; i++) {
+		headers[i].name = next_field(text);
+		headers[i].value = next_field(text);
+	}
+	if (sigv4_canonical_request(&req, &canonical, NULL) < 0 ||
+	    sigv4_signing_key(secret, &scope, key, NULL) < 0 ||
+	    sigv4_authorization(&req, &scope, access, key, &out, NULL) < 0)
+		exit(2);
+	printf("%s%c%s%c", buf_str(&canonical), 0, buf_str(&out), 0);
+	buf_release(&canonical);
+	buf_release(&out);
+}
+
+static int sign_stdin(void)
+{
+	struct buf in = BUF_INIT(0);
+	char *text;
+
+	if (file_read("/dev/stdin", &in, NULL) < 0)
+		return 2;
+	text = in.data;
+	while (*text)
+		sign_one(&text);
+	buf_release(&in);
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ebs_get),
@@ -321,5 +381,7 @@ int main(void)
 		cmocka_unit_test(test_suite),
 	};
 
+	if (argc > 1 && strcmp(argv[1], "--sign") == 0)
+		return sign_stdin();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
