@@ -28,7 +28,8 @@ void aws_creds_release(struct aws_creds *c);
 
 /*
  * The chain: environment (unless profile is given by option), then the profile's static keys in the credentials
- * and config files. profile: option or NULL (AWS_PROFILE, AWS_DEFAULT_PROFILE, "default"). The secret is named to log_redact().
+ * and config files. profile: option or NULL (AWS_PROFILE, AWS_DEFAULT_PROFILE, "default"). The secret is named to
+ * log_redact().
  * ERROR_USAGE says where it looked; a profile of a kind that is not supported (role_arn, sso…) is named.
  */
 int aws_creds_load(struct aws_creds *c, const struct aws_env *env, const char *profile,

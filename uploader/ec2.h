@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The EC2 Query API as far as images and snapshots need it: DescribeSnapshots, DeleteSnapshot, RegisterImage, DescribeImages,
- * CreateTags. Version 2016-11-15.
+ * The EC2 Query API as far as images and snapshots need it: DescribeSnapshots, DeleteSnapshot, RegisterImage,
+ * DescribeImages, CreateTags. Version 2016-11-15.
  */
 #ifndef AMIWRIGHT_UPLOADER_EC2_H
 #define AMIWRIGHT_UPLOADER_EC2_H

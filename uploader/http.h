@@ -81,8 +81,8 @@ int http_start(struct http_client *c, struct http_request *req, struct error *er
 void http_cancel(struct http_client *c, struct http_request *req);
 unsigned http_running(const struct http_client *c);
 /*
- * Runs the loop once: waits at most timeout_ms for something to happen (or until extra_fd, if >= 0, is readable), moves bytes, calls
- * done() of what ended.
+ * Runs the loop once: waits at most timeout_ms for something to happen (or until extra_fd, if >= 0, is readable),
+ * moves bytes, calls done() of what ended.
  */
 int http_run(struct http_client *c, unsigned timeout_ms, int extra_fd, struct error *err)
 	MUST_CHECK;

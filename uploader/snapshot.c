@@ -69,11 +69,13 @@ static int is_spent(struct aws *a, const struct ebs_started *started, int64_t as
 	struct error why = ERROR_INIT;
 
 	*spent = false;
-	if (started->start_s == 0 || started->start_s + 2 >= asked_s)
+	/* EC2 may not know a snapshot of this very moment; a server on this machine does. */
+	if (!aws_is_loopback(a, AWS_EC2) &&
+	    (started->start_s == 0 || started->start_s + 2 >= asked_s))
 		return 0;
 	if (ec2_describe_snapshot(a, started->snapshot, &s, &why) == 0) {
 		*spent = strcmp(s.state, "pending") != 0;
-		if (!*spent)
+		if (!*spent && started->start_s != 0 && started->start_s + 2 < asked_s)
 			log_info("%s: going on with the pending snapshot of an earlier run",
 				started->snapshot);
 		return 0;
@@ -90,13 +92,35 @@ static int is_spent(struct aws *a, const struct ebs_started *started, int64_t as
 	return -1;
 }
 
-/* Starts with the caller's token, or with the next of its numbered variants that is not spent. */
+/*
+ * An interruption while the snapshot was started: nobody knows whether it is there. The same token
+ * asks for it again, so that it can be removed; but not one that an earlier run completed.
+ */
+static void find_started(struct aws *a, const struct snapshot_upload_opts *opts, uint64_t size_gib,
+	const char *token, struct ebs_started *started)
+{
+	struct ec2_snapshot s;
+
+	aws_hurry(a, true);
+	if (start_with(a, opts, size_gib, token, started, NULL) < 0 ||
+	    ec2_describe_snapshot(a, started->snapshot, &s, NULL) < 0 ||
+	    strcmp(s.state, "pending") != 0)
+		started->snapshot[0] = '\0';
+	aws_hurry(a, false);
+}
+
+/*
+ * Starts with the caller's token, or with the next of its numbered variants that is not spent. On failure
+ * started->snapshot is "" or a pending one that is to be removed.
+ */
 static int start(struct aws *a, const struct snapshot_upload_opts *opts, uint64_t size_gib,
 	struct ebs_started *started, struct error *err)
 {
 	const struct aws_clock *clock = aws_clock(a);
 	struct error why = ERROR_INIT;
 
+	if (opts->cancelled && opts->cancelled())
+		return error_set(err, ERROR_INTERRUPTED, 0, "interrupted before anything was sent");
 	for (unsigned n = 1; n <= MAX_TOKENS; n++) {
 		int64_t asked = clock->wall_s(clock->arg);
 		char token[TOKEN_SIZE];
@@ -106,19 +130,24 @@ static int start(struct aws *a, const struct snapshot_upload_opts *opts, uint64_
 			snprintf(token, sizeof(token), "%s", opts->client_token);
 		else
 			snprintf(token, sizeof(token), "%.60s-%u", opts->client_token, n);
-		if (start_with(a, opts, size_gib, token, started, &why) < 0) {
-			/* The token was used with another size or description. */
-			if (strcmp(why.code, "ConflictException") == 0)
-				continue;
-			if (err)
-				*err = why;
-			return -1;
+		if (start_with(a, opts, size_gib, token, started, &why) == 0 &&
+		    is_spent(a, started, asked, &spent, &why) == 0) {
+			if (!spent)
+				return 0;
+			continue;
 		}
-		if (is_spent(a, started, asked, &spent, err) < 0)
-			return -1;
-		if (!spent)
-			return 0;
+		/* The token was used with another size or description. */
+		if (strcmp(why.code, "ConflictException") == 0)
+			continue;
+		if (why.kind == ERROR_INTERRUPTED)
+			find_started(a, opts, size_gib, token, started);
+		else
+			started->snapshot[0] = '\0';
+		if (err)
+			*err = why;
+		return -1;
 	}
+	started->snapshot[0] = '\0';
 	return error_set(err, ERROR_SERVICE, 0,
 		"StartSnapshot knows the client token '%s' and %d variants of it from earlier runs",
 		opts->client_token, MAX_TOKENS - 1);
@@ -193,18 +222,19 @@ int snapshot_upload(struct aws *a, struct dev *dev, const struct snapshot_upload
 	struct snapshot_result *out, struct error *err)
 {
 	uint64_t begin = now_ms(a), before, after, throttled;
-	struct ebs_started started;
+	struct ebs_started started = {.snapshot = ""};
 	struct error why = ERROR_INIT;
 	bool accepted = false;
 	int ret;
 
 	memset(out, 0, sizeof(*out));
 	aws_retry_counts(a, &before, &throttled);
-	if (check_opts(dev, opts, &out->size_gib, err) < 0 ||
-	    start(a, opts, out->size_gib, &started, err) < 0)
+	if (check_opts(dev, opts, &out->size_gib, err) < 0)
 		return -1;
+	ret = start(a, opts, out->size_gib, &started, &why);
 	memcpy(out->snapshot, started.snapshot, sizeof(out->snapshot));
-	ret = check_started(&started, opts, &why);
+	if (ret == 0)
+		ret = check_started(&started, opts, &why);
 	if (ret == 0)
 		ret = snapshot_send(a, dev, opts, begin, out, &why);
 	if (ret == 0)
@@ -215,7 +245,8 @@ int snapshot_upload(struct aws *a, struct dev *dev, const struct snapshot_upload
 	if (ret == 0)
 		return 0;
 	/* Complete and only not confirmed: nobody's whole upload is thrown away for a lost answer. */
-	undo(a, out, accepted && why.kind == ERROR_NETWORK, &why);
+	if (out->snapshot[0])
+		undo(a, out, accepted && why.kind == ERROR_NETWORK, &why);
 	if (err)
 		*err = why;
 	return -1;

@@ -302,6 +302,64 @@ static void test_interrupted(void **state)
 	assert_int_equal(dev_close(dev, NULL), 0);
 }
 
+/* The token of a deleted snapshot gives the deleted one back: the next run must not write into that. */
+static void test_again_after_interruption(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot_upload_opts up = {.client_token = "again", .workers = 2,
+		.skip = SNAPSHOT_SKIP_NEVER};
+	char first[EBS_ID_SIZE];
+	struct snapshot_result out;
+	struct error err = ERROR_INIT;
+	struct dev *dev = make_dev();
+
+	want_cancel = true;
+	cancel_after = 30;
+	assert_int_equal(snapshot_upload(f->aws, dev, &up, &out, &err), -1);
+	want_cancel = false;
+	assert_int_equal(err.kind, ERROR_INTERRUPTED);
+	if (snapshot_upload(f->aws, dev, &up, &out, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(out.retries, 0);
+	/* And a completed one is not taken for a pending one either. */
+	memcpy(first, out.snapshot, sizeof(first));
+	if (snapshot_upload(f->aws, dev, &up, &out, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_string_not_equal(first, out.snapshot);
+	assert_int_equal(dev_close(dev, NULL), 0);
+}
+
+/* Whenever the interruption comes, no snapshot of this run stays behind. */
+static void test_interrupted_anywhere(void **state)
+{
+	struct fixture *f = *state;
+	struct aws_tag tag = {"t", "anywhere"};
+	struct dev *dev = make_dev();
+
+	for (unsigned n = 1; n < 60; n++) {
+		char token[20];
+		struct snapshot_upload_opts up = {.client_token = token, .workers = 2,
+			.tags = &tag, .nr_tags = 1, .cancelled = cancelled};
+		struct snapshot_result out;
+		struct error err = ERROR_INIT;
+
+		snprintf(token, sizeof(token), "anywhere-%u", n);
+		want_cancel = true;
+		cancel_after = n;
+		if (snapshot_upload(f->aws, dev, &up, &out, &err) == 0) {
+			want_cancel = false;
+			assert_true(n > 5);
+			assert_int_equal(count_snapshots(f->aws, "anywhere"), 1);
+			assert_int_equal(dev_close(dev, NULL), 0);
+			return;
+		}
+		want_cancel = false;
+		assert_int_equal(err.kind, ERROR_INTERRUPTED);
+		assert_int_equal(count_snapshots(f->aws, "anywhere"), 0);
+	}
+	fail_msg("never got through");
+}
+
 static int refuse(void *arg, uint64_t index, const uint8_t digest[SHA256_SIZE], struct error *err)
 {
 	(void)arg;
@@ -372,6 +430,8 @@ int main(void)
 		cmocka_unit_test(test_skip),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_interrupted),
+		cmocka_unit_test(test_again_after_interruption),
+		cmocka_unit_test(test_interrupted_anywhere),
 		cmocka_unit_test(test_callback_fails),
 		cmocka_unit_test(test_wrong_secret),
 		cmocka_unit_test(test_download_unknown),
