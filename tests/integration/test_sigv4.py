@@ -24,6 +24,13 @@ def random_text(rng):
     return "".join(rng.choice(PRINTABLE) for _ in range(rng.randrange(1, 20)))
 
 
+def random_query(rng):
+    pairs = [(encode(random_text(rng) or "k"), encode(random_text(rng))) for _ in range(rng.randrange(4))]
+    if pairs and rng.random() < 0.3:
+        pairs += [(pairs[0][0], encode(random_text(rng))) for _ in range(2)]
+    return "&".join(f"{key}={value}" for key, value in pairs)
+
+
 def encode(text):
     return urllib.parse.quote(text, safe="-_.~")
 
@@ -33,7 +40,7 @@ def draw(rng):
     path = urllib.parse.quote(rng.choice(PATHS), safe="/~%")
     if service == "s3" and not path:
         path = "/"
-    query = "&".join(f"{encode(random_text(rng) or 'k')}={encode(random_text(rng))}" for _ in range(rng.randrange(4)))
+    query = random_query(rng)
     body = random_text(rng).encode()
     payload = rng.choice(["UNSIGNED-PAYLOAD", hashlib.sha256(body).hexdigest()])
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(rng.randrange(1, 2 ** 32)))

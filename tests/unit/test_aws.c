@@ -203,12 +203,19 @@ static void test_skew(void **state)
 /* A server whose own clock jumps does not keep us in a loop. */
 static void test_skew_once(void **state)
 {
-	const struct step far = {"403 Forbidden",
-		"x-amzn-ErrorType: InvalidSignatureException\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
-		"{}"};
+	const struct step jumps[] = {
+		{"403 Forbidden",
+			"x-amzn-ErrorType: InvalidSignatureException\r\n"
+			"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+			"{}"},
+		{"403 Forbidden",
+			"x-amzn-ErrorType: InvalidSignatureException\r\n"
+			"Date: Mon, 07 Nov 2011 08:49:37 GMT\r\n",
+			"{}"},
+		fine};
 
 	(void)state;
-	expect_failure(&far, 1, 2, ERROR_SERVICE, "InvalidSignatureException");
+	expect_failure(jumps, 3, 2, ERROR_SERVICE, "InvalidSignatureException");
 }
 
 static void test_fresh(void **state)

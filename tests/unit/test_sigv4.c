@@ -94,6 +94,19 @@ static void test_s3_put(void **state)
 		"cf03f6d700c91a635a210cd058135fb0cf3b7b82bffbf867032984922ce46f02");
 }
 
+/* By key, then by value; a key that is the beginning of another comes first. */
+static void test_query_order(void **state)
+{
+	struct sigv4_request req = {"GET", "/", "b-c=1&b=z&b=%61&b&a%20=+&%C3%A9=%c3%a9", NULL, 0, EMPTY, false};
+	struct buf out = BUF_INIT(0);
+
+	(void)state;
+	assert_int_equal(sigv4_canonical_request(&req, &out, NULL), 0);
+	assert_string_equal(buf_str(&out),
+		"GET\n/\n%C3%A9=%C3%A9&a%20=%2B&b=&b=a&b=z&b-c=1\n\n\n" EMPTY);
+	buf_release(&out);
+}
+
 static void test_authorization(void **state)
 {
 	struct sigv4_header headers[] = {
@@ -376,6 +389,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_ebs_get),
 		cmocka_unit_test(test_ebs_put),
 		cmocka_unit_test(test_s3_put),
+		cmocka_unit_test(test_query_order),
 		cmocka_unit_test(test_authorization),
 		cmocka_unit_test(test_encode),
 		cmocka_unit_test(test_suite),

@@ -227,6 +227,29 @@ static void test_round_trip_serial(void **state)
 	round_trip(*state, 1);
 }
 
+/* Buffers are used again: the last, short block must not carry bytes of an earlier one behind its end. */
+static void test_short_last_block(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot_upload_opts up = {.client_token = "short", .workers = 1, .max_inflight = 1};
+	struct snapshot_download_opts down = {.max_inflight = 4};
+	struct snapshot_result out, back;
+	struct error err = ERROR_INIT;
+	struct dev *dev = disk_new(20 * EBS_BLOCK_SIZE + 100, NULL, &err);
+	char full[4096];
+
+	assert_non_null(dev);
+	memset(full, 0xff, sizeof(full));
+	for (uint64_t off = 0; off < 20 * EBS_BLOCK_SIZE; off += sizeof(full))
+		write_at(dev, off, full, sizeof(full));
+	write_at(dev, 20 * EBS_BLOCK_SIZE, full, 100);
+	if (snapshot_upload(f->aws, dev, &up, &out, &err) < 0 ||
+	    snapshot_download(f->aws, out.snapshot, f->image, &down, &back, &err) < 0)
+		fail_msg("%s", err.text);
+	check_same(dev, f->image);
+	assert_int_equal(dev_close(dev, NULL), 0);
+}
+
 static void test_skip(void **state)
 {
 	struct fixture *f = *state;
@@ -427,6 +450,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_round_trip_serial),
+		cmocka_unit_test(test_short_last_block),
 		cmocka_unit_test(test_skip),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_interrupted),
