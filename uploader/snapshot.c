@@ -65,17 +65,17 @@ static int start_with(struct aws *a, const struct snapshot_upload_opts *opts, ui
 static int is_spent(struct aws *a, const struct ebs_started *started, int64_t asked_s, bool *spent,
 	struct error *err)
 {
+	bool old = started->start_s != 0 && started->start_s + 2 < asked_s;
 	struct ec2_snapshot s;
 	struct error why = ERROR_INIT;
 
 	*spent = false;
 	/* EC2 may not know a snapshot of this very moment; a server on this machine does. */
-	if (!aws_is_loopback(a, AWS_EC2) &&
-	    (started->start_s == 0 || started->start_s + 2 >= asked_s))
+	if (!old && !aws_is_loopback(a, AWS_EC2))
 		return 0;
 	if (ec2_describe_snapshot(a, started->snapshot, &s, &why) == 0) {
-		*spent = strcmp(s.state, "pending") != 0;
-		if (!*spent && started->start_s != 0 && started->start_s + 2 < asked_s)
+		*spent = strcmp(s.state, "error") == 0 || (old && strcmp(s.state, "completed") == 0);
+		if (old && !*spent)
 			log_info("%s: going on with the pending snapshot of an earlier run",
 				started->snapshot);
 		return 0;
