@@ -22,7 +22,13 @@ int ext4_build_init(struct ext4_build *b, const struct tree *t, tree_node root,
 				 "file system '%s' cannot reserve %u %% of its blocks: 50 is the most",
 				 opts->label, opts->reserved_percent);
 	memcpy(b->hash_seed, opts->hash_seed, sizeof(b->hash_seed));
-	return ext4_scan(b, err);
+	if (ext4_scan(b, err) < 0)
+		return -1;
+	if (opts->inodes && opts->inodes < ext4_inodes_used(b))
+		return error_set(err, ERROR_INPUT, 0,
+				 "file system '%s' needs %u inodes and was given %llu", opts->label,
+				 ext4_inodes_used(b), (unsigned long long)opts->inodes);
+	return 0;
 }
 
 void ext4_build_release(struct ext4_build *b)

@@ -16,6 +16,7 @@
 enum {
 	LOG_FLEX = 4,
 	BYTES_PER_INODE = 16384,
+	FEWEST_INODES = 16, /* the reserved ones and room for a few */
 	COMPAT = EXT2_FEATURE_COMPAT_RESIZE_INODE | EXT2_FEATURE_COMPAT_DIR_INDEX |
 		 EXT2_FEATURE_COMPAT_EXT_ATTR,
 	INCOMPAT = EXT2_FEATURE_INCOMPAT_FILETYPE | EXT3_FEATURE_INCOMPAT_EXTENTS |
@@ -193,7 +194,7 @@ static uint32_t wanted_inodes(const struct ext4_build *b, uint64_t nr_blocks)
 	return (uint32_t)MIN(want, (uint64_t)UINT32_MAX);
 }
 
-static void fill_params(const struct ext4_build *b, uint64_t nr_blocks, bool journal,
+static void fill_params(const struct ext4_build *b, uint64_t nr_blocks, bool journal, uint32_t inodes,
 	struct ext2_super_block *p)
 {
 	memset(p, 0, sizeof(*p));
@@ -205,7 +206,7 @@ static void fill_params(const struct ext4_build *b, uint64_t nr_blocks, bool jou
 	p->s_feature_ro_compat = RO_COMPAT;
 	p->s_log_groups_per_flex = LOG_FLEX;
 	p->s_errors = EXT2_ERRORS_CONTINUE;
-	p->s_inodes_count = wanted_inodes(b, nr_blocks);
+	p->s_inodes_count = inodes;
 	p->s_reserved_gdt_blocks = (uint16_t)reserved_gdt(b, nr_blocks);
 	ext2fs_blocks_count_set(p, nr_blocks);
 	ext2fs_r_blocks_count_set(p, nr_blocks * b->opts->reserved_percent / 100);
@@ -333,20 +334,40 @@ static int refused(struct ext4_build *b, errcode_t code, uint64_t nr_blocks, uin
 	}
 }
 
+/* Groups, inodes per group and so on by libext2fs; b->fs stays NULL when it is refused. */
+static int initialize(struct ext4_build *b, uint64_t nr_blocks, bool journal, uint64_t *lacking,
+	struct error *err)
+{
+	struct ext2_super_block params;
+	uint32_t inodes = wanted_inodes(b, nr_blocks);
+	errcode_t code;
+
+	/* It rounds inodes per group down to a multiple of 8, which can leave too few. */
+	for (;;) {
+		fill_params(b, nr_blocks, journal, inodes, &params);
+		code = ext2fs_initialize("image", EXT2_FLAG_64BITS, &params, &channel_manager,
+					 &b->fs);
+		if (code)
+			return refused(b, code, nr_blocks, lacking, err);
+		if (b->fs->super->s_inodes_count >= MAX(ext4_inodes_used(b), (uint32_t)FEWEST_INODES))
+			return 0;
+		inodes += 8 * b->fs->group_desc_count;
+		ext2fs_free(b->fs);
+	}
+}
+
 int ext4_geometry(struct ext4_build *b, uint64_t nr_blocks, uint32_t journal_blocks, bool *fits,
 	uint64_t *lacking, struct error *err)
 {
-	struct ext2_super_block params;
 	uint64_t block = 0;
-	errcode_t code;
 
 	ext4_geometry_release(b);
 	*fits = false;
 	*lacking = 64;
-	fill_params(b, nr_blocks, journal_blocks != 0, &params);
-	code = ext2fs_initialize("image", EXT2_FLAG_64BITS, &params, &channel_manager, &b->fs);
-	if (code)
-		return refused(b, code, nr_blocks, lacking, err);
+	if (initialize(b, nr_blocks, journal_blocks != 0, lacking, err) < 0)
+		return -1;
+	if (!b->fs)
+		return 0;
 	if (ext2fs_has_feature_meta_bg(b->fs->super))
 		return error_set(err, ERROR_INPUT, 0,
 				 "file system '%s' of %llu blocks is too large for blocks of %u bytes",

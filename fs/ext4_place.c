@@ -127,11 +127,6 @@ static int try_journal(struct ext4_build *b, uint64_t nr_blocks, uint32_t journa
 	if (!fits)
 		return 0;
 	*lacking = 0;
-	if (b->opts->inodes && b->fs->super->s_inodes_count < ext4_inodes_used(b))
-		return error_set(err, ERROR_INPUT, 0,
-				 "file system '%s' needs %u inodes and was given %llu",
-				 b->opts->label, ext4_inodes_used(b),
-				 (unsigned long long)b->opts->inodes);
 	if (place_slots(b, EXT4_ALIGN_BYTES / b->block_size, err) < 0)
 		return -1;
 	if (b->end <= b->space.total)
