@@ -49,6 +49,8 @@ void image_dump(struct dev *dev, const char *path);
 void image_fsck(const char *path);
 /* Every attribute and content of the tree below root is in the image, and nothing else is. */
 void image_compare(const char *path, const struct test_tree *tt, tree_node root);
+/* Names in all directories. */
+unsigned int image_count_names(const char *path);
 /* Blocks in use are data or zero, free ones unused. */
 void image_check_kinds(const char *path, struct dev *dev);
 
