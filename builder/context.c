@@ -30,6 +30,8 @@ const struct options_def context_option_defs[] = {
 		"server to talk to instead of AWS", 0, 0, NULL},
 	{"local", 0, OPTIONS_TEXT, offsetof(struct context_options, local), "DIR",
 		"use the local region kept in DIR: no account needed", 0, 0, NULL},
+	{"max-attempts", 0, OPTIONS_NUMBER, offsetof(struct context_options, max_attempts), "N",
+		"how often one AWS call is sent at most (default: 8)", 1, 100, NULL},
 	{"json", 0, OPTIONS_FLAG, offsetof(struct context_options, json), NULL,
 		"print the result as one JSON document", 0, 0, NULL},
 	{"jobs", 'j', OPTIONS_NUMBER, offsetof(struct context_options, workers), "N",

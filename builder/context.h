@@ -15,7 +15,8 @@
 
 struct context_options {
 	const char *region, *profile, *endpoint_url, *local;
-	uint64_t workers; /* 0: processors */
+	uint64_t workers;      /* 0: processors */
+	uint64_t max_attempts; /* of one AWS call; 0: the environment's or profile's, else 8 */
 	bool json, quiet, verbose, help;
 };
 extern const struct options_def context_option_defs[];

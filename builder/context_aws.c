@@ -24,6 +24,8 @@ static int make_client(struct context *ctx, const struct aws_opts *wanted, struc
 {
 	struct aws_opts opts = *wanted;
 
+	if (ctx->opts.max_attempts)
+		opts.max_attempts = (unsigned)ctx->opts.max_attempts;
 	opts.clock = &ctx->clock;
 	opts.cancelled = context_cancelled;
 	opts.http.user_agent = "amiwright/" AMIWRIGHT_VERSION;
