@@ -16,13 +16,14 @@
 /* Bytes a step when a default copies or writes zeros. */
 #define COPY_STEP (256 * KIB)
 
-static int check_range(const struct dev *dev, const char *what, uint64_t off, uint64_t len,
-	struct error *err)
+static int check_range(
+	const struct dev *dev, const char *what, uint64_t off, uint64_t len, struct error *err)
 {
 	if (off <= dev->size && len <= dev->size - off)
 		return 0;
 	return error_set(err, ERROR_BUG, 0,
-		"%s of %" PRIu64 " bytes at %" PRIu64 " is outside the %s device of %" PRIu64 " bytes",
+		"%s of %" PRIu64 " bytes at %" PRIu64 " is outside the %s device of %" PRIu64
+		" bytes",
 		what, len, off, dev->ops->name, dev->size);
 }
 
@@ -103,7 +104,8 @@ int dev_refer(struct dev *dev, uint64_t off, uint64_t len, struct source *src, u
 		return -1;
 	if (len > UINT64_MAX - src_off)
 		return error_set(err, ERROR_BUG, 0,
-			"reference of %" PRIu64 " bytes at %" PRIu64 " of the %s source is impossible",
+			"reference of %" PRIu64 " bytes at %" PRIu64
+			" of the %s source is impossible",
 			len, src_off, src->ops->name);
 	if (len == 0)
 		return 0;
@@ -112,8 +114,8 @@ int dev_refer(struct dev *dev, uint64_t off, uint64_t len, struct source *src, u
 	return copy_from_source(dev, off, len, src, id, src_off, err);
 }
 
-int dev_extents(struct dev *dev, uint64_t off, uint64_t len, struct extent_list *list,
-	struct error *err)
+int dev_extents(
+	struct dev *dev, uint64_t off, uint64_t len, struct extent_list *list, struct error *err)
 {
 	if (check_range(dev, "extent query", off, len, err) < 0)
 		return -1;

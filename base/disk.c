@@ -25,7 +25,10 @@
 
 #define DEFAULT_MEM_LIMIT (32 * MIB)
 
-/* A shorter piece costs more to open than to copy, so disk_locate() does not give it a descriptor. */
+/*
+ * A shorter piece costs more to open than to copy, so disk_locate() does not give it a
+ * descriptor.
+ */
 #define LOCATE_MIN (64 * KIB)
 
 struct disk {
@@ -41,7 +44,10 @@ static struct disk *from_dev(struct dev *dev)
 	return (struct disk *)dev;
 }
 
-/* A piece of the disk that has one origin: a run of written sectors, a reference, or neither (unused). */
+/*
+ * A piece of the disk that has one origin: a run of written sectors, a reference, or neither
+ * (unused).
+ */
 struct piece {
 	uint64_t off, len;
 	const struct disk_chunk *chunk;
@@ -120,8 +126,8 @@ static int read_piece(const struct disk *d, const struct piece *piece, void *buf
 	const struct disk_ref *ref = piece->ref;
 
 	if (piece->chunk)
-		return disk_chunks_load(&d->chunks, piece->chunk, buf, piece->len,
-			piece->off % DISK_CHUNK, err);
+		return disk_chunks_load(
+			&d->chunks, piece->chunk, buf, piece->len, piece->off % DISK_CHUNK, err);
 	if (is_file_ref(ref))
 		return source_pread(ref_source(d, ref), ref->id, buf, piece->len,
 			ref->src_off + (piece->off - ref->off), err);
@@ -156,9 +162,12 @@ static uint64_t sector_bits(size_t first, size_t stop)
 	return first >= stop ? 0 : below_stop & UINT64_MAX << first;
 }
 
-/* Makes the sector at byte `pos` of a chunk hold what the disk reads there, before part of it is written. */
-static int complete_sector(struct disk *d, struct disk_chunk *chunk, uint64_t chunk_off, size_t pos,
-	struct error *err)
+/*
+ * Makes the sector at byte `pos` of a chunk hold what the disk reads there, before part of it is
+ * written.
+ */
+static int complete_sector(
+	struct disk *d, struct disk_chunk *chunk, uint64_t chunk_off, size_t pos, struct error *err)
 {
 	uint8_t sector[DISK_SECTOR] = {0};
 	size_t start = pos - pos % DISK_SECTOR;
@@ -191,8 +200,8 @@ static int write_chunk(struct disk *d, const void *buf, size_t len, uint64_t off
 	return 0;
 }
 
-static int disk_pwrite(struct dev *dev, const void *buf, size_t len, uint64_t off,
-	struct error *err)
+static int disk_pwrite(
+	struct dev *dev, const void *buf, size_t len, uint64_t off, struct error *err)
 {
 	const uint8_t *bytes = buf;
 
@@ -231,23 +240,25 @@ static int cover_partly(struct disk *d, struct disk_chunk *chunk, uint64_t off, 
 }
 
 /* Uncovers the map below [off, end), which lies in one run of written sectors. */
-static int cover_run(struct disk *d, const struct disk_run *run, const struct cover *cover,
-	struct error *err)
+static int cover_run(
+	struct disk *d, const struct disk_run *run, const struct cover *cover, struct error *err)
 {
 	uint64_t first = num_align(run->off, DISK_SECTOR);
 	uint64_t last = run->end - run->end % DISK_SECTOR;
 	uint64_t base = run->off - run->off % DISK_CHUNK;
 
+	/* Of the sector at the end of the disk nothing is left behind it. */
 	if (run->end == d->dev.size)
-		last = num_align(run->end, DISK_SECTOR); /* nothing of it is left behind the end */
-	if (first > last) /* inside of one sector */
+		last = num_align(run->end, DISK_SECTOR);
+	if (first > last) /* all inside one sector */
 		return cover_partly(d, run->chunk, run->off, run->end, cover, err);
 	if (run->off < first &&
 		cover_partly(d, run->chunk, run->off, MIN(first, run->end), cover, err) < 0)
 		return -1;
 	if (last < run->end && cover_partly(d, run->chunk, last, run->end, cover, err) < 0)
 		return -1;
-	run->chunk->valid &= ~sector_bits((first - base) / DISK_SECTOR, (last - base) / DISK_SECTOR);
+	run->chunk->valid &=
+		~sector_bits((first - base) / DISK_SECTOR, (last - base) / DISK_SECTOR);
 	return 0;
 }
 
@@ -262,8 +273,8 @@ static int cover_written(struct disk *d, const struct cover *cover, struct error
 	return 0;
 }
 
-static int disk_clear(struct dev *dev, uint64_t off, uint64_t len, enum extent_kind kind,
-	struct error *err)
+static int disk_clear(
+	struct dev *dev, uint64_t off, uint64_t len, enum extent_kind kind, struct error *err)
 {
 	struct disk *d = from_dev(dev);
 	struct cover cover = {.off = off, .end = off + len};
@@ -290,8 +301,7 @@ static size_t source_number(struct disk *d, struct source *src, struct error *er
 	}
 	if (d->nr_sources == d->alloc_sources) {
 		size_t alloc = d->alloc_sources ? d->alloc_sources * 2 : 4;
-		struct source **sources =
-			reallocarray(d->sources, alloc, sizeof(struct source *));
+		struct source **sources = reallocarray(d->sources, alloc, sizeof(struct source *));
 
 		if (!sources) {
 			error_nomem(err, "the sources of a disk");
@@ -319,8 +329,8 @@ static int disk_refer(struct dev *dev, uint64_t off, uint64_t len, struct source
 	return disk_map_set(&d->map, &ref, err);
 }
 
-static int disk_extents(struct dev *dev, uint64_t off, uint64_t len, struct extent_list *list,
-	struct error *err)
+static int disk_extents(
+	struct dev *dev, uint64_t off, uint64_t len, struct extent_list *list, struct error *err)
 {
 	struct pieces p;
 	struct piece piece;
@@ -336,7 +346,7 @@ static int disk_extents(struct dev *dev, uint64_t off, uint64_t len, struct exte
 static bool worth_opening(const struct disk *d, const struct piece *piece)
 {
 	return is_file_ref(piece->ref) && piece->len >= LOCATE_MIN &&
-		ref_source(d, piece->ref)->ops->open;
+	       ref_source(d, piece->ref)->ops->open;
 }
 
 static int disk_locate(struct dev *dev, uint64_t off, uint64_t *len, int *fd, uint64_t *fd_off,

@@ -5,13 +5,15 @@
  *   - ranges of sources by reference (file contents are never copied into it), and
  *   - zero and unused ranges, which cost nothing. A new disk is all unused.
  *
- * Contents are exact to the byte; extents of written data are rounded outwards to 512 bytes, those of
- * references and zero ranges are exact. dev_locate() gives a descriptor for pieces of 64 KiB and more.
+ * Contents are exact to the byte; extents of written data are rounded outwards to 512 bytes,
+ * those of references and zero ranges are exact. dev_locate() gives a descriptor for pieces of 64
+ * KiB and more.
  *
- * Memory: 32 bytes a reference (64 at worst, when they come in disorder), the written chunks (32 KiB each,
- * at most mem_limit), and 16 bytes a chunk in tables of 8 KiB. References in ascending order, in one
- * stream or several, are appended in O(1) but for the search; others move at most 16 KiB. A write over a
- * reference hides it. Lookup is a binary search. At most 65535 sources, 128 TiB.
+ * Memory: 32 bytes a reference (64 at worst, when they come in disorder), the written chunks (32
+ * KiB each, at most mem_limit), and 16 bytes a chunk in tables of 8 KiB. References in ascending
+ * order, in one stream or several, are appended in O(1) but for the search; others move at most
+ * 16 KiB. A write over a reference hides it. Lookup is a binary search. At most 65535 sources,
+ * 128 TiB.
  */
 #ifndef AMIWRIGHT_BASE_DISK_H
 #define AMIWRIGHT_BASE_DISK_H
@@ -28,7 +30,8 @@ struct dev *disk_new(uint64_t size, const struct disk_opts *opts, struct error *
 
 /*
  * Copies [off, off+len) of dev into a new memfd at offset 0, for libraries that want a
- * descriptor (libfdisk); and writes such a descriptor's non-hole content back. The caller closes *fd.
+ * descriptor (libfdisk); and writes such a descriptor's non-hole content back. The caller closes
+ * *fd.
  */
 int disk_to_fd(struct dev *dev, uint64_t off, uint64_t len, int *fd, struct error *err) MUST_CHECK;
 int disk_from_fd(struct dev *dev, uint64_t off, uint64_t len, int fd, struct error *err) MUST_CHECK;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The written chunks of a disk: 32 KiB each, found through tables that exist only where something was
- * written. At most max_resident of them are in memory; then the oldest one moves to the spool and stays
- * there: file-system writers rarely come back to a place, and what they still change (a bitmap, a
- * counter) is a short write into the spool, not a chunk read back.
+ * The written chunks of a disk: 32 KiB each, found through tables that exist only where something
+ * was written. At most max_resident of them are in memory; then the oldest one moves to the spool
+ * and stays there: file-system writers rarely come back to a place, and what they still change (a
+ * bitmap, a counter) is a short write into the spool, not a chunk read back.
  *
  * Only storing moves chunks, so any number of threads may load while nobody stores.
  */
@@ -18,7 +18,10 @@
 enum { TABLE_CHUNKS = 512 };
 #define TABLE_BYTES ((uint64_t)TABLE_CHUNKS * DISK_CHUNK)
 
-/* place: 0 none; bit 0 clear: the address of DISK_CHUNK bytes; set: the offset in the spool above it. */
+/*
+ * place: 0 none; bit 0 clear: the address of DISK_CHUNK bytes; set: the offset in the spool above
+ * it.
+ */
 static bool in_spool(const struct disk_chunk *chunk)
 {
 	return chunk->place & 1;
@@ -34,8 +37,8 @@ static uint8_t *memory(const struct disk_chunk *chunk)
 	return (uint8_t *)(uintptr_t)chunk->place;
 }
 
-int disk_chunks_init(struct disk_chunks *c, uint64_t size, uint64_t mem_limit, const char *spool_dir,
-	struct error *err)
+int disk_chunks_init(struct disk_chunks *c, uint64_t size, uint64_t mem_limit,
+	const char *spool_dir, struct error *err)
 {
 	*c = (struct disk_chunks){0};
 	c->nr_tables = num_div_up(size, TABLE_BYTES);

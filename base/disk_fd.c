@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A range of a device as a memfd and back, for libraries that insist on a descriptor. Only what
- * is data takes memory in the memfd; on the way back its holes are passed over, so what the library did not
- * touch stays what it was.
+ * is data takes memory in the memfd; on the way back its holes are passed over, so what the
+ * library did not touch stays what it was.
  */
 #include "base/disk.h"
 
@@ -85,8 +85,8 @@ static int copy_in(struct dev *dev, uint64_t off, uint64_t len, int fd, uint64_t
 }
 
 /* The next stretch of data at or after pos: 1, 0 when there is none below end, or -1. */
-static int next_data(int fd, uint64_t pos, uint64_t end, uint64_t *start, uint64_t *stop,
-	struct error *err)
+static int next_data(
+	int fd, uint64_t pos, uint64_t end, uint64_t *start, uint64_t *stop, struct error *err)
 {
 	off_t data = lseek(fd, (off_t)pos, SEEK_DATA);
 	off_t hole;

@@ -33,8 +33,8 @@ enum { DISK_REF_ZERO = 0, DISK_SOURCES_MAX = UINT16_MAX };
 #define DISK_SIZE_MAX (UINT64_C(1) << 47)
 
 /*
- * Ordered references in leaves of bounded size: an insertion anywhere moves at most one leaf, and ascending
- * ones fill each leaf to the brim. No leaf is empty.
+ * Ordered references in leaves of bounded size: an insertion anywhere moves at most one leaf, and
+ * ascending ones fill each leaf to the brim. No leaf is empty.
  */
 struct disk_leaf {
 	struct disk_ref *refs;
@@ -54,7 +54,10 @@ struct disk_cursor {
 void disk_map_release(struct disk_map *map);
 /* The first reference that ends after off. O(log n). */
 struct disk_cursor disk_map_find(const struct disk_map *map, uint64_t off);
-/* The reference at a cursor, NULL behind the last one; moves the cursor to the next leaf when needed. */
+/*
+ * The reference at a cursor, NULL behind the last one; moves the cursor to the next leaf when
+ * needed.
+ */
 const struct disk_ref *disk_map_at(const struct disk_map *map, struct disk_cursor *cur);
 /* Takes [off, off+len) out of all references, cutting and splitting them. */
 int disk_map_erase(struct disk_map *map, uint64_t off, uint64_t len, struct error *err) MUST_CHECK;
@@ -74,7 +77,8 @@ struct disk_chunk {
 struct spool;
 
 struct disk_chunks {
-	struct disk_chunk **tables; /* each for DISK_CHUNK * 512 bytes of the disk, NULL until written */
+	struct disk_chunk *
+		*tables; /* each for DISK_CHUNK * 512 bytes of the disk, NULL until written */
 	size_t nr_tables;
 	struct disk_chunk **resident; /* ring of the chunks in memory, oldest at `oldest` */
 	size_t nr_resident, max_resident, oldest;
@@ -83,13 +87,13 @@ struct disk_chunks {
 };
 
 /* mem_limit in bytes, at least one chunk is kept. */
-int disk_chunks_init(struct disk_chunks *c, uint64_t size, uint64_t mem_limit, const char *spool_dir,
-	struct error *err) MUST_CHECK;
+int disk_chunks_init(struct disk_chunks *c, uint64_t size, uint64_t mem_limit,
+	const char *spool_dir, struct error *err) MUST_CHECK;
 void disk_chunks_release(struct disk_chunks *c);
 
 /* The chunk number `index`, with a place to store to. */
-struct disk_chunk *disk_chunks_make(struct disk_chunks *c, uint64_t index, struct error *err)
-	MUST_CHECK;
+struct disk_chunk *disk_chunks_make(
+	struct disk_chunks *c, uint64_t index, struct error *err) MUST_CHECK;
 /* The same when it exists, else NULL. */
 struct disk_chunk *disk_chunks_get(const struct disk_chunks *c, uint64_t index);
 
@@ -99,10 +103,12 @@ struct disk_run {
 	uint64_t off, end;
 };
 /*
- * The first run that begins or goes on in [off, end), cut to that range; false when there is none. Costs
- * one step for each existing chunk and one for each 16 MiB in which nothing was ever written.
+ * The first run that begins or goes on in [off, end), cut to that range; false when there is
+ * none. Costs one step for each existing chunk and one for each 16 MiB in which nothing was ever
+ * written.
  */
-bool disk_chunks_next(const struct disk_chunks *c, uint64_t off, uint64_t end, struct disk_run *run);
+bool disk_chunks_next(
+	const struct disk_chunks *c, uint64_t off, uint64_t end, struct disk_run *run);
 
 /* Bytes of a chunk from pos on; validity bits are the caller's business. */
 int disk_chunks_load(const struct disk_chunks *c, const struct disk_chunk *chunk, void *buf,

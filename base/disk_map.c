@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The map of references. A file-system writer appends in ascending order, often at several places in
- * turn (inode tables here, contents there), so the array is cut into leaves: each of those streams
- * fills leaves of its own, and a stray insertion moves 16 KiB at most, not the whole array.
+ * The map of references. A file-system writer appends in ascending order, often at several places
+ * in turn (inode tables here, contents there), so the array is cut into leaves: each of those
+ * streams fills leaves of its own, and a stray insertion moves 16 KiB at most, not the whole
+ * array.
  *
  * Invariants: references do not overlap, are ordered by off, have len > 0; leaves are not empty.
  */
@@ -90,8 +91,7 @@ static int insert_leaf(struct disk_map *map, size_t at, struct error *err)
 		return error_nomem(err, "the map of a disk");
 	if (map->nr == map->alloc) {
 		size_t alloc = map->alloc ? map->alloc * 2 : 16;
-		struct disk_leaf *leaves =
-			reallocarray(map->leaves, alloc, sizeof(*leaves));
+		struct disk_leaf *leaves = reallocarray(map->leaves, alloc, sizeof(*leaves));
 
 		if (!leaves) {
 			free(refs);
@@ -113,7 +113,10 @@ static void remove_leaf(struct disk_map *map, size_t at)
 	memmove(map->leaves + at, map->leaves + at + 1, (map->nr - at) * sizeof(*map->leaves));
 }
 
-/* Moves the upper half of a full leaf into a new one behind it, and the cursor with its reference. */
+/*
+ * Moves the upper half of a full leaf into a new one behind it, and the cursor with its
+ * reference.
+ */
 static int split_leaf(struct disk_map *map, struct disk_cursor *cur, struct error *err)
 {
 	size_t keep = LEAF_MAX / 2;
@@ -134,8 +137,8 @@ static int split_leaf(struct disk_map *map, struct disk_cursor *cur, struct erro
 
 /*
  * Finds or makes room for one reference at the cursor. Between two leaves the end of the first is
- * preferred, and when both are full a new leaf goes between them: so an ascending stream that ends in
- * the middle of the map packs its leaves like one at the end does.
+ * preferred, and when both are full a new leaf goes between them: so an ascending stream that
+ * ends in the middle of the map packs its leaves like one at the end does.
  */
 static int make_room(struct disk_map *map, struct disk_cursor *cur, struct error *err)
 {
@@ -157,8 +160,8 @@ static int make_room(struct disk_map *map, struct disk_cursor *cur, struct error
 	return insert_leaf(map, ++cur->leaf, err);
 }
 
-static int insert_ref(struct disk_map *map, struct disk_cursor cur, const struct disk_ref *ref,
-	struct error *err)
+static int insert_ref(
+	struct disk_map *map, struct disk_cursor cur, const struct disk_ref *ref, struct error *err)
 {
 	struct disk_leaf *leaf;
 
@@ -234,7 +237,7 @@ static bool continues(const struct disk_ref *first, const struct disk_ref *ref)
 	if (!first || ref_end(first) != ref->off || first->src != ref->src)
 		return false;
 	return ref->src == DISK_REF_ZERO ||
-		(first->id == ref->id && first->src_off + first->len == ref->src_off);
+	       (first->id == ref->id && first->src_off + first->len == ref->src_off);
 }
 
 /* Where an append goes, without a search: the common case is behind everything. */

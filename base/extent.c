@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The extent list: ordered, without gaps, and as short as it can be, because neighbours of one kind are
- * merged on the way in.
+ * The extent list: ordered, without gaps, and as short as it can be, because neighbours of one
+ * kind are merged on the way in.
  */
 #include "base/extent.h"
 
@@ -40,8 +40,8 @@ int extent_list_add(struct extent_list *list, uint64_t off, uint64_t len, enum e
 		return 0;
 	if (len > UINT64_MAX - off || (last && last->off + last->len != off))
 		return error_set(err, ERROR_BUG, 0,
-			"extent of %" PRIu64 " bytes at %" PRIu64 " does not continue its list", len,
-			off);
+			"extent of %" PRIu64 " bytes at %" PRIu64 " does not continue its list",
+			len, off);
 	if (last && last->kind == kind) {
 		last->len += len;
 		return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files and block devices as devices. Nothing but positioned calls touch the descriptor's content, and
- * the answers of SEEK_DATA and SEEK_HOLE do not depend on its shared offset, so threads do not disturb
- * one another.
+ * Files and block devices as devices. Nothing but positioned calls touch the descriptor's
+ * content, and the answers of SEEK_DATA and SEEK_HOLE do not depend on its shared offset, so
+ * threads do not disturb one another.
  */
 #include "base/filedev.h"
 
@@ -41,8 +41,8 @@ static int filedev_pread(struct dev *dev, void *buf, size_t len, uint64_t off, s
 	return file_pread_all(f->fd, buf, len, off, f->name, err);
 }
 
-static int filedev_pwrite(struct dev *dev, const void *buf, size_t len, uint64_t off,
-	struct error *err)
+static int filedev_pwrite(
+	struct dev *dev, const void *buf, size_t len, uint64_t off, struct error *err)
 {
 	struct filedev *f = from_dev(dev);
 
@@ -67,8 +67,8 @@ static int write_zeros(struct filedev *f, uint64_t off, uint64_t len, struct err
 }
 
 /* A file has one kind of absence, so zero and unused come to the same. */
-static int filedev_clear(struct dev *dev, uint64_t off, uint64_t len, enum extent_kind kind,
-	struct error *err)
+static int filedev_clear(
+	struct dev *dev, uint64_t off, uint64_t len, enum extent_kind kind, struct error *err)
 {
 	struct filedev *f = from_dev(dev);
 	int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
@@ -82,7 +82,10 @@ static int filedev_clear(struct dev *dev, uint64_t off, uint64_t len, enum exten
 	return error_set(err, ERROR_IO, errno, "cannot clear a range of '%s'", f->name);
 }
 
-/* The end of the data or of the hole at pos, whichever `data` says; `end` when the file cannot tell. */
+/*
+ * The end of the data or of the hole at pos, whichever `data` says; `end` when the file cannot
+ * tell.
+ */
 static int find_end(struct filedev *f, uint64_t pos, uint64_t end, uint64_t *stop, bool *data,
 	struct error *err)
 {
@@ -108,8 +111,8 @@ static int find_end(struct filedev *f, uint64_t pos, uint64_t end, uint64_t *sto
 	return 0;
 }
 
-static int filedev_extents(struct dev *dev, uint64_t off, uint64_t len, struct extent_list *list,
-	struct error *err)
+static int filedev_extents(
+	struct dev *dev, uint64_t off, uint64_t len, struct extent_list *list, struct error *err)
 {
 	struct filedev *f = from_dev(dev);
 	uint64_t end = off + len, stop;
@@ -119,8 +122,8 @@ static int filedev_extents(struct dev *dev, uint64_t off, uint64_t len, struct e
 		return extent_list_add(list, off, len, EXTENT_DATA, err);
 	for (; off < end; off = stop) {
 		if (find_end(f, off, end, &stop, &data, err) < 0 ||
-			extent_list_add(list, off, stop - off, data ? EXTENT_DATA : EXTENT_ZERO,
-				err) < 0)
+			extent_list_add(
+				list, off, stop - off, data ? EXTENT_DATA : EXTENT_ZERO, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -158,8 +161,8 @@ static int filedev_close(struct dev *dev, struct error *err)
 	return ret;
 }
 
-#define FILEDEV_READ_OPS                                                                           \
-	.name = "file", .pread = filedev_pread, .extents = filedev_extents,                        \
+#define FILEDEV_READ_OPS                                                    \
+	.name = "file", .pread = filedev_pread, .extents = filedev_extents, \
 	.locate = filedev_locate, .close = filedev_close
 
 static const struct dev_ops filedev_ops = {
@@ -182,11 +185,11 @@ static int find_size(struct filedev *f, struct error *err)
 	} else if (S_ISBLK(st.st_mode)) {
 		f->block = true;
 		if (ioctl(f->fd, BLKGETSIZE64, &f->dev.size) < 0)
-			return error_set(err, ERROR_IO, errno, "cannot find the size of '%s'",
-				f->name);
+			return error_set(
+				err, ERROR_IO, errno, "cannot find the size of '%s'", f->name);
 	} else {
-		return error_set(err, ERROR_INPUT, 0, "'%s' is neither a file nor a block device",
-			f->name);
+		return error_set(
+			err, ERROR_INPUT, 0, "'%s' is neither a file nor a block device", f->name);
 	}
 	if (f->dev.size == 0)
 		return error_set(err, ERROR_INPUT, 0, "'%s' is empty", f->name);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The checked door to sources: an impossible range or a missing slot never reaches an implementation.
+ * The checked door to sources: an impossible range or a missing slot never reaches an
+ * implementation.
  */
 #include "base/source.h"
 
 #include <errno.h>
 #include <inttypes.h>
 
-int source_pread(struct source *src, uint64_t id, void *buf, size_t len, uint64_t off,
-	struct error *err)
+int source_pread(
+	struct source *src, uint64_t id, void *buf, size_t len, uint64_t off, struct error *err)
 {
 	if (len == 0)
 		return 0;

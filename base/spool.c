@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The spool: an unlinked file with a write buffer in front of it. Bytes at and above `written` are still
- * in the buffer; reads look there too, so that a reader sees everything that was appended.
+ * The spool: an unlinked file with a write buffer in front of it. Bytes at and above `written`
+ * are still in the buffer; reads look there too, so that a reader sees everything that was
+ * appended.
  */
 #include "base/spool.h"
 
@@ -28,15 +29,15 @@ struct spool {
 
 DEFINE_CLEANUP(spool, struct spool, spool_free)
 
-static int spool_source_pread(struct source *src, uint64_t id, void *buf, size_t len, uint64_t off,
-	struct error *err)
+static int spool_source_pread(
+	struct source *src, uint64_t id, void *buf, size_t len, uint64_t off, struct error *err)
 {
 	(void)id;
 	return spool_pread((struct spool *)src, buf, len, off, err);
 }
 
-static int spool_source_open(struct source *src, uint64_t id, int *fd, uint64_t *base,
-	struct error *err)
+static int spool_source_open(
+	struct source *src, uint64_t id, int *fd, uint64_t *base, struct error *err)
 {
 	struct spool *sp = (struct spool *)src;
 
@@ -45,7 +46,8 @@ static int spool_source_open(struct source *src, uint64_t id, int *fd, uint64_t 
 		return error_set(err, ERROR_BUG, 0, "spool is used before it was flushed");
 	*fd = fcntl(sp->fd, F_DUPFD_CLOEXEC, 0);
 	if (*fd < 0)
-		return error_set(err, ERROR_IO, errno, "cannot duplicate the descriptor of a spool");
+		return error_set(
+			err, ERROR_IO, errno, "cannot duplicate the descriptor of a spool");
 	*base = 0;
 	return 0;
 }
@@ -66,7 +68,8 @@ static int open_and_unlink(const char *dir, struct error *err)
 		return -1;
 	fd = mkostemp(path, O_CLOEXEC);
 	if (fd < 0)
-		return error_set(err, ERROR_IO, errno, "cannot create a temporary file in '%s'", dir);
+		return error_set(
+			err, ERROR_IO, errno, "cannot create a temporary file in '%s'", dir);
 	unlink(path);
 	return fd;
 }

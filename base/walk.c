@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The walk asks for extents one stretch at a time, so that a fragmented device of any size costs a bounded
- * list, and leaps over long extents that nobody asked for.
+ * The walk asks for extents one stretch at a time, so that a fragmented device of any size costs
+ * a bounded list, and leaps over long extents that nobody asked for.
  */
 #include "base/walk.h"
 
@@ -29,7 +29,10 @@ static uint64_t extent_end(const struct extent *e)
 	return e->off + e->len;
 }
 
-/* Makes `pos` the extent in which the byte `off` lies, asking for a new stretch when it is in none. */
+/*
+ * Makes `pos` the extent in which the byte `off` lies, asking for a new stretch when it is in
+ * none.
+ */
 static int go_to(struct walk *w, uint64_t off, struct error *err)
 {
 	struct extent_list *list = &w->stretch;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A window adds its offset and passes on. All calls go through the parent's checked wrappers, so what the
- * parent lacks gets the same defaults here.
+ * A window adds its offset and passes on. All calls go through the parent's checked wrappers, so
+ * what the parent lacks gets the same defaults here.
  */
 #include "base/window.h"
 
@@ -26,16 +26,16 @@ static int window_pread(struct dev *dev, void *buf, size_t len, uint64_t off, st
 	return dev_pread(w->parent, buf, len, w->base + off, err);
 }
 
-static int window_pwrite(struct dev *dev, const void *buf, size_t len, uint64_t off,
-	struct error *err)
+static int window_pwrite(
+	struct dev *dev, const void *buf, size_t len, uint64_t off, struct error *err)
 {
 	struct window *w = from_dev(dev);
 
 	return dev_pwrite(w->parent, buf, len, w->base + off, err);
 }
 
-static int window_clear(struct dev *dev, uint64_t off, uint64_t len, enum extent_kind kind,
-	struct error *err)
+static int window_clear(
+	struct dev *dev, uint64_t off, uint64_t len, enum extent_kind kind, struct error *err)
 {
 	struct window *w = from_dev(dev);
 
@@ -50,9 +50,12 @@ static int window_refer(struct dev *dev, uint64_t off, uint64_t len, struct sour
 	return dev_refer(w->parent, w->base + off, len, src, id, src_off, err);
 }
 
-/* The parent's extents have the parent's offsets, so they cannot continue the caller's list directly. */
-static int window_extents(struct dev *dev, uint64_t off, uint64_t len, struct extent_list *list,
-	struct error *err)
+/*
+ * The parent's extents have the parent's offsets, so they cannot continue the caller's list
+ * directly.
+ */
+static int window_extents(
+	struct dev *dev, uint64_t off, uint64_t len, struct extent_list *list, struct error *err)
 {
 	struct window *w = from_dev(dev);
 	struct extent_list found = EXTENT_LIST_INIT;
@@ -85,8 +88,8 @@ static int window_close(struct dev *dev, struct error *err)
 	return 0;
 }
 
-#define WINDOW_READ_OPS                                                                            \
-	.name = "window", .pread = window_pread, .extents = window_extents,                        \
+#define WINDOW_READ_OPS                                                     \
+	.name = "window", .pread = window_pread, .extents = window_extents, \
 	.locate = window_locate, .flush = window_flush, .close = window_close
 
 static const struct dev_ops window_ops = {
@@ -96,7 +99,10 @@ static const struct dev_ops window_ops = {
 	.refer = window_refer,
 };
 
-/* Over a read-only parent the window is read-only too, so that the fault is reported as what it is. */
+/*
+ * Over a read-only parent the window is read-only too, so that the fault is reported as what it
+ * is.
+ */
 static const struct dev_ops window_readonly_ops = {WINDOW_READ_OPS};
 
 struct dev *window_new(struct dev *parent, uint64_t off, uint64_t len, struct error *err)
@@ -105,8 +111,8 @@ struct dev *window_new(struct dev *parent, uint64_t off, uint64_t len, struct er
 
 	if (off > parent->size || len > parent->size - off)
 		return error_null(err, ERROR_BUG, 0,
-			"window of %" PRIu64 " bytes at %" PRIu64 " is outside the %s device of %" PRIu64
-			" bytes",
+			"window of %" PRIu64 " bytes at %" PRIu64
+			" is outside the %s device of %" PRIu64 " bytes",
 			len, off, parent->ops->name, parent->size);
 	w = calloc(1, sizeof(*w));
 	if (!w) {

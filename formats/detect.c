@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signatures of image, archive and file-system formats, in the order in which they are tried: whole-file
- * containers first, because a disk inside of them has signatures too (a VHD of fixed size is a raw
- * disk with a footer, a hybrid ISO has an MBR).
+ * Signatures of image, archive and file-system formats, in the order in which they are tried:
+ * whole-file containers first, because a disk inside of them has signatures too (a VHD of fixed
+ * size is a raw disk with a footer, a hybrid ISO has an MBR).
  *
  * Sources: VMware Virtual Disk Format 5.0; Microsoft VHD and VHDX specifications; QEMU
- * docs/interop/qcow2; ECMA-119 8.1; POSIX.1-2017 pax; RFC 1952, 8878; the headers of the kernel's file
- * systems; UEFI Specification 2.10 section 5.
+ * docs/interop/qcow2; ECMA-119 8.1; POSIX.1-2017 pax; RFC 1952, 8878; the headers of the kernel's
+ * file systems; UEFI Specification 2.10 section 5.
  */
 #include "formats/detect.h"
 
@@ -28,7 +28,10 @@ struct signature {
 	size_t len;
 };
 
-#define MAGIC(format, off, text) {format, off, text, sizeof(text) - 1}
+#define MAGIC(format, off, text)                    \
+	{                                           \
+		format, off, text, sizeof(text) - 1 \
+	}
 
 static const struct signature containers[] = {
 	MAGIC("qcow2", 0, "QFI\xfb"),
@@ -38,7 +41,9 @@ static const struct signature containers[] = {
 	MAGIC("vhdx", 0, "vhdxfile"),
 	MAGIC("vhd", 0, "conectix"),
 	MAGIC("vdi", 64, "\x7f\x10\xda\xbe"),
-	MAGIC("xz", 0, "\xfd" "7zXZ\0"),
+	MAGIC("xz", 0,
+		"\xfd"
+		"7zXZ\0"),
 	MAGIC("zstd", 0, "\x28\xb5\x2f\xfd"),
 	MAGIC("lz4", 0, "\x04\x22\x4d\x18"),
 	MAGIC("gzip", 0, "\x1f\x8b\x08"),
@@ -71,16 +76,18 @@ static const char *find_signature(const struct signature *table, size_t nr, cons
 static bool is_bzip2(const uint8_t *head)
 {
 	return memcmp(head, "BZh", 3) == 0 && head[3] >= '1' && head[3] <= '9' &&
-		(memcmp(head + 4, "1AY&SY", 6) == 0 || memcmp(head + 4, "\x17rE8P\x90", 6) == 0);
+	       (memcmp(head + 4, "1AY&SY", 6) == 0 || memcmp(head + 4, "\x17rE8P\x90", 6) == 0);
 }
 
-/* Two bytes of magic are few, so the block size and the number of inodes must make sense as well. */
+/*
+ * Two bytes of magic are few, so the block size and the number of inodes must make sense as well.
+ */
 static bool is_ext(const uint8_t *head)
 {
 	const uint8_t *super = head + 1024;
 
 	return num_get_le16(super + 56) == 0xef53 && num_get_le32(super) > 0 &&
-		num_get_le32(super + 24) <= 6;
+	       num_get_le32(super + 24) <= 6;
 }
 
 /* The footer of a VHD is the last sector; 511 bytes of it in files of early versions. */
@@ -163,7 +170,10 @@ struct dev *detect_open(const char *path, struct error *err)
 		dev_close(dev, NULL);
 		return NULL;
 	}
-	/* Disks of a volume manager or a database may look like nothing: that must not forbid them. */
+	/*
+	 * Disks of a volume manager or a database may look like nothing: that must not forbid
+	 * them.
+	 */
 	if (strcmp(format, "unknown") == 0)
 		log_warn("'%s' begins with no partition table or file system that is known; "
 			 "it is taken as a raw disk",

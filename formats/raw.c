@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Raw images: the file is made as large as the device and then gets the pages that hold data. A
- * caller that wants digests pays for reading each block into memory, any other lets the kernel copy.
+ * caller that wants digests pays for reading each block into memory, any other lets the kernel
+ * copy.
  */
 #include "formats/raw.h"
 
@@ -34,8 +35,8 @@ static size_t run_length(const uint8_t *buf, size_t len, uint64_t off, bool zero
 	return run;
 }
 
-int raw_write_pages(const struct raw_writer *w, const uint8_t *buf, size_t len, uint64_t off,
-	struct error *err)
+int raw_write_pages(
+	const struct raw_writer *w, const uint8_t *buf, size_t len, uint64_t off, struct error *err)
 {
 	while (len) {
 		size_t skip = run_length(buf, len, off, true);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Raw images block for block: workers read, hash and write blocks of 512 KiB, the owner reports their
- * digests in order. Blocks in which nothing is data are not looked at.
+ * Raw images block for block: workers read, hash and write blocks of 512 KiB, the owner reports
+ * their digests in order. Blocks in which nothing is data are not looked at.
  */
 #include "formats/raw_internal.h"
 

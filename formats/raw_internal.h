@@ -26,7 +26,10 @@ int raw_check_cancelled(const struct raw_writer *w, struct error *err) MUST_CHEC
 /* True when the file system of fd, a file of size bytes that is all hole, can share blocks. */
 bool raw_fs_shares(int fd, uint64_t size);
 
-/* All data of the device: by ranges, in whatever steps are cheapest; or block for block, hashing each. */
+/*
+ * All data of the device: by ranges, in whatever steps are cheapest; or block for block, hashing
+ * each.
+ */
 int raw_copy_ranges(struct raw_writer *w, struct error *err) MUST_CHECK;
 int raw_copy_blocks(struct raw_writer *w, struct error *err) MUST_CHECK;
 

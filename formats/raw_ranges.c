@@ -4,9 +4,10 @@
  * page), so they are widened to whole pages and joined where they then touch; a range is copied
  * through one buffer, many small files a write.
  *
- * Where the file system can share blocks between files (xfs, btrfs), long pieces of files on the same
- * one go by copy_file_range(), which costs no reading, no writing and no space. Elsewhere that
- * call is a loop over pages: on ext4 and Linux 6.18 it takes 1.3 to 4 times the CPU of the buffer.
+ * Where the file system can share blocks between files (xfs, btrfs), long pieces of files on the
+ * same one go by copy_file_range(), which costs no reading, no writing and no space. Elsewhere
+ * that call is a loop over pages: on ext4 and Linux 6.18 it takes 1.3 to 4 times the CPU of the
+ * buffer.
  */
 #include "formats/raw_internal.h"
 
@@ -20,7 +21,10 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 
-/* Extents are asked for this much at a time: bounded memory, and a place to notice a cancellation. */
+/*
+ * Extents are asked for this much at a time: bounded memory, and a place to notice a
+ * cancellation.
+ */
 #define STRETCH (64 * MIB)
 #define BUFFER MIB
 #define COPY_MIN (64 * KIB)
@@ -69,8 +73,8 @@ static int for_ranges(struct raw_writer *w, range_fn fn, void *arg, struct error
 	return ret;
 }
 
-static int count_range(struct raw_writer *w, uint64_t off, uint64_t len, void *arg,
-	struct error *err)
+static int count_range(
+	struct raw_writer *w, uint64_t off, uint64_t len, void *arg, struct error *err)
 {
 	uint64_t *total = arg;
 
@@ -112,8 +116,8 @@ bool raw_fs_shares(int fd, uint64_t size)
 }
 
 /* Sharing needs one file system and whole blocks on both sides; how much of len that is. */
-static uint64_t sharable(const struct raw_writer *w, int fd, uint64_t fd_off, uint64_t off,
-	uint64_t len)
+static uint64_t sharable(
+	const struct raw_writer *w, int fd, uint64_t fd_off, uint64_t off, uint64_t len)
 {
 	struct stat from, to;
 
@@ -169,8 +173,8 @@ static int copy_piece(struct raw_writer *w, uint64_t off, uint64_t *len, struct 
 	return copy_through_buffer(w, off + done, *len - done, err);
 }
 
-static int copy_range(struct raw_writer *w, uint64_t off, uint64_t len, void *arg,
-	struct error *err)
+static int copy_range(
+	struct raw_writer *w, uint64_t off, uint64_t len, void *arg, struct error *err)
 {
 	(void)arg;
 	while (len) {

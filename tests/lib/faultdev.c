@@ -37,8 +37,8 @@ static int fault_pread(struct dev *dev, void *buf, size_t len, uint64_t off, str
 	return dev_pread(below, buf, len, off, err);
 }
 
-static int fault_pwrite(struct dev *dev, const void *buf, size_t len, uint64_t off,
-	struct error *err)
+static int fault_pwrite(
+	struct dev *dev, const void *buf, size_t len, uint64_t off, struct error *err)
 {
 	struct dev *below;
 
@@ -47,8 +47,8 @@ static int fault_pwrite(struct dev *dev, const void *buf, size_t len, uint64_t o
 	return dev_pwrite(below, buf, len, off, err);
 }
 
-static int fault_clear(struct dev *dev, uint64_t off, uint64_t len, enum extent_kind kind,
-	struct error *err)
+static int fault_clear(
+	struct dev *dev, uint64_t off, uint64_t len, enum extent_kind kind, struct error *err)
 {
 	struct dev *below;
 
@@ -67,8 +67,8 @@ static int fault_refer(struct dev *dev, uint64_t off, uint64_t len, struct sourc
 	return dev_refer(below, off, len, src, id, src_off, err);
 }
 
-static int fault_extents(struct dev *dev, uint64_t off, uint64_t len, struct extent_list *list,
-	struct error *err)
+static int fault_extents(
+	struct dev *dev, uint64_t off, uint64_t len, struct extent_list *list, struct error *err)
 {
 	struct dev *below;
 

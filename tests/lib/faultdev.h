@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A device over another one that counts calls and fails the n-th of a kind, once, with ERROR_IO and EIO:
- * for proving that every caller of a device takes an error at any point.
+ * A device over another one that counts calls and fails the n-th of a kind, once, with ERROR_IO
+ * and EIO: for proving that every caller of a device takes an error at any point.
  */
 #ifndef AMIWRIGHT_TESTS_LIB_FAULTDEV_H
 #define AMIWRIGHT_TESTS_LIB_FAULTDEV_H
@@ -23,7 +23,10 @@ enum faultdev_call {
 /* Borrows below; closing the faultdev leaves it open. NULL when memory is out. */
 struct dev *faultdev_new(struct dev *below);
 
-/* The n-th call of that kind from now on fails (1: the next one); 0: none does. Counting begins anew. */
+/*
+ * The n-th call of that kind from now on fails (1: the next one); 0: none does. Counting begins
+ * anew.
+ */
 void faultdev_fail(struct dev *dev, enum faultdev_call call, unsigned n);
 
 /* Calls of that kind since faultdev_new() or faultdev_fail(). */

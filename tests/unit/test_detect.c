@@ -48,30 +48,24 @@ struct sample {
 };
 
 static const struct sample samples[] = {
-	{"qcow2", 0, "QFI\xfb", 4},
-	{"vmdk", 0, "KDMV", 4},
-	{"vmdk", 0, "COWD", 4},
-	{"vmdk", 0, "# Disk DescriptorFile\nversion=1\n", 32},
-	{"vhdx", 0, "vhdxfile", 8},
-	{"vhd", 0, "conectix", 8},
-	{"vhd", MIB - 512, "conectix", 8},
-	{"vhd", MIB - 511, "conectix", 8},
-	{"vdi", 64, "\x7f\x10\xda\xbe", 4},
+	{"qcow2", 0, "QFI\xfb", 4}, {"vmdk", 0, "KDMV", 4}, {"vmdk", 0, "COWD", 4},
+	{"vmdk", 0, "# Disk DescriptorFile\nversion=1\n", 32}, {"vhdx", 0, "vhdxfile", 8},
+	{"vhd", 0, "conectix", 8}, {"vhd", MIB - 512, "conectix", 8},
+	{"vhd", MIB - 511, "conectix", 8}, {"vdi", 64, "\x7f\x10\xda\xbe", 4},
 	{"gzip", 0, "\x1f\x8b\x08", 3},
-	{"xz", 0, "\xfd" "7zXZ\0", 6},
-	{"zstd", 0, "\x28\xb5\x2f\xfd", 4},
-	{"bzip2", 0, "BZh91AY&SY", 10},
-	{"lz4", 0, "\x04\x22\x4d\x18", 4},
-	{"iso9660", 32769, "CD001", 5},
-	{"tar", 257, "ustar\0" "00", 8},
-	{"raw", 510, "\x55\xaa", 2},
-	{"raw", 512, "EFI PART", 8},
-	{"raw", 0, "XFSB", 4},
-	{"raw", 0, "hsqs", 4},
-	{"raw", 65600, "_BHRfS_M", 8},
-	{"raw", 4086, "SWAPSPACE2", 10},
-	{"unknown", 0, "nothing that anybody knows", 26},
-	{"unknown", 0, "BZh9 is not enough", 18},
+	{"xz", 0,
+		"\xfd"
+		"7zXZ\0",
+		6},
+	{"zstd", 0, "\x28\xb5\x2f\xfd", 4}, {"bzip2", 0, "BZh91AY&SY", 10},
+	{"lz4", 0, "\x04\x22\x4d\x18", 4}, {"iso9660", 32769, "CD001", 5},
+	{"tar", 257,
+		"ustar\0"
+		"00",
+		8},
+	{"raw", 510, "\x55\xaa", 2}, {"raw", 512, "EFI PART", 8}, {"raw", 0, "XFSB", 4},
+	{"raw", 0, "hsqs", 4}, {"raw", 65600, "_BHRfS_M", 8}, {"raw", 4086, "SWAPSPACE2", 10},
+	{"unknown", 0, "nothing that anybody knows", 26}, {"unknown", 0, "BZh9 is not enough", 18},
 	{"unknown", 1080, "\x53\xef", 2}, /* nor is the magic of ext4 without a superblock */
 };
 

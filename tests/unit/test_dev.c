@@ -29,8 +29,8 @@ static int plain_pread(struct dev *dev, void *buf, size_t len, uint64_t off, str
 	return 0;
 }
 
-static int plain_pwrite(struct dev *dev, const void *buf, size_t len, uint64_t off,
-	struct error *err)
+static int plain_pwrite(
+	struct dev *dev, const void *buf, size_t len, uint64_t off, struct error *err)
 {
 	(void)err;
 	memcpy(((struct plain *)dev)->bytes + off, buf, len);

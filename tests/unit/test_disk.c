@@ -18,14 +18,17 @@
 
 enum { SECTOR = 512, MODEL_SIZE = 1200 * 1000 + 77, SOURCE_SIZE = 300 * 1000, STEPS = 6000 };
 
-/* A source of arbitrary bytes without a descriptor; content `id` is the same bytes, id added to each. */
+/*
+ * A source of arbitrary bytes without a descriptor; content `id` is the same bytes, id added to
+ * each.
+ */
 struct byte_source {
 	struct source source;
 	uint8_t bytes[SOURCE_SIZE];
 };
 
-static int byte_pread(struct source *src, uint64_t id, void *buf, size_t len, uint64_t off,
-	struct error *err)
+static int byte_pread(
+	struct source *src, uint64_t id, void *buf, size_t len, uint64_t off, struct error *err)
 {
 	const struct byte_source *b = (const struct byte_source *)src;
 
@@ -46,7 +49,10 @@ static uint64_t next_random(uint64_t *state)
 	return *state;
 }
 
-/* What the disk must hold: content to the byte; kinds to the byte, and which sectors were written. */
+/*
+ * What the disk must hold: content to the byte; kinds to the byte, and which sectors were
+ * written.
+ */
 struct model {
 	uint8_t bytes[MODEL_SIZE];
 	uint8_t kind[MODEL_SIZE];
@@ -211,7 +217,10 @@ static void test_model_in_spool(void **state)
 	run_model(99, 5 * 32768); /* five */
 }
 
-/* Many references, written as several ascending streams, downwards, and at random: all must be found. */
+/*
+ * Many references, written as several ascending streams, downwards, and at random: all must be
+ * found.
+ */
 static void test_many_refs(void **state)
 {
 	enum { NR = 40000, STRIDE = 4096 };

@@ -41,7 +41,8 @@ static void test_grows(void **state)
 
 	(void)state;
 	for (uint64_t i = 0; i < 1000; i++)
-		assert_int_equal(extent_list_add(&list, i * 3, 3, (enum extent_kind)(i % 3), &err), 0);
+		assert_int_equal(
+			extent_list_add(&list, i * 3, 3, (enum extent_kind)(i % 3), &err), 0);
 	assert_int_equal(list.nr, 1000);
 	assert_int_equal(list.items[999].off, 2997);
 	extent_list_release(&list);

@@ -149,7 +149,10 @@ static void test_by_ranges(void **state)
 	drop_image(&im);
 }
 
-/* The way of file systems that share blocks, on whatever there is here: copy_file_range() copies too. */
+/*
+ * The way of file systems that share blocks, on whatever there is here: copy_file_range() copies
+ * too.
+ */
 static void test_by_kernel(void **state)
 {
 	const struct raw_opts opts = {.workers = 1};
@@ -204,8 +207,7 @@ static void test_by_blocks(void **state)
 	make_image(&im);
 	for (unsigned workers = 1; workers <= 4; workers += 3) {
 		struct digests d = {.dev = im.dev, .fail_at = -1};
-		struct raw_opts opts = {
-			.workers = workers, .block = check_digest, .block_arg = &d};
+		struct raw_opts opts = {.workers = workers, .block = check_digest, .block_arg = &d};
 
 		assert_int_equal(raw_write(im.dev, "image.raw", &opts, &err), 0);
 		assert_int_equal(d.nr, 2 + 6 + 1 + 1);
