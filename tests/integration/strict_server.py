@@ -114,6 +114,10 @@ def check_value(shape, value, where):
 
 # Values that the service takes and the model of Debian 12 does not know yet.
 NEWER = {("RegisterImage.BootMode", "uefi-preferred")}
+NEWER_PARAMETERS = {
+    "RegisterImage": r"TagSpecification\.1\.(ResourceType|Tag\.\d+\.(Key|Value))",
+    "DescribeImages": r"MaxResults|NextToken",
+}
 
 
 def query_members(shape, params, where):
@@ -144,9 +148,7 @@ def query_members(shape, params, where):
         item = take(member, wire(name, member))
         if item is not None:
             value[name] = item
-    # A parameter that came after botocore 1.29: TagSpecification of RegisterImage.
-    for name in [n for n in params if where == "RegisterImage" and
-                 re.fullmatch(r"TagSpecification\.1\.(ResourceType|Tag\.\d+\.(Key|Value))", n)]:
+    for name in [n for n in params if re.fullmatch(NEWER_PARAMETERS.get(where, ""), n)]:
         params.pop(name)
     if params:
         raise Fault(f"{where}: unknown parameters {sorted(params)}")

@@ -78,7 +78,7 @@ def test_three_mistakes_are_all_reported(tmp_path):
         ami: {name: bad-1}
         """))
     result = run("build", spec, "-o", tmp_path / "out.raw")
-    refused(tmp_path, result, 2, r"image\.yaml:3:15: .*x86_64", r"image\.yaml:6:22: .*content",
+    refused(tmp_path, result, 2, r"image\.yaml:3:15: .*x86_64", r"image\.yaml:6:23: .*content",
             r"image\.yaml:9:11: .*bananas")
 
 
@@ -209,8 +209,9 @@ def test_500_for_ever_ends(tmp_path):
     server.count = 0
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        result = run("upload", small_image(tmp_path), "--max-attempts", "4", timeout=120,
-                     env={"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": "x" * 20, "AWS_REGION": "us-east-1",
+        result = run("upload", small_image(tmp_path), timeout=120,
+                     env={"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": "x" * 20,
+                          "AWS_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "4",
                           "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"})
     finally:
         server.shutdown()

@@ -57,7 +57,7 @@ def spec(tmp_path):
           - {device: /dev/sdf, ephemeral: 0}
         boot: {mode: uefi-preferred}
         ami:
-          name: "{name}-{version} (x).1"
+          name: "{name}-{version}/(x).1"
           imds: v2.0
           tags: {team: "plat & form", "key:with/odd=signs": "é +%"}
         """))
@@ -73,7 +73,7 @@ def test_publish_is_what_build_writes(strict, spec, tmp_path):
     assert snapshot.status == "completed"
     assert content(snapshot, 1 << 30) == image.read_bytes()
     assert given["BootMode"] == "uefi-preferred" and given["ImdsSupport"] == "v2.0"
-    assert given["EnaSupport"] == "true" and given["Name"] == "strict-1 (x).1"
+    assert given["EnaSupport"] == "true" and given["Name"] == "strict-1/(x).1"
     assert given["BlockDeviceMapping.2.VirtualName"] == "ephemeral0"
     assert given["BlockDeviceMapping.1.Ebs.Throughput"] == "125"
     # Only blocks that somebody reads were sent.
