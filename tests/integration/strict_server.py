@@ -9,6 +9,7 @@ import re
 import threading
 import time
 import urllib.parse
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import botocore.auth
@@ -180,7 +181,11 @@ class StrictServer:
                 pass
 
             def handle_one(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length)
+                if len(body) < length:  # the client went away
+                    self.close_connection = True
+                    return
                 status, headers, answer = strict.answer(self.command, self.path, self.headers, body)
                 self.send_response(status)
                 for name, value in headers.items():
@@ -353,7 +358,8 @@ class StrictServer:
                     (value.get("ImageIds") and image not in value["ImageIds"]):
                 continue
             snapshot = given.get("BlockDeviceMapping.1.Ebs.SnapshotId", "")
-            tags = "".join(f"<item><key>{given[k]}</key><value>{given[k[:-3] + 'Value']}</value></item>"
+            tags = "".join(f"<item><key>{escape(given[k])}</key>"
+                           f"<value>{escape(given[k[:-3] + 'Value'])}</value></item>"
                            for k in given if re.fullmatch(r"TagSpecification\.1\.Tag\.\d+\.Key", k))
             items += (f"<item><imageId>{image}</imageId><imageState>available</imageState>"
                       f"<name>{given['Name']}</name><imageOwnerId>123456789012</imageOwnerId>"

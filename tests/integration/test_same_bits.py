@@ -79,8 +79,9 @@ def test_surroundings_do_not_matter(tar, image, tmp_path):
     assert one == two
 
 
-def shuffled_copy(source, target, rng):
-    """Copies a folder with entries made in another order, so that readdir order and inode numbers differ."""
+def shuffled_copy(source, target, rng, links):
+    """Copies a folder with entries made in another order, so that readdir order and inode numbers differ; links
+    has the first copy of each file with several names."""
     target.mkdir()
     names = sorted(os.listdir(source))
     rng.shuffle(names)
@@ -89,9 +90,13 @@ def shuffled_copy(source, target, rng):
         if a.is_symlink():
             os.symlink(os.readlink(a), b)
         elif a.is_dir():
-            shuffled_copy(a, b, rng)
-        elif a.is_file():
+            shuffled_copy(a, b, rng, links)
+        elif a.stat().st_ino in links:
+            os.link(links[a.stat().st_ino], b)
+        else:
             shutil.copyfile(a, b)
+            if a.stat().st_nlink > 1:
+                links[a.stat().st_ino] = b
         shutil.copystat(a, b, follow_symlinks=False)
     shutil.copystat(source, target)
 
@@ -102,7 +107,7 @@ def test_readdir_order_and_inode_numbers_do_not_matter(tar, tmp_path):
     subprocess.run(["tar", "-xf", tar, "-C", first, "--exclude=./dev/*", "--no-same-owner",
                     "./usr/lib/python3", "./etc", "./usr/share/zoneinfo", "./usr/bin"], check=True)
     subprocess.run(["chmod", "-R", "u+rwX", first], check=True)
-    shuffled_copy(first, tmp_path / "second", random.Random(7))
+    shuffled_copy(first, tmp_path / "second", random.Random(7), {})
     digests = set()
     for number, name in enumerate(["first", "second"]):
         spec = spec_with(tmp_path / f"spec{number}", {"directory": {"path": str(tmp_path / name),
