@@ -289,9 +289,10 @@ int ec2_describe_images(struct aws *a, const char *const *ids, const struct ec2_
 		    ec2_query_add(&q, err, filters[i].value, "Filter.%zu.Value.1", i + 1) < 0)
 			return -1;
 	}
-	/* EC2 refuses the two together. */
-	if (!(ids && ids[0]) && ec2_query_add(&q, err, "1000", "MaxResults") < 0)
-		return -1;
+	/*
+	 * No MaxResults: older service models do not know it here, and without it the answer is whole. A
+	 * NextToken that comes nevertheless is followed.
+	 */
 	if (ec2_pages(a, &req, &q, image_page, out, err) < 0) {
 		ec2_image_list_release(out);
 		return -1;

@@ -232,7 +232,7 @@ static void test_describe_images(void **state)
 		fail_msg("%s", err.text);
 	assert_string_equal(f.bodies[0],
 		"Action=DescribeImages&Version=2016-11-15&Owner.1=self&Filter.1.Name=name"
-		"&Filter.1.Value.1=my%2A&Filter.2.Name=tag%3Ak&Filter.2.Value.1=v&MaxResults=1000");
+		"&Filter.1.Value.1=my%2A&Filter.2.Name=tag%3Ak&Filter.2.Value.1=v");
 	assert_non_null(strstr(f.bodies[1], "&NextToken=n%2B1"));
 	assert_int_equal(list.nr, 2);
 	assert_string_equal(list.items[0].id, "ami-9");
