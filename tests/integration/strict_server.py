@@ -11,6 +11,7 @@ import time
 import urllib.parse
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from xml.sax.saxutils import escape
 
 import botocore.auth
 import botocore.awsrequest
@@ -362,7 +363,7 @@ class StrictServer:
                            f"<value>{escape(given[k[:-3] + 'Value'])}</value></item>"
                            for k in given if re.fullmatch(r"TagSpecification\.1\.Tag\.\d+\.Key", k))
             items += (f"<item><imageId>{image}</imageId><imageState>available</imageState>"
-                      f"<name>{given['Name']}</name><imageOwnerId>123456789012</imageOwnerId>"
+                      f"<name>{escape(given['Name'])}</name><imageOwnerId>123456789012</imageOwnerId>"
                       f"<architecture>{given['Architecture']}</architecture>"
                       f"<rootDeviceName>{given['RootDeviceName']}</rootDeviceName>"
                       "<blockDeviceMapping><item>"
