@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs the local region by itself: bench_region DIR [PORT [DELAY_MS]]. Prints its endpoint, serves until SIGINT or SIGTERM,
- * then prints the CPU seconds that serving took; so the server's cost can be told from a client's.
+ * Runs the local region by itself: bench_region DIR [PORT [DELAY_MS]]. Prints its endpoint, serves
+ * until SIGINT or SIGTERM, then prints the CPU seconds that serving took; so the server's cost can
+ * be told from a client's.
  */
 #include <signal.h>
 #include <stdio.h>

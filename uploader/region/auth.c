@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signature Version 4, the server's side. The header is parsed strictly; only headers that the caller signed
- * go into the canonical request; the derived key is kept for the day. Signatures are compared in constant time.
+ * Signature Version 4, the server's side. The header is parsed strictly; only headers that the
+ * caller signed go into the canonical request; the derived key is kept for the day. Signatures are
+ * compared in constant time.
  */
 #include "uploader/region/auth.h"
 
@@ -129,7 +130,10 @@ static bool is_signed(const char *list, const char *name)
 	return false;
 }
 
-/* EBS takes its checksum headers unsigned; every other x-amz-* header has to be under the signature. */
+/*
+ * EBS takes its checksum headers unsigned; every other x-amz-* header has to be under the
+ * signature.
+ */
 static bool must_be_signed(const char *name, enum auth_service service)
 {
 	if (strcasecmp(name, "host") == 0)

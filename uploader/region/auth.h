@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who asks: verification of Signature Version 4 in the Authorization header, for one account with one key. Thread-safe.
+ * Who asks: verification of Signature Version 4 in the Authorization header, for one account with
+ * one key. Thread-safe.
  */
 #ifndef AMIWRIGHT_UPLOADER_REGION_AUTH_H
 #define AMIWRIGHT_UPLOADER_REGION_AUTH_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The map of written blocks. Pages of 256 digests (8 KiB) hang off one array, so that any order of writes costs the
- * same, and walking in order needs no sorting.
+ * The map of written blocks. Pages of 256 digests (8 KiB) hang off one array, so that any order of
+ * writes costs the same, and walking in order needs no sorting.
  */
 #include "uploader/region/blockmap.h"
 

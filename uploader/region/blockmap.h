@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which blocks of a snapshot were written, and the SHA-256 of each: an array by index in pages that
- * exist where blocks do. And its file form: records of 40 bytes, appended; the last one of an index wins, so a
- * torn end costs the block that was never acknowledged and nothing else.
+ * exist where blocks do. And its file form: records of 40 bytes, appended; the last one of an index
+ * wins, so a torn end costs the block that was never acknowledged and nothing else.
  *
  *   0   8   block index, little endian; the top bit says: not written any more
  *   8  32   SHA-256
@@ -43,7 +43,10 @@ int blockmap_aggregate(const struct blockmap *m, uint8_t out[SHA256_SIZE], struc
 
 void blockmap_record(uint8_t record[BLOCKMAP_RECORD_SIZE], uint64_t index,
 	const uint8_t digest[SHA256_SIZE]);
-/* Applies the records of a file's content; a part of a record at the end is left out. ERROR_INPUT past the end. */
+/*
+ * Applies the records of a file's content; a part of a record at the end is left out. ERROR_INPUT
+ * past the end.
+ */
 int blockmap_replay(struct blockmap *m, const void *data, size_t len, struct error *err) MUST_CHECK;
 /* Appends a record for each written block, ascending. */
 int blockmap_dump(const struct blockmap *m, struct buf *out, struct error *err) MUST_CHECK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * EBS direct: routes, and the two calls that begin and end a snapshot. Codes, texts and statuses are those
- * that the service was seen to answer.
+ * EBS direct: routes, and the two calls that begin and end a snapshot. Codes, texts and statuses
+ * are those that the service was seen to answer.
  */
 #include "uploader/region/ebs_internal.h"
 

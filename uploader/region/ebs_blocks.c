@@ -17,7 +17,10 @@ static void set_digest_headers(struct reply *reply, const uint8_t digest[SHA256_
 	reply_header(reply, "x-amz-Checksum-Algorithm", "SHA256");
 }
 
-/* True (with a reply) when the headers are not those of one whole block, or the body is not that block. */
+/*
+ * True (with a reply) when the headers are not those of one whole block, or the body is not that
+ * block.
+ */
 static bool put_check(struct ebs_ctx *c)
 {
 	const char *length = request_header(c->req, "x-amz-data-length");

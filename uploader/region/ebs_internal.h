@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the EBS files share: ebs.c (routes, complete), ebs_start.c, ebs_blocks.c (put, get), ebs_list.c. */
+/*
+ * What the EBS files share: ebs.c (routes, complete), ebs_start.c, ebs_blocks.c (put, get),
+ * ebs_list.c.
+ */
 #ifndef AMIWRIGHT_UPLOADER_REGION_EBS_INTERNAL_H
 #define AMIWRIGHT_UPLOADER_REGION_EBS_INTERNAL_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * EBS direct: ListSnapshotBlocks and ListChangedBlocks. A page token carries the index that comes next, so that
- * paging needs no state.
+ * EBS direct: ListSnapshotBlocks and ListChangedBlocks. A page token carries the index that comes
+ * next, so that paging needs no state.
  */
 #include "uploader/region/ebs_internal.h"
 

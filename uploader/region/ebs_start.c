@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * EBS direct: StartSnapshot – parameters, the encryption matrix, parents, and the rule that a repeated
- * ClientToken gets the first answer again.
+ * EBS direct: StartSnapshot – parameters, the encryption matrix, parents, and the rule that a
+ * repeated ClientToken gets the first answer again.
  */
 #include "uploader/region/ebs_internal.h"
 
@@ -164,7 +164,10 @@ static bool check_parent(struct ebs_ctx *c, const struct start *s, struct snapsh
 	return false;
 }
 
-/* Which key, out of the matrix of the user guide; NULL for none. True with a reply when it is refused. */
+/*
+ * Which key, out of the matrix of the user guide; NULL for none. True with a reply when it is
+ * refused.
+ */
 static bool choose_key(struct ebs_ctx *c, const struct start *s, const struct snapshot *parent,
 	char fallback[128], const char **key)
 {

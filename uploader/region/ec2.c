@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * EC2's Query API: the table of actions, what all calls share in reading parameters and writing XML, and the calls
- * too small for a file.
+ * EC2's Query API: the table of actions, what all calls share in reading parameters and writing
+ * XML, and the calls too small for a file.
  */
 #include "uploader/region/ec2_internal.h"
 

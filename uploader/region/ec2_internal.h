@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the EC2 files share. A call reads its parameters, then asks ec2_ready() – which refuses parameters nobody asked for
- * and answers DryRun – and only then changes something or writes its answer.
+ * What the EC2 files share. A call reads its parameters, then asks ec2_ready() – which refuses
+ * parameters nobody asked for and answers DryRun – and only then changes something or writes its
+ * answer.
  */
 #ifndef AMIWRIGHT_UPLOADER_REGION_EC2_INTERNAL_H
 #define AMIWRIGHT_UPLOADER_REGION_EC2_INTERNAL_H
@@ -64,9 +65,9 @@ struct ec2_field {
 bool ec2_get_filters(struct ec2_ctx *c, struct ec2_filters *filters);
 bool ec2_wildcard(const char *pattern, const char *text);
 /*
- * One record and its tags against all filters. fields is ended by a NULL filter; "tag:K", "tag-key", "tag-value" work by themselves;
- * "block-device-mapping.*" looks at the mapping. *unknown gets a filter that none of these is; doc and tags may be
- * NULL, to find just that.
+ * One record and its tags against all filters. fields is ended by a NULL filter; "tag:K",
+ * "tag-key", "tag-value" work by themselves; "block-device-mapping.*" looks at the mapping.
+ * *unknown gets a filter that none of these is; doc and tags may be NULL, to find just that.
  */
 bool ec2_filters_match(const struct ec2_filters *filters, const struct ec2_field *fields,
 	const struct json *doc, const struct json *tags, const char **unknown);

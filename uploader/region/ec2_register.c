@@ -43,7 +43,10 @@ static bool get_choices(struct ec2_ctx *c, struct json *doc)
 	return false;
 }
 
-/* Length as documented; characters as the service's own message lists them, and those documented beside. */
+/*
+ * Length as documented; characters as the service's own message lists them, and those documented
+ * beside.
+ */
 static bool check_name(struct ec2_ctx *c, const char *name)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"

@@ -62,15 +62,7 @@ static struct json *snapshot_view(struct ec2_ctx *c, const struct snapshot *snap
 	return steal_ptr(&v);
 }
 
-static void write_full_size(struct ec2_ctx *c, struct snapshot *snap)
-{
-	if (atomic_load(&snap->status) != SNAPSHOT_COMPLETED || snapshot_load_map(snap, NULL) < 0)
-		return;
-	xml_int(&c->xml, "fullSnapshotSizeInBytes",
-		(int64_t)(snap->map.nr_written * STORE_BLOCK_SIZE));
-}
-
-static void write_snapshot(struct ec2_ctx *c, struct snapshot *snap, const struct json *view)
+static void write_snapshot(struct ec2_ctx *c, const struct snapshot *snap, const struct json *view)
 {
 	static const char *const texts[] = {"snapshotId", "volumeId", "status", "statusMessage",
 		"startTime", "progress", "ownerId", "description", "kmsKeyId", "storageTier"};
@@ -81,7 +73,9 @@ static void write_snapshot(struct ec2_ctx *c, struct snapshot *snap, const struc
 	xml_int(&c->xml, "volumeSize", json_get_int(view, "volumeSize", 0));
 	xml_bool(&c->xml, "encrypted", json_get_bool(view, "encrypted", false));
 	xml_str(&c->xml, "sseType", json_get_bool(view, "encrypted", false) ? "sse-kms" : "none");
-	write_full_size(c, snap);
+	if (atomic_load(&snap->status) == SNAPSHOT_COMPLETED)
+		xml_int(&c->xml, "fullSnapshotSizeInBytes",
+			json_get_int(snap->doc, "blocks", 0) * STORE_BLOCK_SIZE);
 	ec2_write_tags(c, snap->doc);
 	xml_close(&c->xml, "item");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Form decoding in place: the text is copied once, names and values point into the copy. Look-ups scan;
- * the number of parameters is bounded, and so the square of it.
+ * Form decoding in place: the text is copied once, names and values point into the copy. Look-ups
+ * scan; the number of parameters is bounded, and so the square of it.
  */
 #include "uploader/region/form.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parameters of a query string or of an application/x-www-form-urlencoded body, with a mark on each that was
- * asked for, so that a call can refuse parameters that it does not know.
+ * Parameters of a query string or of an application/x-www-form-urlencoded body, with a mark on each
+ * that was asked for, so that a call can refuse parameters that it does not know.
  */
 #ifndef AMIWRIGHT_UPLOADER_REGION_FORM_H
 #define AMIWRIGHT_UPLOADER_REGION_FORM_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests and replies without a socket. Replies are built by writers that remember the first failure
- * instead of returning it; an error reply drops what was written before, so that a handler may find
- * out late.
+ * Requests and replies without a socket. Replies are built by writers that remember the first
+ * failure instead of returning it; an error reply drops what was written before, so that a handler
+ * may find out late.
  */
 #include "uploader/region/message.h"
 

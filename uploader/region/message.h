@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A request and its reply as the handlers see them: no socket, no HTTP library. server.c fills the one and
- * sends the other; tests call handlers with requests made by hand.
+ * A request and its reply as the handlers see them: no socket, no HTTP library. server.c fills the
+ * one and sends the other; tests call handlers with requests made by hand.
  */
 #ifndef AMIWRIGHT_UPLOADER_REGION_MESSAGE_H
 #define AMIWRIGHT_UPLOADER_REGION_MESSAGE_H
@@ -40,7 +40,8 @@ struct reply_header {
 
 /*
  * Writers never fail visibly: `failed` sticks, and server.c then sends 500. So handlers read as a
- * straight line. When fd >= 0 the body is len bytes of that file from off, and the reply owns the descriptor.
+ * straight line. When fd >= 0 the body is len bytes of that file from off, and the reply owns the
+ * descriptor.
  */
 struct reply {
 	char request_id[UUID_TEXT_SIZE]; /* goes into the header, and into the XML of EC2 */

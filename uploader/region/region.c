@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The region's folder and life: its account and credentials (made once), the lock that says that a server runs, the file
- * that says where, and starting and stopping.
+ * The region's folder and life: its account and credentials (made once), the lock that says that a
+ * server runs, the file that says where, and starting and stopping.
  */
 #include "uploader/region/region_internal.h"
 
@@ -62,7 +62,9 @@ static int make_credentials(const char *path, const struct region_opts *opts, st
 	return file_write_atomic(path, text.data, text.len, 0600, true, err);
 }
 
-/* The value of "key = value" on a line of its own; the caller's to free. NULL when it is not there. */
+/*
+ * The value of "key = value" on a line of its own; the caller's to free. NULL when it is not there.
+ */
 static char *ini_value(const char *text, const char *key)
 {
 	size_t len = strlen(key);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The local region: EBS direct and EC2's image and snapshot calls over a folder, through real HTTP with verified
- * signatures and checksums. For rehearsals without an account, and for tests with foreign clients.
+ * The local region: EBS direct and EC2's image and snapshot calls over a folder, through real HTTP
+ * with verified signatures and checksums. For rehearsals without an account, and for tests with
+ * foreign clients.
  *
  * Folder:
  *   DIR/credentials            AWS shared-credentials file of the region's one account (mode 0600)
@@ -35,8 +36,8 @@ struct region_opts {
 };
 
 /*
- * Makes DIR if needed and starts the server in threads of its own. ERROR_IO with errnum EAGAIN when another
- * process serves DIR now (then region_endpoint_of() tells where).
+ * Makes DIR if needed and starts the server in threads of its own. ERROR_IO with errnum EAGAIN when
+ * another process serves DIR now (then region_endpoint_of() tells where).
  */
 struct region *region_start(const char *dir, const struct region_opts *opts, struct error *err)
 	MUST_CHECK;
@@ -46,7 +47,10 @@ DEFINE_CLEANUP(region, struct region, region_stop)
 const char *region_endpoint(const struct region *r); /* "http://127.0.0.1:41234" */
 const char *region_name(const struct region *r);
 
-/* Endpoint of the server that runs over dir; NULL text (*endpoint) when none does. The caller's to free. */
+/*
+ * Endpoint of the server that runs over dir; NULL text (*endpoint) when none does. The caller's to
+ * free.
+ */
 int region_endpoint_of(const char *dir, char **endpoint, struct error *err) MUST_CHECK;
 /* The region's own credentials, made at first use of DIR. */
 int region_creds(const char *dir, const struct region_opts *opts, struct aws_creds *out,

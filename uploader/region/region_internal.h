@@ -34,7 +34,10 @@ uint64_t region_monotonic_ms(void);
 /* The key that snapshots of this account get when none is named; out has 128 bytes. */
 void region_default_key(const struct region *r, char out[128]);
 
-/* api.c: checks the signature and hands the request to its service. Never fails: errors are replies. */
+/*
+ * api.c: checks the signature and hands the request to its service. Never fails: errors are
+ * replies.
+ */
 void region_handle(struct region *r, const struct request *req, struct reply *reply);
 
 /* ebs.c and ec2.c: one signed request of their service. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HTTP server, by libmicrohttpd: an epoll loop in each thread, keep-alive connections spread over them. A
- * body goes into a buffer that is used again, and is hashed while it is still in the cache; the
- * handler then finds the digest done.
+ * The HTTP server, by libmicrohttpd: an epoll loop in each thread, keep-alive connections spread
+ * over them. A body goes into a buffer that is used again, and is hashed while it is still in the
+ * cache; the handler then finds the digest done.
  */
 #include "uploader/region/region_internal.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One snapshot: its content file, its map of blocks, and its way from pending to completed or error.
+ * One snapshot: its content file, its map of blocks, and its way from pending to completed or
+ * error.
  *
- * The order that a kill must not break: a block's old record is voided, its bytes are written, its new record is
- * appended; the answer goes out after that. So a record's digest is always that of the bytes.
+ * The order that a kill must not break: a block's old record is voided, its bytes are written, its
+ * new record is appended; the answer goes out after that. So a record's digest is always that of
+ * the bytes.
  */
 #include "uploader/region/store_internal.h"
 
@@ -244,8 +246,8 @@ static int block_write_bytes(const struct snapshot *snap, uint64_t index, const 
 }
 
 /*
- * One writer at a time: the kernel would let no more into one file, and makes those that wait spin, which on a small
- * machine takes the processor from the client.
+ * One writer at a time: the kernel would let no more into one file, and makes those that wait spin,
+ * which on a small machine takes the processor from the client.
  */
 static int block_write(struct snapshot *snap, uint64_t index, const void *data,
 	const uint8_t digest[SHA256_SIZE], struct error *err)
@@ -384,8 +386,8 @@ static int write_final_map(const struct snapshot *snap, struct error *err)
 }
 
 /*
- * Checks, fills up from the parent, seals. "checked" goes to disk before the map gets the parent's blocks, so that a restart
- * in between does not count those.
+ * Checks, fills up from the parent, seals. "checked" goes to disk before the map gets the parent's
+ * blocks, so that a restart in between does not count those.
  */
 static int snapshot_finish(struct snapshot *snap, struct error *err)
 {
@@ -406,7 +408,8 @@ static int snapshot_finish(struct snapshot *snap, struct error *err)
 		    store_save_snapshot(snap, err) < 0 || merge_parent(snap, parent, err) < 0)
 			return -1;
 	}
-	if (write_final_map(snap, err) < 0)
+	if (write_final_map(snap, err) < 0 ||
+	    json_set_int(snap->doc, "blocks", (int64_t)snap->map.nr_written, err) < 0)
 		return -1;
 	if (fchmod(snap->img_fd, 0444) < 0)
 		return error_set(err, ERROR_IO, errno, "cannot seal snapshot '%s'", snap->id);

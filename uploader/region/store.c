@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The folder: tables of snapshots and images in memory, one JSON file for each on disk. A record is written whole under
- * another name and renamed, so that a kill leaves the old one or the new one. snapshot.c has the blocks.
+ * The folder: tables of snapshots and images in memory, one JSON file for each on disk. A record is
+ * written whole under another name and renamed, so that a kill leaves the old one or the new one.
+ * snapshot.c has the blocks.
  */
 #include "uploader/region/store.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Snapshots and images of a region's folder: what is in memory, and its twin on disk. Every change is in the
- * files before the call returns, so that kill -9 loses nothing; the content of a completed snapshot also
- * survives a power cut.
+ * Snapshots and images of a region's folder: what is in memory, and its twin on disk. Every change
+ * is in the files before the call returns, so that kill -9 loses nothing; the content of a
+ * completed snapshot also survives a power cut.
  *
- * Locks, in this order: store->lock guards the tables and every record's `doc`; snapshot->lock guards the
- * content and the map until they are sealed.
+ * Locks, in this order: store->lock guards the tables and every record's `doc`; snapshot->lock
+ * guards the content and the map until they are sealed.
  */
 #ifndef AMIWRIGHT_UPLOADER_REGION_STORE_H
 #define AMIWRIGHT_UPLOADER_REGION_STORE_H
@@ -40,9 +40,10 @@ struct store {
 enum snapshot_status { SNAPSHOT_PENDING, SNAPSHOT_COMPLETED, SNAPSHOT_ERROR };
 
 /*
- * doc (the .json) holds: id, status, statusMessage, size (GiB), start (seconds since 1970), timeout (minutes),
- * description, parent, kmsKey, encrypted, clientToken, request (digest of the start's parameters), answer (text of
- * the start's answer), tags [{Key, Value}], count, aggregate, checked, deleted.
+ * doc (the .json) holds: status, statusMessage, size (GiB), start (seconds since 1970), timeout
+ * (minutes), description, parent, kmsKey, encrypted, clientToken, request (digest of the start's
+ * parameters), answer (text of the start's answer), tags [{Key, Value}], count, aggregate, checked,
+ * blocks (number of them in a completed one), deleted.
  */
 struct snapshot {
 	struct store *store;        /* borrowed */
@@ -67,7 +68,10 @@ struct image {
 	struct json *doc; /* owned; keys are EC2's element names */
 };
 
-/* Reads the folder; makes what is missing. A record that cannot be read is an error naming the file. */
+/*
+ * Reads the folder; makes what is missing. A record that cannot be read is an error naming the
+ * file.
+ */
 struct store *store_open(const char *dir, int (*random)(void *buf, size_t len), struct error *err)
 	MUST_CHECK;
 void store_close(struct store *s);
@@ -77,7 +81,10 @@ DEFINE_CLEANUP(store, struct store, store_close)
 int store_new_id(struct store *s, const char *prefix, char id[STORE_ID_SIZE], struct error *err)
 	MUST_CHECK;
 
-/* With store->lock held: borrowed while it is held, or by snapshot_get(). Deleted ones are not found. */
+/*
+ * With store->lock held: borrowed while it is held, or by snapshot_get(). Deleted ones are not
+ * found.
+ */
 struct snapshot *store_find_snapshot(struct store *s, const char *id);
 struct snapshot *store_find_token(struct store *s, const char *client_token);
 struct image *store_find_image(struct store *s, const char *id);
@@ -107,13 +114,16 @@ const char *snapshot_status_name(enum snapshot_status status);
 int snapshot_set_status(struct snapshot *snap, enum snapshot_status status, const char *message,
 	struct error *err) MUST_CHECK;
 /*
- * Brings a pending one up to date: cancels it when its Timeout has passed, completes it when CompleteSnapshot came and the
- * delay is over. With store->lock held. now in seconds, now_ms monotonic.
+ * Brings a pending one up to date: cancels it when its Timeout has passed, completes it when
+ * CompleteSnapshot came and the delay is over. With store->lock held. now in seconds, now_ms
+ * monotonic.
  */
 int snapshot_settle(struct snapshot *snap, int64_t now, uint64_t now_ms, struct error *err) MUST_CHECK;
 
 enum snapshot_write { SNAPSHOT_WRITTEN, SNAPSHOT_CLOSED, SNAPSHOT_WRITE_FAILED };
-/* Stores one block (STORE_BLOCK_SIZE bytes) whose digest was checked. Needs a reference, no lock. */
+/*
+ * Stores one block (STORE_BLOCK_SIZE bytes) whose digest was checked. Needs a reference, no lock.
+ */
 enum snapshot_write snapshot_write_block(struct snapshot *snap, uint64_t index, const void *data,
 	const uint8_t digest[SHA256_SIZE], int64_t now, struct error *err);
 /* Reads the map from disk if that was not done; then it may be read without a lock if completed. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The opaque tokens of the region: pages and blocks. A token is a value and an expiry under a keyed hash of what it is
- * for, in URL-safe base64; so nothing has to be remembered, and a token of one thing does not open another.
+ * The opaque tokens of the region: pages and blocks. A token is a value and an expiry under a keyed
+ * hash of what it is for, in URL-safe base64; so nothing has to be remembered, and a token of one
+ * thing does not open another.
  */
 #ifndef AMIWRIGHT_UPLOADER_REGION_TOKEN_H
 #define AMIWRIGHT_UPLOADER_REGION_TOKEN_H

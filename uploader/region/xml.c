@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * XML output. Text is escaped; control characters, which XML 1.0 cannot hold even as references, become
- * U+FFFD.
+ * XML output. Text is escaped; control characters, which XML 1.0 cannot hold even as references,
+ * become U+FFFD.
  */
 #include "uploader/region/xml.h"
 

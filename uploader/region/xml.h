@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A writer of the plain XML that EC2 answers: elements and text, no attributes but the root's namespace. */
+/*
+ * A writer of the plain XML that EC2 answers: elements and text, no attributes but the root's
+ * namespace.
+ */
 #ifndef AMIWRIGHT_UPLOADER_REGION_XML_H
 #define AMIWRIGHT_UPLOADER_REGION_XML_H
 
