@@ -49,7 +49,10 @@ static inline void *steal_ptr_p(void *pp)
 	return value;
 }
 
-/* Takes the pointer out of a variable with cleanup: the value is returned, the variable becomes NULL. */
+/*
+ * Takes the pointer out of a variable with cleanup: the value is returned, the variable becomes
+ * NULL.
+ */
 #define steal_ptr(pp) ((__typeof__(*(pp)))steal_ptr_p(pp))
 
 static inline int steal_fd(int *fd)

@@ -36,8 +36,8 @@ void extent_list_release(struct extent_list *list);
 void extent_list_clear(struct extent_list *list);
 
 /*
- * Appends [off, off+len). It must begin where the list ends (anywhere when it is empty); merged into
- * the last one when the kind is the same. len 0 does nothing.
+ * Appends [off, off+len). It must begin where the list ends (anywhere when it is empty); merged
+ * into the last one when the kind is the same. len 0 does nothing.
  */
 int extent_list_add(struct extent_list *list, uint64_t off, uint64_t len, enum extent_kind kind,
 	struct error *err) MUST_CHECK;

@@ -10,7 +10,10 @@
 
 /* Opens path for reading only; directories, FIFOs and empty files are ERROR_INPUT. */
 struct dev *filedev_open(const char *path, struct error *err) MUST_CHECK;
-/* Takes fd (also on error). writable: pwrite, clear (punches holes) and flush work too. name for messages. */
+/*
+ * Takes fd (also on error). writable: pwrite, clear (punches holes) and flush work too. name for
+ * messages.
+ */
 struct dev *filedev_from_fd(int fd, bool writable, const char *name, struct error *err) MUST_CHECK;
 
 #endif

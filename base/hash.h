@@ -47,7 +47,9 @@ int hash_uuid(const char *salt, const char *text, uint8_t out[16], struct error 
 enum { UUID_TEXT_SIZE = 37 };
 /* "8-4-4-4-12" lower case. Returns out. */
 char *uuid_format(char out[UUID_TEXT_SIZE], const uint8_t uuid[16]);
-/* True when text is not a UUID. (Not uuid_parse(): libuuid, which libfdisk calls, has that name.) */
+/*
+ * True when text is not a UUID. (Not uuid_parse(): libuuid, which libfdisk calls, has that name.)
+ */
 bool uuid_from_text(uint8_t out[16], const char *text) MUST_CHECK;
 
 #endif

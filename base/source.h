@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A source: where bytes that are used by reference come from (a folder on the host, a tar file, a spool
- * of unpacked contents). A reference is (source, id, offset, length); what an id means is the source's own
- * business: an index into its table of files, or nothing at all for a single file.
+ * A source: where bytes that are used by reference come from (a folder on the host, a tar file, a
+ * spool of unpacked contents). A reference is (source, id, offset, length); what an id means is the
+ * source's own business: an index into its table of files, or nothing at all for a single file.
  *
  * Sources are read by many threads at once; each slot must be safe for that.
  */
@@ -20,8 +20,9 @@ struct source_ops {
 	const char *name; /* for messages: "directory", "tar", "spool" */
 
 	/*
-	 * Reads exactly len bytes at off of the content `id`. A content that is shorter than it was when
-	 * it was scanned, or that changed since (size, mtime, ctime), is ERROR_INPUT naming the file.
+	 * Reads exactly len bytes at off of the content `id`. A content that is shorter than it was
+	 * when it was scanned, or that changed since (size, mtime, ctime), is ERROR_INPUT naming
+	 * the file.
 	 */
 	int (*pread)(struct source *src, uint64_t id, void *buf, size_t len, uint64_t off,
 		struct error *err);

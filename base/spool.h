@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A spool: append-only bytes in an unlinked temporary file, for contents that arrive once (a
- * compressed tar, a pipe) and are wanted by reference later, and for metadata beyond what memory should
- * hold. It is a source; the id of a reference into it is 0 and the offset is the spool's own.
+ * compressed tar, a pipe) and are wanted by reference later, and for metadata beyond what memory
+ * should hold. It is a source; the id of a reference into it is 0 and the offset is the spool's
+ * own.
  */
 #ifndef AMIWRIGHT_BASE_SPOOL_H
 #define AMIWRIGHT_BASE_SPOOL_H
@@ -12,8 +13,8 @@
 struct spool;
 
 /*
- * dir: folder for the file (NULL: /var/tmp). The file has no name (O_TMPFILE, or created and unlinked
- * at once), so nothing is left behind by any kind of death.
+ * dir: folder for the file (NULL: /var/tmp). The file has no name (O_TMPFILE, or created and
+ * unlinked at once), so nothing is left behind by any kind of death.
  */
 struct spool *spool_new(const char *dir, struct error *err) MUST_CHECK;
 void spool_free(struct spool *sp);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A walk over a device in aligned units (512 KiB blocks of a snapshot, grains of a VMDK): for each unit,
- * whether any of it is data, else whether any of it is zero. Memory is constant: extents are
+ * A walk over a device in aligned units (512 KiB blocks of a snapshot, grains of a VMDK): for each
+ * unit, whether any of it is data, else whether any of it is zero. Memory is constant: extents are
  * asked for a stretch at a time. It reads no content.
  */
 #ifndef AMIWRIGHT_BASE_WALK_H

@@ -9,12 +9,15 @@
 #include "base/log.h"
 
 /*
- * Written metadata beyond this, over all disks, goes to the spool: the tree itself takes memory too, and publish keeps
- * its disks open together.
+ * Written metadata beyond this, over all disks, goes to the spool: the tree itself takes memory
+ * too, and publish keeps its disks open together.
  */
 #define DISK_MEMORY (24u << 20)
 
-/* The epoch comes from the surroundings, else from the spec; there is no sane default that would be the same everywhere. */
+/*
+ * The epoch comes from the surroundings, else from the spec; there is no sane default that would be
+ * the same everywhere.
+ */
 static int settle_epoch(struct build *b, struct context *ctx, struct error *err)
 {
 	bool given;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a spec file to disks: read and check, run the layers into a tree, plan, and make each disk as a device
- * that a raw file or a snapshot is written from. `build`, `publish` and `inspect` share it.
+ * From a spec file to disks: read and check, run the layers into a tree, plan, and make each disk
+ * as a device that a raw file or a snapshot is written from. `build`, `publish` and `inspect` share
+ * it.
  */
 #ifndef AMIWRIGHT_BUILDER_BUILD_H
 #define AMIWRIGHT_BUILDER_BUILD_H
@@ -25,14 +26,17 @@ struct build {
 };
 
 /*
- * Reads and checks the spec; nothing else is touched yet. Mistakes are in ctx->diag, all of them. The epoch of the
- * spec becomes SOURCE_DATE_EPOCH when that is set. Release in any case.
+ * Reads and checks the spec; nothing else is touched yet. Mistakes are in ctx->diag, all of them.
+ * The epoch of the spec becomes SOURCE_DATE_EPOCH when that is set. Release in any case.
  */
 int build_read(struct build *b, struct context *ctx, const char *path, const struct build_opts *opts,
 	struct error *err) MUST_CHECK;
 /* Runs the layers and makes the plan. */
 int build_make(struct build *b, struct context *ctx, struct error *err) MUST_CHECK;
-/* One disk with content, table and file systems written; close with dev_close() before build_release(). */
+/*
+ * One disk with content, table and file systems written; close with dev_close() before
+ * build_release().
+ */
 struct dev *build_disk(struct build *b, size_t index, struct error *err) MUST_CHECK;
 void build_release(struct build *b);
 

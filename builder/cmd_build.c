@@ -166,7 +166,10 @@ static int print_result(const struct run *r, struct error *err)
 	return context_print(&out, err);
 }
 
-/* A failed or interrupted run leaves none of its files, so that no half of a set is taken for the whole. */
+/*
+ * A failed or interrupted run leaves none of its files, so that no half of a set is taken for the
+ * whole.
+ */
 static void remove_files(const struct run *r, size_t nr)
 {
 	for (size_t i = 0; i < nr; i++)

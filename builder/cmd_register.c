@@ -50,7 +50,10 @@ static const struct options_def options[] = {
 	{0},
 };
 
-/* Copies what stands before the first of `ends` into out; returns the rest, NULL when it is too long. */
+/*
+ * Copies what stands before the first of `ends` into out; returns the rest, NULL when it is too
+ * long.
+ */
 static const char *take(const char *text, const char *ends, char *out, size_t size)
 {
 	size_t len = strcspn(text, ends);

@@ -13,7 +13,10 @@ struct command_tags {
 	size_t nr_texts;
 };
 
-/* name: value of a Name tag, or NULL (borrowed). ERROR_USAGE names what is no KEY=VALUE. Release in any case. */
+/*
+ * name: value of a Name tag, or NULL (borrowed). ERROR_USAGE names what is no KEY=VALUE. Release in
+ * any case.
+ */
 int command_tags_parse(struct command_tags *t, const char *name, const struct options_list *list,
 	struct error *err) MUST_CHECK;
 void command_tags_release(struct command_tags *t);

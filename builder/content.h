@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The identity of a disk's content: SHA-256 over its size and, for each 512 KiB block that somebody may read, its
- * index, kind and digest. Equal digests make equal volumes; it is what a snapshot is tagged with, so that
- * publishing again finds it.
+ * The identity of a disk's content: SHA-256 over its size and, for each 512 KiB block that somebody
+ * may read, its index, kind and digest. Equal digests make equal volumes; it is what a snapshot is
+ * tagged with, so that publishing again finds it.
  */
 #ifndef AMIWRIGHT_BUILDER_CONTENT_H
 #define AMIWRIGHT_BUILDER_CONTENT_H

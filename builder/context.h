@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What comes from outside: global options, environment, clocks, randomness, signals, and the connection
- * to AWS or to the local region. This is the only place that calls getenv(), clock_gettime() and getrandom(); everything
- * below gets values.
+ * What comes from outside: global options, environment, clocks, randomness, signals, and the
+ * connection to AWS or to the local region. This is the only place that calls getenv(),
+ * clock_gettime() and getrandom(); everything below gets values.
  */
 #ifndef AMIWRIGHT_BUILDER_CONTEXT_H
 #define AMIWRIGHT_BUILDER_CONTEXT_H
@@ -38,8 +38,8 @@ int context_init(struct context *ctx, struct error *err) MUST_CHECK;
 void context_release(struct context *ctx);
 
 /*
- * The client for the chosen region, made at the first call: AWS by options, environment and profile, or the
- * local region (served in this process unless another one serves it). Borrowed.
+ * The client for the chosen region, made at the first call: AWS by options, environment and
+ * profile, or the local region (served in this process unless another one serves it). Borrowed.
  */
 struct aws *context_aws(struct context *ctx, struct error *err) MUST_CHECK;
 

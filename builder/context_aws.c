@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The connection to a region: AWS itself by options, environment and profile, or the local region over a folder. The same
- * client code talks to both.
+ * The connection to a region: AWS itself by options, environment and profile, or the local region
+ * over a folder. The same client code talks to both.
  */
 #include "builder/context.h"
 
@@ -44,7 +44,10 @@ struct region_opts context_region_opts(const struct context *ctx)
 	return opts;
 }
 
-/* Serves the folder in this process, or finds the process that does. *endpoint is the caller's to free. */
+/*
+ * Serves the folder in this process, or finds the process that does. *endpoint is the caller's to
+ * free.
+ */
 static int local_endpoint(struct context *ctx, const struct region_opts *ropts, char **endpoint,
 	struct error *err)
 {

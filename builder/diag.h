@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Diagnostics of a spec: every mistake of one run, each as "file:line:column: text". Text says what is wrong, where, and
- * what would be right.
+ * Diagnostics of a spec: every mistake of one run, each as "file:line:column: text". Text says what
+ * is wrong, where, and what would be right.
  */
 #ifndef AMIWRIGHT_BUILDER_DIAG_H
 #define AMIWRIGHT_BUILDER_DIAG_H
@@ -38,7 +38,8 @@ void diag_add(struct diag *d, struct diag_place place, const char *fmt, ...) PRI
 /* Appends all mistakes in the order of their places, a line each. */
 int diag_text(struct diag *d, struct buf *out, struct error *err) MUST_CHECK;
 /*
- * 0 when there is no mistake; else -1 with ERROR_USAGE and those mistakes that fit (diag_text() has all).
+ * 0 when there is no mistake; else -1 with ERROR_USAGE and those mistakes that fit (diag_text() has
+ * all).
  */
 int diag_result(struct diag *d, struct error *err) MUST_CHECK;
 

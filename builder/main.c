@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program: options before the command, the command, its options, its work; then the one place that
- * prints errors and turns their kind into an exit status.
+ * The program: options before the command, the command, its options, its work; then the one place
+ * that prints errors and turns their kind into an exit status.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +29,8 @@ static int exit_status(const struct error *err)
 }
 
 /*
- * A spec's mistakes are printed as they are, so that editors find file and line; all else gets our name. When
- * stderr itself fails there is nobody left to tell.
+ * A spec's mistakes are printed as they are, so that editors find file and line; all else gets our
+ * name. When stderr itself fails there is nobody left to tell.
  */
 static void print_error(struct context *ctx, struct error *err)
 {

@@ -109,7 +109,10 @@ static int digest_file(const char *path, uint8_t digest[SHA256_SIZE], struct err
 	}
 }
 
-/* The path as the spec has it: relative to its folder again, so that the folder's place does not show. */
+/*
+ * The path as the spec has it: relative to its folder again, so that the folder's place does not
+ * show.
+ */
 static const char *spec_path(const struct spec *s, const char *path)
 {
 	size_t len = s->dir ? strlen(s->dir) : 0;

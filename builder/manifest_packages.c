@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which Debian packages a tree holds, from dpkg's own record: paragraphs of "Field: value" lines. */
+/*
+ * Which Debian packages a tree holds, from dpkg's own record: paragraphs of "Field: value" lines.
+ */
 #include "builder/manifest.h"
 
 #include <string.h>
 
 enum { STATUS_MAX = 64 << 20 };
 
-/* The value of `field` in one paragraph (len bytes), without its line's end; NULL when it is not there. */
+/*
+ * The value of `field` in one paragraph (len bytes), without its line's end; NULL when it is not
+ * there.
+ */
 static const char *field(const char *paragraph, size_t len, const char *name, size_t *value_len)
 {
 	const char *end = paragraph + len, *line = paragraph;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Option parsing by table. Values are borrowed from argv; only the arrays of lists and arguments are
- * allocated here.
+ * Option parsing by table. Values are borrowed from argv; only the arrays of lists and arguments
+ * are allocated here.
  */
 #include "builder/options.h"
 

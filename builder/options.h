@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Command-line options by table. Each command has one table; parsing, the --help text and the list that the
- * manual page is checked against all come from it, so that no option can be parsed and not shown.
+ * Command-line options by table. Each command has one table; parsing, the --help text and the list
+ * that the manual page is checked against all come from it, so that no option can be parsed and not
+ * shown.
  *
- * Accepted forms: --name VALUE, --name=VALUE, -x VALUE, -xVALUE, -xyz for flags, "--" ends options. Options
- * and arguments may be mixed. Global options are accepted before and after the command.
+ * Accepted forms: --name VALUE, --name=VALUE, -x VALUE, -xVALUE, -xyz for flags, "--" ends options.
+ * Options and arguments may be mixed. Global options are accepted before and after the command.
  */
 #ifndef AMIWRIGHT_BUILDER_OPTIONS_H
 #define AMIWRIGHT_BUILDER_OPTIONS_H
@@ -52,9 +53,9 @@ struct options_target {
 };
 
 /*
- * Parses argv (without program and command name) by the tables in order; the first that knows a name wins.
- * ERROR_USAGE names the option, what is wrong, and the nearest known name. With stop_at_arg it ends before the
- * first argument: *used is how many words of argv were taken.
+ * Parses argv (without program and command name) by the tables in order; the first that knows a
+ * name wins. ERROR_USAGE names the option, what is wrong, and the nearest known name. With
+ * stop_at_arg it ends before the first argument: *used is how many words of argv were taken.
  */
 int options_parse(const struct options_target *targets, size_t nr_targets, const char *const *argv,
 	size_t argc, bool stop_at_arg, struct options_args *args, size_t *used, struct error *err)
@@ -67,8 +68,8 @@ void options_args_release(struct options_args *args);
 int options_help(const struct options_def *defs, struct buf *out, struct error *err) MUST_CHECK;
 
 /*
- * The known text nearest to what was written, when it is near enough to be meant; else NULL. known is
- * NULL-terminated.
+ * The known text nearest to what was written, when it is near enough to be meant; else NULL. known
+ * is NULL-terminated.
  */
 const char *options_nearest(const char *text, const char *const *known);
 

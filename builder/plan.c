@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sizes, places and ids of everything that will be written. Two rounds a disk: what each partition needs (so
- * that the table can be laid out), then what each file system gets.
+ * Sizes, places and ids of everything that will be written. Two rounds a disk: what each partition
+ * needs (so that the table can be laid out), then what each file system gets.
  */
 #include "builder/plan_internal.h"
 
@@ -126,8 +126,8 @@ static const char *fs_name(const struct plan_disk *disk, const struct plan_fs *f
 }
 
 /*
- * Notes a mistake that only the sums could find, with its place in the spec. What is no mistake of the spec
- * (memory, reading) stays as it is.
+ * Notes a mistake that only the sums could find, with its place in the spec. What is no mistake of
+ * the spec (memory, reading) stays as it is.
  */
 static int too_small(struct diag *d, struct diag_place place, const char *what, const char *name,
 	struct error *err)
@@ -147,7 +147,10 @@ static int mount_place(const struct plan_fs *fs, const struct plan_disk *disk, s
 	return diag_result(d, err);
 }
 
-/* Finds or makes the directory that the file system is mounted on, and takes it as the file system's root. */
+/*
+ * Finds or makes the directory that the file system is mounted on, and takes it as the file
+ * system's root.
+ */
 static int mount_fs(const struct plan *p, const struct plan_disk *disk, struct plan_fs *fs,
 	struct tree *t, struct diag *d, struct error *err)
 {
@@ -172,9 +175,9 @@ static int mount_fs(const struct plan *p, const struct plan_disk *disk, struct p
 }
 
 /*
- * Missing mount points are made from the shortest to the longest, so that a directory made for one of them
- * lies in the right file system whatever the order in the spec: the tree is one, only marks differ. Hence
- * the spec's order is fine.
+ * Missing mount points are made from the shortest to the longest, so that a directory made for one
+ * of them lies in the right file system whatever the order in the spec: the tree is one, only marks
+ * differ. Hence the spec's order is fine.
  */
 static int mount_all(struct plan *p, struct tree *t, struct diag *d, struct error *err)
 {
@@ -190,8 +193,8 @@ static int mount_all(struct plan *p, struct tree *t, struct diag *d, struct erro
 }
 
 /*
- * What a partition needs. A `rest` on a disk of fixed size needs the bare minimum; where the disk grows with its
- * content, headroom too.
+ * What a partition needs. A `rest` on a disk of fixed size needs the bare minimum; where the disk
+ * grows with its content, headroom too.
  */
 static int ask_size(const struct plan_disk *disk, const struct plan_fs *fs, uint64_t *size,
 	struct error *err)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The plan: pure sums over spec and tree. Which tree goes to which partition, every size and offset, every derived
- * uuid, the block device mapping, the AMI's name. Nothing is written. What cannot fit is found here.
+ * The plan: pure sums over spec and tree. Which tree goes to which partition, every size and
+ * offset, every derived uuid, the block device mapping, the AMI's name. Nothing is written. What
+ * cannot fit is found here.
  */
 #ifndef AMIWRIGHT_BUILDER_PLAN_H
 #define AMIWRIGHT_BUILDER_PLAN_H
@@ -49,14 +50,14 @@ struct plan_opts {
 };
 
 /*
- * What can be known without a tree: names, block device mapping rules, partitions whose sizes exceed the
- * disk. Called before any work. All mistakes go to d; -1 only when memory is out. Takes specs with mistakes too:
- * what is NULL is not looked at.
+ * What can be known without a tree: names, block device mapping rules, partitions whose sizes
+ * exceed the disk. Called before any work. All mistakes go to d; -1 only when memory is out. Takes
+ * specs with mistakes too: what is NULL is not looked at.
  */
 int plan_check_spec(const struct spec *s, struct diag *d, struct error *err) MUST_CHECK;
 /*
- * Everything. Writes /etc/fstab into the tree and marks mount points, then calls tree_finish(). What cannot
- * fit is ERROR_USAGE and noted in d with its place. Release in any case.
+ * Everything. Writes /etc/fstab into the tree and marks mount points, then calls tree_finish().
+ * What cannot fit is ERROR_USAGE and noted in d with its place. Release in any case.
  */
 int plan_make(struct plan *p, const struct spec *s, struct tree *t, const struct plan_opts *opts,
 	struct diag *d, struct error *err) MUST_CHECK;
@@ -65,13 +66,16 @@ void plan_release(struct plan *p);
 /* True for a disk that becomes a snapshot. */
 bool plan_has_content(const struct plan_disk *disk);
 
-/* Writes table and file systems of one disk to dev (of at least the planned size). The tree must still be there. */
+/*
+ * Writes table and file systems of one disk to dev (of at least the planned size). The tree must
+ * still be there.
+ */
 int plan_write_disk(const struct plan *p, size_t disk, struct dev *dev, struct error *err)
 	MUST_CHECK;
 
 /*
- * The block device mapping of all disks. snapshots: an id for each disk with content (others are not looked at);
- * *mappings has nr_disks items and is the caller's to free.
+ * The block device mapping of all disks. snapshots: an id for each disk with content (others are
+ * not looked at); *mappings has nr_disks items and is the caller's to free.
  */
 int plan_mappings(const struct spec *s, const char *const *snapshots, struct ec2_mapping **mappings,
 	struct error *err) MUST_CHECK;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the AMI will be: its name, root device and block device mapping; and the checks that need no tree. */
+/*
+ * What the AMI will be: its name, root device and block device mapping; and the checks that need no
+ * tree.
+ */
 #include "builder/plan_internal.h"
 
 #include <stdio.h>
@@ -88,7 +91,10 @@ static int expand(const struct spec *s, int64_t epoch, const char *template, str
 	return 0;
 }
 
-/* The documented set. EC2's own message names fewer: blanks, brackets, quotes and @ are missing there. */
+/*
+ * The documented set. EC2's own message names fewer: blanks, brackets, quotes and @ are missing
+ * there.
+ */
 static int check_name(const char *name, struct error *err)
 {
 	size_t len = strlen(name);
@@ -146,7 +152,10 @@ static void check_device(const struct spec_disk *disk, struct diag *d)
 			"/dev/sdp", disk->device);
 }
 
-/* Fixed sizes against a fixed disk; what the tree needs is not known yet and counts as the least there is. */
+/*
+ * Fixed sizes against a fixed disk; what the tree needs is not known yet and counts as the least
+ * there is.
+ */
 static int check_layout(const struct spec_disk *disk, struct diag *d, struct error *err)
 {
 	CLEANUP_FREE struct partition_request *req = NULL;

@@ -6,14 +6,14 @@
 #include "builder/plan.h"
 
 /*
- * Writes /etc/fstab for all file systems with a mount point, unless the tree has one with entries of its own
- * (then it stays and a warning is logged). Does nothing without a root file system.
+ * Writes /etc/fstab for all file systems with a mount point, unless the tree has one with entries
+ * of its own (then it stays and a warning is logged). Does nothing without a root file system.
  */
 int plan_fstab(const struct plan *p, struct tree *t, struct error *err) MUST_CHECK;
 
 /*
- * The AMI name from the template; -1 with ERROR_USAGE for an unknown {word} or a name that EC2 would refuse.
- * A field of the spec that is NULL gives "" (its absence is a mistake of its own).
+ * The AMI name from the template; -1 with ERROR_USAGE for an unknown {word} or a name that EC2
+ * would refuse. A field of the spec that is NULL gives "" (its absence is a mistake of its own).
  */
 int plan_ami_name(const struct spec *s, int64_t epoch, char out[EC2_NAME_SIZE], struct error *err)
 	MUST_CHECK;

@@ -30,7 +30,10 @@ int publish_begin(struct publish *p, struct build *b, struct context *ctx, struc
 	return ec2_describe_images(aws, NULL, &by_name, 1, &p->same_name, err);
 }
 
-/* What distinguishes two AMIs of one name: contents, mapping, attributes; and the tags that the spec gives. */
+/*
+ * What distinguishes two AMIs of one name: contents, mapping, attributes; and the tags that the
+ * spec gives.
+ */
 static int image_digest(struct publish *p, struct error *err)
 {
 	const struct spec *s = &p->build->spec;
@@ -140,9 +143,9 @@ static int find_snapshot(struct publish *p, size_t index, struct error *err)
 }
 
 /*
- * StartSnapshot answers a token that it has seen with the snapshot of then, even when that is deleted by now. So
- * the token is the content's digest and a number of this run: what makes a repeat find its snapshot is the
- * tag, what makes a lost answer harmless is the token.
+ * StartSnapshot answers a token that it has seen with the snapshot of then, even when that is
+ * deleted by now. So the token is the content's digest and a number of this run: what makes a
+ * repeat find its snapshot is the tag, what makes a lost answer harmless is the token.
  */
 static int make_token(const char *content, char token[65], struct error *err)
 {

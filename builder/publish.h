@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From planned disks to a registered AMI, so that repeating it makes nothing new: snapshots are found by the tag
- * amiwright:content, whose value is the digest of what they hold, and the AMI by its name and the same tag, whose value is
- * then the digest of all that the AMI is.
+ * From planned disks to a registered AMI, so that repeating it makes nothing new: snapshots are
+ * found by the tag amiwright:content, whose value is the digest of what they hold, and the AMI by
+ * its name and the same tag, whose value is then the digest of all that the AMI is.
  */
 #ifndef AMIWRIGHT_BUILDER_PUBLISH_H
 #define AMIWRIGHT_BUILDER_PUBLISH_H
@@ -35,14 +35,14 @@ struct publish {
 };
 
 /*
- * Connects and looks for the AMI's name: what is wrong with credentials, region or network shows here, before any
- * work. The build has been read, not made.
+ * Connects and looks for the AMI's name: what is wrong with credentials, region or network shows
+ * here, before any work. The build has been read, not made.
  */
 int publish_begin(struct publish *p, struct build *b, struct context *ctx, struct error *err)
 	MUST_CHECK;
 /*
- * Hashes, uploads what is not there, registers. ERROR_POLICY when the name is taken by other content; then
- * nothing was changed.
+ * Hashes, uploads what is not there, registers. ERROR_POLICY when the name is taken by other
+ * content; then nothing was changed.
  */
 int publish_run(struct publish *p, struct error *err) MUST_CHECK;
 /* Before build_release(). */

@@ -3,7 +3,8 @@
  * Planned disks and found images in one JSON form, so that one function turns both into text:
  *
  *   {"device" or "format", "size", "table", "guid", "partitions": [{"number", "name", "type", "type_guid",
- *    "uuid", "offset", "size", "filesystem"}], "filesystem": {"type", "label", "uuid", "size", "used", "free", "mount"}}
+ *    "uuid", "offset", "size", "filesystem"}],
+ *    "filesystem": {"type", "label", "uuid", "size", "used", "free", "mount"}}
  *
  * All sizes are bytes. "filesystem" stands in the partition, or in the disk when there is no table.
  */

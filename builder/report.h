@@ -36,8 +36,8 @@ int report_mapping_text(const struct ec2_mapping *m, size_t nr, struct buf *out,
 	MUST_CHECK;
 
 /*
- * What an image holds (partition table, file systems, space), read from dev. Damage of the table is noted in the document, not
- * an error.
+ * What an image holds (partition table, file systems, space), read from dev. Damage of the table is
+ * noted in the document, not an error.
  */
 struct json *report_image_json(struct dev *dev, const char *format, struct error *err) MUST_CHECK;
 

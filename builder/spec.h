@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The spec file: YAML read by libyaml's document API and checked against a table of keys, so that all
- * mistakes are reported in one run, each with line and column. (libcyaml stops at the first mistake and knows no
- * columns of values; hence libyaml itself.) The result is plain values: text is as written, sizes are bytes, paths are
- * joined with the spec's folder.
+ * The spec file: YAML read by libyaml's document API and checked against a table of keys, so that
+ * all mistakes are reported in one run, each with line and column. (libcyaml stops at the first
+ * mistake and knows no columns of values; hence libyaml itself.) The result is plain values: text
+ * is as written, sizes are bytes, paths are joined with the spec's folder.
  *
  * Every text in it is owned by the spec and NULL when not given.
  */
@@ -127,8 +127,9 @@ struct spec {
 };
 
 /*
- * Reads and checks; -1 with ERROR_USAGE when there are mistakes: all of them are in d, which the caller
- * releases. What could be read is in s also then, so that further checks can add theirs. Release in any case.
+ * Reads and checks; -1 with ERROR_USAGE when there are mistakes: all of them are in d, which the
+ * caller releases. What could be read is in s also then, so that further checks can add theirs.
+ * Release in any case.
  */
 int spec_read(struct spec *s, const char *path, struct diag *d, struct error *err) MUST_CHECK;
 /* The same from text, without looking for the sources on the host; for tests and fuzzing. */

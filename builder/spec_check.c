@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rules of the spec that need more than one key, and the look for its sources on the host. Fields that
- * could not be read are NULL or 0 here; their mistakes are noted already.
+ * Rules of the spec that need more than one key, and the look for its sources on the host. Fields
+ * that could not be read are NULL or 0 here; their mistakes are noted already.
  */
 #include "builder/spec_schema.h"
 

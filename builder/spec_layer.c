@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The layers of `root`: each a mapping with one key, the kind, whose value is a text or a mapping. */
+/*
+ * The layers of `root`: each a mapping with one key, the kind, whose value is a text or a mapping.
+ */
 #include "builder/spec_schema.h"
 
 #include <stdlib.h>

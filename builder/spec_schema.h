@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading of YAML mappings by tables of keys. A mistake is noted with its place and reading goes on, so that one run
- * shows all of them; what could not be read stays as it was (NULL, 0).
+ * Reading of YAML mappings by tables of keys. A mistake is noted with its place and reading goes
+ * on, so that one run shows all of them; what could not be read stays as it was (NULL, 0).
  */
 #ifndef AMIWRIGHT_BUILDER_SPEC_SCHEMA_H
 #define AMIWRIGHT_BUILDER_SPEC_SCHEMA_H

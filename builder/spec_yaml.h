@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A YAML document as numbered nodes with places: the one place that knows libyaml. Aliases lead to the node
- * that they name, nothing is copied, so that an alias bomb costs nothing until somebody walks it; the
- * schema walks to a fixed depth and counts its steps.
+ * A YAML document as numbered nodes with places: the one place that knows libyaml. Aliases lead to
+ * the node that they name, nothing is copied, so that an alias bomb costs nothing until somebody
+ * walks it; the schema walks to a fixed depth and counts its steps.
  */
 #ifndef AMIWRIGHT_BUILDER_SPEC_YAML_H
 #define AMIWRIGHT_BUILDER_SPEC_YAML_H
@@ -16,8 +16,8 @@ struct spec_yaml;
 enum spec_yaml_kind { SPEC_YAML_SCALAR, SPEC_YAML_LIST, SPEC_YAML_MAP };
 
 /*
- * Syntax errors and a second document are mistakes in d. NULL when there is nothing to look at (then d
- * or err says why: err is set only when memory is out).
+ * Syntax errors and a second document are mistakes in d. NULL when there is nothing to look at
+ * (then d or err says why: err is set only when memory is out).
  */
 struct spec_yaml *spec_yaml_load(const char *text, size_t len, struct diag *d, struct error *err)
 	MUST_CHECK;

@@ -13,7 +13,10 @@
  */
 int detect_format(struct dev *dev, const char **name, struct error *err) MUST_CHECK;
 
-/* Opens an image for reading. Formats that cannot be read yet are ERROR_INPUT, naming what it is and how to convert it. */
+/*
+ * Opens an image for reading. Formats that cannot be read yet are ERROR_INPUT, naming what it is
+ * and how to convert it.
+ */
 struct dev *detect_open(const char *path, struct error *err) MUST_CHECK;
 
 #endif

@@ -108,7 +108,10 @@ static int grow_to_headroom(struct ext4_build *b, uint64_t headroom, uint64_t *s
 		return -1;
 	*size = nr_blocks * b->block_size;
 	want = headroom ? headroom : MAX(*size / 10, 64 * MIB);
-	/* Journal and tables grow with the size, so adding the headroom once may leave less than it. */
+	/*
+	 * Journal and tables grow with the size, so adding the headroom once may leave less than
+	 * it.
+	 */
 	for (;;) {
 		*size = num_align(*size, MIB);
 		if (place(b, *size, err) < 0)

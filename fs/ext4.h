@@ -3,8 +3,8 @@
  * ext4 from a tree, over libext2fs for the structures and with block placement, directories and
  * inode tables of our own: metadata is written to the device once, file contents are referred to.
  *
- * Two steps, so that sizes are known before anything is written: ext4_plan() computes the layout, which is a
- * pure function of tree and options; ext4_write() writes it.
+ * Two steps, so that sizes are known before anything is written: ext4_plan() computes the layout,
+ * which is a pure function of tree and options; ext4_write() writes it.
  */
 #ifndef AMIWRIGHT_FS_EXT4_H
 #define AMIWRIGHT_FS_EXT4_H
@@ -38,23 +38,25 @@ struct ext4_plan {
 };
 
 /*
- * root: the directory that becomes the file system's root; children below mount points are left out.
- * The tree is finished (tree_finish). ERROR_INPUT when opts->size is too small: names what it needs and what it has.
- * ERROR_INPUT for what ext4 cannot hold (file over 16 TiB, extended attributes over a block), naming the path.
+ * root: the directory that becomes the file system's root; children below mount points are left
+ * out. The tree is finished (tree_finish). ERROR_INPUT when opts->size is too small: names what it
+ * needs and what it has. ERROR_INPUT for what ext4 cannot hold (file over 16 TiB, extended
+ * attributes over a block), naming the path.
  */
 int ext4_plan(const struct tree *t, tree_node root, const struct ext4_opts *opts,
 	struct ext4_plan *out, struct error *err) MUST_CHECK;
 
 /*
- * The size for `size: auto`: minimum plus headroom (the larger of 10 % and 64 MiB unless headroom is
- * given), rounded up to 1 MiB.
+ * The size for `size: auto`: minimum plus headroom (the larger of 10 % and 64 MiB unless headroom
+ * is given), rounded up to 1 MiB.
  */
 int ext4_auto_size(const struct tree *t, tree_node root, const struct ext4_opts *opts,
 	uint64_t headroom, uint64_t *size, struct error *err) MUST_CHECK;
 
 /*
- * Writes the file system over all of opts->size (0: dev->size) bytes of dev, from its start. Free blocks become
- * EXTENT_UNUSED; allocated blocks without content (inode tables, journal) EXTENT_ZERO.
+ * Writes the file system over all of opts->size (0: dev->size) bytes of dev, from its start. Free
+ * blocks become EXTENT_UNUSED; allocated blocks without content (inode tables, journal)
+ * EXTENT_ZERO.
  */
 int ext4_write(struct dev *dev, const struct tree *t, tree_node root, const struct ext4_opts *opts,
 	struct error *err) MUST_CHECK;

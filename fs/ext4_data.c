@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Contents, in the order in which they lie on disk: directories are built and written, file contents are
- * referred to. What the last block of a file has behind its end, and what a block has between two pieces,
- * is zero: the kernel shows it to whoever maps the file.
+ * Contents, in the order in which they lie on disk: directories are built and written, file
+ * contents are referred to. What the last block of a file has behind its end, and what a block has
+ * between two pieces, is zero: the kernel shows it to whoever maps the file.
  */
 #include "fs/ext4_internal.h"
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Directories, built whole: what fits one block is a plain list, in the order of names; all else gets an
- * index (htree) with its leaves filled one after another in the order of the hashes. Nothing is ever
- * inserted, so n entries cost one sort.
+ * Directories, built whole: what fits one block is a plain list, in the order of names; all else
+ * gets an index (htree) with its leaves filled one after another in the order of the hashes.
+ * Nothing is ever inserted, so n entries cost one sort.
  *
  *   block 0         1 … m           m + 1 …
  *   | root index |  | index nodes |  | leaves: entries by hash, checksum |      m = 0 when the root reaches all leaves
  *
- * An index entry is (first hash of the leaf, file block). The first entry's hash is left out: its place is taken by
- * the numbers of entries. Bit 0 of a hash says that the leaf goes on with the hash that the leaf before ended with.
+ * An index entry is (first hash of the leaf, file block). The first entry's hash is left out: its
+ * place is taken by the numbers of entries. Bit 0 of a hash says that the leaf goes on with the
+ * hash that the leaf before ended with.
  */
 #include "fs/ext4_internal.h"
 
@@ -92,7 +93,10 @@ static int compare_hashes(const void *a, const void *b)
 		return x->hash < y->hash ? -1 : 1;
 	if (x->minor != y->minor)
 		return x->minor < y->minor ? -1 : 1;
-	/* Nodes are numbers of the tree, in no order of names; two equal hashes need one all the same. */
+	/*
+	 * Nodes are numbers of the tree, in no order of names; two equal hashes need one all the
+	 * same.
+	 */
 	return 0;
 }
 
@@ -327,7 +331,10 @@ struct index_level {
 	uint32_t lblk; /* of the first block below */
 };
 
-/* Entries [from, from + count) of a level into the block being built; the first one's hash is overwritten later. */
+/*
+ * Entries [from, from + count) of a level into the block being built; the first one's hash is
+ * overwritten later.
+ */
 static void put_index(struct writer *w, uint32_t off, const struct index_level *l, uint32_t from,
 	uint32_t count)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which blocks a file has: its stretches without holes, laid over the spans of the space, give runs; runs are
- * the extents. Up to four of them live in the inode; more in a tree of blocks:
+ * Which blocks a file has: its stretches without holes, laid over the spans of the space, give
+ * runs; runs are the extents. Up to four of them live in the inode; more in a tree of blocks:
  *
  *   inode: header, 4 × index ─▶ block: header, n × index ─▶ block: header, n × extent, checksum
  */
@@ -14,7 +14,10 @@
 
 #include "base/num.h"
 
-/* Takes the next stretch of blocks that the pieces cover. A block belongs to it when any piece touches it. */
+/*
+ * Takes the next stretch of blocks that the pieces cover. A block belongs to it when any piece
+ * touches it.
+ */
 static bool next_stretch(struct ext4_run_iter *it)
 {
 	const uint32_t bs = it->b->block_size;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Geometry: how a number of blocks is divided. libext2fs decides groups, inodes per group and reserved
- * descriptor blocks, as mke2fs would; the places of bitmaps and inode tables are ours: those of 16 groups
- * (a flex group) lie together behind the first group's descriptors:
+ * Geometry: how a number of blocks is divided. libext2fs decides groups, inodes per group and
+ * reserved descriptor blocks, as mke2fs would; the places of bitmaps and inode tables are ours:
+ * those of 16 groups (a flex group) lie together behind the first group's descriptors:
  *
  *   | super | descriptors | reserved | 16 block bitmaps | 16 inode bitmaps | 16 inode tables | space …
  */
@@ -28,7 +28,8 @@ enum {
 
 /*
  * A channel without a device: libext2fs wants one to keep a file system on, but is used here for
- * arithmetic and checksums alone. All that is written goes through ext4_out. So I/O here is a bug of ours.
+ * arithmetic and checksums alone. All that is written goes through ext4_out. So I/O here is a bug
+ * of ours.
  */
 static errcode_t channel_open(const char *name, int flags, io_channel *channel);
 
@@ -170,7 +171,10 @@ uint64_t ext4_space_align(const struct ext4_space *s, uint64_t at, uint64_t alig
 	return at;
 }
 
-/* Descriptor blocks to keep in reserve so that online resize reaches resize_max bytes; 0: libext2fs's rule. */
+/*
+ * Descriptor blocks to keep in reserve so that online resize reaches resize_max bytes; 0:
+ * libext2fs's rule.
+ */
 static uint32_t reserved_gdt(const struct ext4_build *b, uint64_t nr_blocks)
 {
 	const uint32_t per_group = b->block_size * 8, apb = b->block_size / 4;

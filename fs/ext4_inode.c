@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inodes, built one after another in the order of their numbers and written table by table. What belongs
- * to an inode but lies elsewhere (extent tree, block of attributes) is written on the way.
+ * Inodes, built one after another in the order of their numbers and written table by table. What
+ * belongs to an inode but lies elsewhere (extent tree, block of attributes) is written on the way.
  */
 #include "fs/ext4_internal.h"
 
@@ -49,7 +49,9 @@ void ext4_inode_size(struct ext2_inode_large *inode, uint64_t size, uint64_t sec
 	inode->osd2.linux2.l_i_blocks_hi = (uint16_t)(sectors >> 32);
 }
 
-/* As the kernel stores device numbers: 8 and 8 bits in the first word, or 12 and 20 in the second. */
+/*
+ * As the kernel stores device numbers: 8 and 8 bits in the first word, or 12 and 20 in the second.
+ */
 static void put_device(struct ext2_inode_large *inode, uint32_t major, uint32_t minor)
 {
 	if (major < 256 && minor < 256)
@@ -161,7 +163,9 @@ static int build_any(struct ext4_out *out, uint32_t ino, struct whole_inode *w, 
 	return rc;
 }
 
-/* One group's table: inodes up to `last`, the rest of their last block as zeros, and zero blocks. */
+/*
+ * One group's table: inodes up to `last`, the rest of their last block as zeros, and zero blocks.
+ */
 static int write_table(struct ext4_out *out, struct ext4_out *table, uint32_t group, uint32_t last,
 	struct error *err)
 {

@@ -8,12 +8,14 @@
  *   ext4_extent    which blocks a slot has, and its extent tree
  *   ext4_dir, ext4_xattr, ext4_inode, ext4_data, ext4_super   what is written
  *
- * Space is counted in *places*: the blocks that fixed metadata (superblocks, descriptors, bitmaps, inode
- * tables) leaves over, numbered from 0 in ascending order. Whatever a slot owns is one interval of places:
+ * Space is counted in *places*: the blocks that fixed metadata (superblocks, descriptors, bitmaps,
+ * inode tables) leaves over, numbered from 0 in ascending order. Whatever a slot owns is one
+ * interval of places:
  *
  *   at ─▶ | content, nr_blocks | extent-tree blocks | xattr block |
  *
- * so two numbers say all about where an inode lies, and the sorted intervals are the allocation map.
+ * so two numbers say all about where an inode lies, and the sorted intervals are the allocation
+ * map.
  */
 #ifndef AMIWRIGHT_FS_EXT4_INTERNAL_H
 #define AMIWRIGHT_FS_EXT4_INTERNAL_H
@@ -67,7 +69,9 @@ struct ext4_ranges {
 	size_t nr, alloc;
 };
 
-/* Where the next inode's blocks go: for the sort of directory entries, reused by all directories. */
+/*
+ * Where the next inode's blocks go: for the sort of directory entries, reused by all directories.
+ */
 struct ext4_dirent {
 	uint32_t hash, minor;
 	tree_node node; /* TREE_NONE: lost+found */
@@ -137,8 +141,8 @@ tree_node ext4_first_child(const struct ext4_build *b, tree_node dir);
 /* ---- ext4_geometry ---- */
 
 /*
- * Lays out a file system of nr_blocks: b->fs, b->space, b->fixed. *fits is false, and *lacking a guess of how
- * many blocks more it needs, when not even the metadata fits.
+ * Lays out a file system of nr_blocks: b->fs, b->space, b->fixed. *fits is false, and *lacking a
+ * guess of how many blocks more it needs, when not even the metadata fits.
  */
 int ext4_geometry(struct ext4_build *b, uint64_t nr_blocks, uint32_t journal_blocks, bool *fits,
 	uint64_t *lacking, struct error *err) MUST_CHECK;
@@ -147,12 +151,18 @@ int ext4_ranges_add(struct ext4_ranges *r, uint64_t block, uint64_t len, struct 
 
 /* The block at a place, and in *run how many places follow on consecutive blocks (it included). */
 uint64_t ext4_space_block(const struct ext4_space *s, uint64_t at, uint64_t *run);
-/* The first place at or after `at` whose block is a multiple of align; `at` itself when there is none. */
+/*
+ * The first place at or after `at` whose block is a multiple of align; `at` itself when there is
+ * none.
+ */
 uint64_t ext4_space_align(const struct ext4_space *s, uint64_t at, uint64_t align);
 
 /* ---- ext4_place ---- */
 
-/* Lays out nr_blocks and places all slots; *lacking = 0 when they fit, else blocks that are missing. */
+/*
+ * Lays out nr_blocks and places all slots; *lacking = 0 when they fit, else blocks that are
+ * missing.
+ */
 int ext4_place(struct ext4_build *b, uint64_t nr_blocks, uint64_t *lacking, struct error *err)
 	MUST_CHECK;
 /* The least number of blocks ≥ at_least that fits. b keeps that layout. */
@@ -197,7 +207,10 @@ uint64_t ext4_slot_extent_blocks(const struct ext4_build *b, const struct ext4_s
 uint64_t ext4_slot_places(const struct ext4_build *b, const struct ext4_slot *slot);
 
 struct ext4_out;
-/* Fills i_block with the extent tree's root; writes the tree's blocks, which are the places from tree_at on. */
+/*
+ * Fills i_block with the extent tree's root; writes the tree's blocks, which are the places from
+ * tree_at on.
+ */
 int ext4_extent_build(struct ext4_out *out, const struct ext4_run_iter *it, uint64_t tree_at,
 	uint32_t ino, struct ext2_inode_large *inode, struct error *err) MUST_CHECK;
 
@@ -226,7 +239,10 @@ int ext4_out_clear(struct ext4_out *out, uint64_t block, uint64_t len, enum exte
 	struct error *err) MUST_CHECK;
 int ext4_out_flush(struct ext4_out *out, struct error *err) MUST_CHECK;
 
-/* CRC-32C of what begins with inode number and generation 0, as directory and extent blocks have it. */
+/*
+ * CRC-32C of what begins with inode number and generation 0, as directory and extent blocks have
+ * it.
+ */
 uint32_t ext4_inode_crc(const struct ext4_build *b, uint32_t ino);
 
 /* ---- ext4_dir ---- */
@@ -241,7 +257,10 @@ bool ext4_dir_indexed(const struct ext4_build *b, const struct ext4_slot *slot);
 
 /* ---- ext4_xattr ---- */
 
-/* Finds out whether the node's attributes need a block of their own; ERROR_INPUT when not even that holds them. */
+/*
+ * Finds out whether the node's attributes need a block of their own; ERROR_INPUT when not even that
+ * holds them.
+ */
 int ext4_xattr_plan(const struct ext4_build *b, tree_node node, bool *needs_block,
 	struct error *err) MUST_CHECK;
 /* Writes what goes into the inode's tail (ibody, EXT4_INODE_SIZE - 160 bytes, zeroed) and into a block

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way of metadata to the device: blocks that follow each other are put together into one write, since
- * directories and inode tables come block by block in ascending order.
+ * The way of metadata to the device: blocks that follow each other are put together into one write,
+ * since directories and inode tables come block by block in ascending order.
  */
 #include "fs/ext4_internal.h"
 

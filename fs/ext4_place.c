@@ -5,10 +5,11 @@
  *   journal │ directories, long symbolic links │ big files, each at a multiple of 512 KiB │ small files
  *                                                   └ gaps between them ◀── small files that fit there
  *
- * Small files keep the order of the inodes, in the gaps and behind the big files, and are never split
- * to fill a gap. When that does not fit, big files are packed without alignment; nothing is denser than
- * that, so the least size is the one at which it just fits. All is computed afresh for each size that
- * is asked about, because the number of extent-tree blocks depends on where superblock copies cut a file.
+ * Small files keep the order of the inodes, in the gaps and behind the big files, and are never
+ * split to fill a gap. When that does not fit, big files are packed without alignment; nothing is
+ * denser than that, so the least size is the one at which it just fits. All is computed afresh for
+ * each size that is asked about, because the number of extent-tree blocks depends on where
+ * superblock copies cut a file.
  */
 #include "fs/ext4_internal.h"
 
@@ -16,7 +17,9 @@
 
 #include "base/num.h"
 
-/* Gaps below this many blocks are left alone: hunting for files that fit would only scatter them. */
+/*
+ * Gaps below this many blocks are left alone: hunting for files that fit would only scatter them.
+ */
 enum { GAP_MIN_BLOCKS = 8 };
 
 struct gaps {
@@ -52,7 +55,10 @@ static void append(struct ext4_build *b, struct ext4_slot *slot)
 	b->used += places;
 }
 
-/* Tries to put a small file into what is left of the current gap, or when it is tiny of a later one. */
+/*
+ * Tries to put a small file into what is left of the current gap, or when it is tiny of a later
+ * one.
+ */
 static bool fill_gap(struct ext4_build *b, struct gaps *g, struct ext4_slot *slot)
 {
 	for (; g->next < g->nr; g->next++) {
@@ -138,7 +144,10 @@ static int try_journal(struct ext4_build *b, uint64_t nr_blocks, uint32_t journa
 	return 0;
 }
 
-/* The journal one step smaller in mke2fs's ladder; 0 when there is none (1024 blocks are the least). */
+/*
+ * The journal one step smaller in mke2fs's ladder; 0 when there is none (1024 blocks are the
+ * least).
+ */
 static uint32_t smaller_journal(uint32_t blocks)
 {
 	return blocks == 4096 ? 1024 : blocks > 4096 ? blocks / 2 : 0;

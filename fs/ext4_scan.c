@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the tree to slots: every inode of the file system in the order of its number, with links counted
- * and content measured. Directories are visited in depth-first order, and all children of one directory
- * get consecutive numbers: what is listed together lies together in the inode table. The order depends on
- * names alone.
+ * From the tree to slots: every inode of the file system in the order of its number, with links
+ * counted and content measured. Directories are visited in depth-first order, and all children of
+ * one directory get consecutive numbers: what is listed together lies together in the inode table.
+ * The order depends on names alone.
  */
 #include "fs/ext4_internal.h"
 

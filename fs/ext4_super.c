@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What describes the file system: journal, resize inode, bitmaps, group descriptors, superblock and the
- * copies of the last two. Every field is a function of the options; libext2fs is not asked to write them,
- * because it would put the time of day in.
+ * What describes the file system: journal, resize inode, bitmaps, group descriptors, superblock and
+ * the copies of the last two. Every field is a function of the options; libext2fs is not asked to
+ * write them, because it would put the time of day in.
  */
 #include "fs/ext4_internal.h"
 
@@ -70,8 +70,9 @@ int ext4_journal_write(struct ext4_out *out, struct ext2_inode_large *inode, str
 /* ---- resize inode ---- */
 
 /*
- * Reserved descriptor blocks are a file with double indirection: its one double indirect block points to the
- * reserved blocks of group 0, each of which lists its copies in the groups that have a superblock.
+ * Reserved descriptor blocks are a file with double indirection: its one double indirect block
+ * points to the reserved blocks of group 0, each of which lists its copies in the groups that have
+ * a superblock.
  */
 int ext4_resize_write(struct ext4_out *out, struct ext2_inode_large *inode, struct error *err)
 {
@@ -121,7 +122,10 @@ static void clear_bits(uint8_t *map, uint32_t from, uint32_t to)
 		map[from / 8] &= (uint8_t)~(1u << from % 8);
 }
 
-/* The group's block bitmap into `map`; returns the number of free blocks. *next: first range to look at. */
+/*
+ * The group's block bitmap into `map`; returns the number of free blocks. *next: first range to
+ * look at.
+ */
 static uint32_t block_map(const struct ext4_build *b, uint32_t group, const struct ext4_ranges *r,
 	size_t *next, uint8_t *map)
 {
@@ -144,7 +148,10 @@ static uint32_t block_map(const struct ext4_build *b, uint32_t group, const stru
 	return nr_free;
 }
 
-/* Writes the block bitmap unless the kernel can work it out: nothing in the group but superblock and descriptors. */
+/*
+ * Writes the block bitmap unless the kernel can work it out: nothing in the group but superblock
+ * and descriptors.
+ */
 static int finish_blocks(struct ext4_out *out, uint32_t group, uint32_t nr_free, struct error *err)
 {
 	struct ext4_build *b = out->b;
@@ -257,7 +264,10 @@ static void fill_super(struct ext4_build *b)
 		       MIN(strlen(o->last_mounted), sizeof(s->s_last_mounted) - 1));
 }
 
-/* Superblock, descriptors and reserved blocks of one group. Group 0's reserved ones are the resize inode's. */
+/*
+ * Superblock, descriptors and reserved blocks of one group. Group 0's reserved ones are the resize
+ * inode's.
+ */
 static int write_copy(struct ext4_out *out, uint32_t group, struct error *err)
 {
 	struct ext4_build *b = out->b;

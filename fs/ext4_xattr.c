@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Extended attributes: first into the rest of the inode, what does not fit there into one block. In both,
- * entries grow from the start and values from the end:
+ * Extended attributes: first into the rest of the inode, what does not fit there into one block. In
+ * both, entries grow from the start and values from the end:
  *
  *   | header | entry, name | entry, name | 0 |  …  | value | value |
  *
- * Names are stored as a namespace's number and the rest. ACLs come in the form that the kernel shows and are
- * stored in ext4's own, which leaves out the ids of entries that have none.
+ * Names are stored as a namespace's number and the rest. ACLs come in the form that the kernel
+ * shows and are stored in ext4's own, which leaves out the ids of entries that have none.
  */
 #include "fs/ext4_internal.h"
 
@@ -48,7 +48,10 @@ struct item {
 	size_t stored; /* bytes of the value as ext4 keeps it */
 };
 
-/* ACL entries: tag, permissions, id (2, 2, 4 bytes) behind a version of 4 bytes; ext4 drops some ids. */
+/*
+ * ACL entries: tag, permissions, id (2, 2, 4 bytes) behind a version of 4 bytes; ext4 drops some
+ * ids.
+ */
 enum { ACL_HEADER = 4, ACL_XATTR_VERSION = 2, ACL_EXT4_VERSION = 1, ACL_LONG = 8, ACL_SHORT = 4,
        ACL_USER = 2, ACL_GROUP = 8 };
 
@@ -145,7 +148,10 @@ static bool fits(const struct region *r, const struct item *it)
 	       r->values - r->entries - TERMINATOR >= ENTRY + pad4(it->name_len) + pad4(it->stored);
 }
 
-/* Puts the entry where it belongs by order: index, length of the name, name. The kernel bisects by it in blocks. */
+/*
+ * Puts the entry where it belongs by order: index, length of the name, name. The kernel bisects by
+ * it in blocks.
+ */
 static size_t entry_position(const struct region *r, size_t first, const struct item *it)
 {
 	size_t off = first;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The AWS client: every call goes through here, so signing, retrying and the correction of a wrong clock
- * exist once. A call is either in the HTTP client's hands or in the list of those that wait for
- * their next attempt; done() is called exactly once, when neither holds any more.
+ * The AWS client: every call goes through here, so signing, retrying and the correction of a wrong
+ * clock exist once. A call is either in the HTTP client's hands or in the list of those that wait
+ * for their next attempt; done() is called exactly once, when neither holds any more.
  */
 #include "uploader/aws.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An AWS client: who calls (credentials), where (region, endpoints), and the one retry layer. A call is
- * an http_request with a service name; aws_start() signs and sends it, retries what may be retried with
- * full-jitter backoff, corrects a skewed clock from the answers' Date header, and calls done() once at the end.
+ * An AWS client: who calls (credentials), where (region, endpoints), and the one retry layer. A
+ * call is an http_request with a service name; aws_start() signs and sends it, retries what may be
+ * retried with full-jitter backoff, corrects a skewed clock from the answers' Date header, and
+ * calls done() once at the end.
  *
  * Clock and randomness are values. One thread uses a client.
  */
@@ -48,8 +49,8 @@ bool aws_is_loopback(const struct aws *a, enum aws_service service);
 const struct aws_clock *aws_clock(const struct aws *a);
 unsigned aws_retry_budget_ms(const struct aws *a);
 /*
- * For cleaning up after a failure or an interruption: while on, cancelled() is not asked and a call has
- * three attempts within ten seconds.
+ * For cleaning up after a failure or an interruption: while on, cancelled() is not asked and a call
+ * has three attempts within ten seconds.
  */
 void aws_hurry(struct aws *a, bool on);
 struct http_client *aws_http(struct aws *a);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an AWS error answer says, in the two spellings: rest-json (EBS: header x-amzn-ErrorType and a JSON
- * body with Message or message, Reason) and EC2's XML. Bodies from load balancers and proxies are neither;
- * then only the status speaks.
+ * What an AWS error answer says, in the two spellings: rest-json (EBS: header x-amzn-ErrorType and
+ * a JSON body with Message or message, Reason) and EC2's XML. Bodies from load balancers and
+ * proxies are neither; then only the status speaks.
  */
 #include "uploader/aws_internal.h"
 

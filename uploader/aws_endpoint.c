@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Endpoints: AWS's own host for a service and region, by the partition that the region's name shows,
- * or the user's.
+ * Endpoints: AWS's own host for a service and region, by the partition that the region's name
+ * shows, or the user's.
  */
 #include "uploader/aws_internal.h"
 

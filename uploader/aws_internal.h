@@ -20,7 +20,10 @@ void aws_answer_read(enum aws_service service, const struct http_request *http,
 /* Seconds since 1970 from the answer's Date header; false when it has none that can be read. */
 bool aws_answer_date(const struct http_request *http, int64_t *seconds);
 
-/* Where a service is: "https://ebs.us-east-1.amazonaws.com", its authority for Host, and its path prefix. */
+/*
+ * Where a service is: "https://ebs.us-east-1.amazonaws.com", its authority for Host, and its path
+ * prefix.
+ */
 struct aws_endpoint {
 	char *base;      /* scheme and authority; owned */
 	char *authority; /* without the scheme's default port; owned */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signing of a call: the headers that AWS wants in every request, and the signature over all of them. The derived
- * key is kept for its day, so a signature costs one SHA-256 and one HMAC over half a kilobyte.
+ * Signing of a call: the headers that AWS wants in every request, and the signature over all of
+ * them. The derived key is kept for its day, so a signature costs one SHA-256 and one HMAC over
+ * half a kilobyte.
  */
 #include "uploader/aws_internal.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who calls AWS, and with which settings: environment first, then the profile in the shared files. What
- * the SDKs support and this program does not yet (roles, SSO, processes, containers) is named, so
- * that nobody's call is made with other credentials than the ones meant.
+ * Who calls AWS, and with which settings: environment first, then the profile in the shared files.
+ * What the SDKs support and this program does not yet (roles, SSO, processes, containers) is named,
+ * so that nobody's call is made with other credentials than the ones meant.
  */
 #include "uploader/creds.h"
 
@@ -299,7 +299,9 @@ int aws_creds_load(struct aws_creds *c, const struct aws_env *env, const char *p
 	return ret;
 }
 
-/* First of: the variables in order (NULL-terminated), the profile's key. *value stays NULL without. */
+/*
+ * First of: the variables in order (NULL-terminated), the profile's key. *value stays NULL without.
+ */
 static int setting(const struct shared *s, const struct aws_env *env, const char *const *variables,
 	const char *key, char **value, struct error *err)
 {

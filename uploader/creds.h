@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AWS credentials and settings: environment and shared files (~/.aws/credentials, ~/.aws/config), as
- * the AWS SDKs read them. Nothing here calls getenv(): the environment is a value.
+ * AWS credentials and settings: environment and shared files (~/.aws/credentials, ~/.aws/config),
+ * as the AWS SDKs read them. Nothing here calls getenv(): the environment is a value.
  */
 #ifndef AMIWRIGHT_UPLOADER_CREDS_H
 #define AMIWRIGHT_UPLOADER_CREDS_H
@@ -27,10 +27,10 @@ struct aws_creds {
 void aws_creds_release(struct aws_creds *c);
 
 /*
- * The chain: environment (unless profile is given by option), then the profile's static keys in the credentials
- * and config files. profile: option or NULL (AWS_PROFILE, AWS_DEFAULT_PROFILE, "default"). The secret is named to
- * log_redact().
- * ERROR_USAGE says where it looked; a profile of a kind that is not supported (role_arn, sso…) is named.
+ * The chain: environment (unless profile is given by option), then the profile's static keys in the
+ * credentials and config files. profile: option or NULL (AWS_PROFILE, AWS_DEFAULT_PROFILE,
+ * "default"). The secret is named to log_redact(). ERROR_USAGE says where it looked; a profile of a
+ * kind that is not supported (role_arn, sso…) is named.
  */
 int aws_creds_load(struct aws_creds *c, const struct aws_env *env, const char *profile,
 	struct error *err) MUST_CHECK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The INI dialect of ~/.aws/credentials and ~/.aws/config: "[name]" or "[kind name]" sections, "key = value"
- * lines, comments with # or ; (after a value too, when a space stands before), and nested
+ * The INI dialect of ~/.aws/credentials and ~/.aws/config: "[name]" or "[kind name]" sections, "key
+ * = value" lines, comments with # or ; (after a value too, when a space stands before), and nested
  * maps: an empty "key =" followed by indented lines. Lines that are none of these are passed over,
  * as the SDKs do: a file that another tool reads must not be refused here.
  */

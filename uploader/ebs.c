@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The calls of the EBS direct APIs: request forms out, answers checked and taken apart. What the service sends
- * is not trusted: ids are checked before they go into a path, tokens are encoded, sizes are compared.
+ * The calls of the EBS direct APIs: request forms out, answers checked and taken apart. What the
+ * service sends is not trusted: ids are checked before they go into a path, tokens are encoded,
+ * sizes are compared.
  */
 #include "uploader/ebs.h"
 

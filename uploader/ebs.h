@@ -40,15 +40,15 @@ int ebs_start_snapshot(struct aws *a, const struct ebs_start_opts *opts, struct 
 	struct error *err) MUST_CHECK;
 
 /*
- * Prepares a PutSnapshotBlock of EBS_BLOCK_SIZE bytes (borrowed until done); the caller sets done and arg, and
- * aws_start()s it.
+ * Prepares a PutSnapshotBlock of EBS_BLOCK_SIZE bytes (borrowed until done); the caller sets done
+ * and arg, and aws_start()s it.
  */
 int ebs_put_block_init(struct aws *a, struct aws_call *call, const char *snapshot, uint64_t index,
 	const void *block, const uint8_t digest[SHA256_SIZE], struct error *err) MUST_CHECK;
 
 /*
- * changed: number of distinct blocks written; aggregate: SHA-256 over the raw digests in index order
- * (LINEAR), ignored when changed is 0. status gets "pending", "completed" or "error".
+ * changed: number of distinct blocks written; aggregate: SHA-256 over the raw digests in index
+ * order (LINEAR), ignored when changed is 0. status gets "pending", "completed" or "error".
  */
 int ebs_complete_snapshot(struct aws *a, const char *snapshot, uint64_t changed,
 	const uint8_t aggregate[SHA256_SIZE], char status[16], struct error *err) MUST_CHECK;

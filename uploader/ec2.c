@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * EC2's snapshot calls and tags. DescribeSnapshots is the only judge of a snapshot: CompleteSnapshot's
- * 202 says that the check has begun, no more.
+ * EC2's snapshot calls and tags. DescribeSnapshots is the only judge of a snapshot:
+ * CompleteSnapshot's 202 says that the check has begun, no more.
  */
 #include "uploader/ec2.h"
 

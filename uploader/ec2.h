@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The EC2 Query API as far as images and snapshots need it: DescribeSnapshots, DeleteSnapshot, RegisterImage,
- * DescribeImages, CreateTags. Version 2016-11-15.
+ * The EC2 Query API as far as images and snapshots need it: DescribeSnapshots, DeleteSnapshot,
+ * RegisterImage, DescribeImages, CreateTags. Version 2016-11-15.
  */
 #ifndef AMIWRIGHT_UPLOADER_EC2_H
 #define AMIWRIGHT_UPLOADER_EC2_H
@@ -30,7 +30,10 @@ int ec2_describe_snapshot(struct aws *a, const char *id, struct ec2_snapshot *ou
  */
 int ec2_find_snapshots(struct aws *a, const char *tag_key, const char *tag_value,
 	struct ec2_snapshot **list, size_t *nr, struct error *err) MUST_CHECK;
-/* Waits until it is completed; ERROR_SERVICE with StateMessage on error; ERROR_NETWORK after timeout_s. */
+/*
+ * Waits until it is completed; ERROR_SERVICE with StateMessage on error; ERROR_NETWORK after
+ * timeout_s.
+ */
 int ec2_wait_snapshot(struct aws *a, const char *id, unsigned timeout_s,
 	void (*tick)(void *arg, const struct ec2_snapshot *s), void *arg, struct error *err) MUST_CHECK;
 int ec2_delete_snapshot(struct aws *a, const char *id, struct error *err) MUST_CHECK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What EC2 would refuse in a registration, found before any call. Only combinations that can never be right are
- * refused; numeric limits have moved over the years and are the service's to judge.
+ * What EC2 would refuse in a registration, found before any call. Only combinations that can never
+ * be right are refused; numeric limits have moved over the years and are the service's to judge.
  */
 #include "uploader/ec2.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RegisterImage and DescribeImages. RegisterImage has no client token, so an attempt whose answer was lost is
- * never just repeated: the image is looked up by its name, which is unique in an account and region.
+ * RegisterImage and DescribeImages. RegisterImage has no client token, so an attempt whose answer
+ * was lost is never just repeated: the image is looked up by its name, which is unique in an
+ * account and region.
  */
 #include "uploader/ec2.h"
 
@@ -70,7 +71,9 @@ static int register_query(const struct ec2_image_opts *o, struct buf *q, struct 
 	return ec2_query_tag_spec(q, "image", o->tags, o->nr_tags, err);
 }
 
-/* Whether an image that has the wanted name is the one that a lost answer made: same root snapshot. */
+/*
+ * Whether an image that has the wanted name is the one that a lost answer made: same root snapshot.
+ */
 static bool is_ours(const struct ec2_image *image, const struct ec2_image_opts *o)
 {
 	const char *root = NULL;
@@ -86,7 +89,10 @@ static bool is_ours(const struct ec2_image *image, const struct ec2_image_opts *
 	return false;
 }
 
-/* The image of that name: 1 when it is ours, 0 when there is none, -1 on error or when it is another. */
+/*
+ * The image of that name: 1 when it is ours, 0 when there is none, -1 on error or when it is
+ * another.
+ */
 static int look_up(struct aws *a, const struct ec2_image_opts *o, char id[EC2_ID_SIZE],
 	struct error *err)
 {
@@ -290,8 +296,8 @@ int ec2_describe_images(struct aws *a, const char *const *ids, const struct ec2_
 			return -1;
 	}
 	/*
-	 * No MaxResults: older service models do not know it here, and without it the answer is whole. A
-	 * NextToken that comes nevertheless is followed.
+	 * No MaxResults: older service models do not know it here, and without it the answer is
+	 * whole. A NextToken that comes nevertheless is followed.
 	 */
 	if (ec2_pages(a, &req, &q, image_page, out, err) < 0) {
 		ec2_image_list_release(out);

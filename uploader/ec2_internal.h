@@ -10,7 +10,10 @@
 
 /* Begins a body: "Action=…&Version=…". */
 int ec2_query_begin(struct buf *q, const char *action, struct error *err) MUST_CHECK;
-/* Adds "&NAME=value"; the name is made from fmt and is not encoded, the value is. NULL adds nothing. */
+/*
+ * Adds "&NAME=value"; the name is made from fmt and is not encoded, the value is. NULL adds
+ * nothing.
+ */
 int ec2_query_add(struct buf *q, struct error *err, const char *value, const char *fmt, ...)
 	PRINTF_LIKE(4, 5) MUST_CHECK;
 int ec2_query_number(struct buf *q, struct error *err, uint64_t value, const char *fmt, ...)
@@ -31,8 +34,8 @@ struct ec2_xml *ec2_perform(struct aws *a, const struct ec2_request *req, const 
 	struct error *err) MUST_CHECK;
 
 /*
- * Sends a describing call page after page: query is the body without NextToken, page() is called with
- * the root of each answer.
+ * Sends a describing call page after page: query is the body without NextToken, page() is called
+ * with the root of each answer.
  */
 int ec2_pages(struct aws *a, const struct ec2_request *req, const struct buf *query,
 	int (*page)(void *arg, const struct ec2_node *root, struct error *err), void *arg,

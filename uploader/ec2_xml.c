@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading of EC2's answers with libxml2. Unknown elements are never looked at, so new ones do no harm;
- * entities are not expanded and a document type is refused, so an answer stays as large as it came.
+ * Reading of EC2's answers with libxml2. Unknown elements are never looked at, so new ones do no
+ * harm; entities are not expanded and a document type is refused, so an answer stays as large as it
+ * came.
  */
 #include "uploader/ec2_xml.h"
 

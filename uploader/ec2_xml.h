@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * XML answers of the EC2 Query API: a thin face over libxml2, so that one place knows the library. Only
- * elements and their text are seen; a document with a DTD is refused, nothing is fetched or expanded.
+ * XML answers of the EC2 Query API: a thin face over libxml2, so that one place knows the library.
+ * Only elements and their text are seen; a document with a DTD is refused, nothing is fetched or
+ * expanded.
  */
 #ifndef AMIWRIGHT_UPLOADER_EC2_XML_H
 #define AMIWRIGHT_UPLOADER_EC2_XML_H
@@ -28,8 +29,8 @@ const struct ec2_node *ec2_xml_next(const struct ec2_node *node);
 bool ec2_xml_is(const struct ec2_node *node, const char *name);
 
 /*
- * Text of the child of that name into out, cut to size with its NUL; "" when there is no such child. True
- * when there is one.
+ * Text of the child of that name into out, cut to size with its NUL; "" when there is no such
+ * child. True when there is one.
  */
 bool ec2_xml_text(const struct ec2_node *node, const char *name, char *out, size_t size);
 /* Fallback when the child is absent or not a number. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP over libcurl's multi interface. A slot is one easy handle with the options that never change; slots
- * are reused, so connections, TLS sessions and upload buffers stay warm. Bodies are handed to
- * libcurl whole: that was measured to cost a quarter less CPU than a read callback.
+ * HTTP over libcurl's multi interface. A slot is one easy handle with the options that never
+ * change; slots are reused, so connections, TLS sessions and upload buffers stay warm. Bodies are
+ * handed to libcurl whole: that was measured to cost a quarter less CPU than a read callback.
  *
- * What a server says is bounded: body by max_answer, headers by MAX_HEADER_BYTES, time by three timeouts;
- * redirects are never followed.
+ * What a server says is bounded: body by max_answer, headers by MAX_HEADER_BYTES, time by three
+ * timeouts; redirects are never followed.
  */
 #include "uploader/http.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP by libcurl's multi interface: one event loop, many keep-alive connections, every request with connect,
- * stall and whole-attempt timeouts. It knows nothing of AWS. One thread uses a client.
+ * HTTP by libcurl's multi interface: one event loop, many keep-alive connections, every request
+ * with connect, stall and whole-attempt timeouts. It knows nothing of AWS. One thread uses a
+ * client.
  */
 #ifndef AMIWRIGHT_UPLOADER_HTTP_H
 #define AMIWRIGHT_UPLOADER_HTTP_H
@@ -28,7 +29,10 @@ struct http_header {
 	char *name, *value; /* owned by the request or answer */
 };
 
-/* A request and its answer in one object: filled by the caller, run by the client, read by the caller. */
+/*
+ * A request and its answer in one object: filled by the caller, run by the client, read by the
+ * caller.
+ */
 struct http_request {
 	/* Request; set by http_request_init() and http_add_header(). */
 	char method[8];
@@ -81,8 +85,8 @@ int http_start(struct http_client *c, struct http_request *req, struct error *er
 void http_cancel(struct http_client *c, struct http_request *req);
 unsigned http_running(const struct http_client *c);
 /*
- * Runs the loop once: waits at most timeout_ms for something to happen (or until extra_fd, if >= 0, is readable),
- * moves bytes, calls done() of what ended.
+ * Runs the loop once: waits at most timeout_ms for something to happen (or until extra_fd, if >= 0,
+ * is readable), moves bytes, calls done() of what ended.
  */
 int http_run(struct http_client *c, unsigned timeout_ms, int extra_fd, struct error *err)
 	MUST_CHECK;

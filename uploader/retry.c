@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The retry rules, in one place and without state: which answers are worth another attempt, and how
- * long to wait before it. EBS has peculiarities that the general rules get wrong: throttling comes as
- * a 400, a damaged body as a 403 that looks like a wrong signature, and a new snapshot as a 404.
+ * long to wait before it. EBS has peculiarities that the general rules get wrong: throttling comes
+ * as a 400, a damaged body as a 403 that looks like a wrong signature, and a new snapshot as a 404.
  */
 #include "uploader/retry.h"
 

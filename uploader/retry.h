@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What to do after an attempt: pure functions of the answer and the attempt's number, without clock,
- * network or state. The classes follow the AWS SDKs' retry behaviour ("Retry behavior", AWS SDKs and Tools
- * Reference Guide) and the errors that the EBS direct APIs document.
+ * What to do after an attempt: pure functions of the answer and the attempt's number, without
+ * clock, network or state. The classes follow the AWS SDKs' retry behaviour ("Retry behavior", AWS
+ * SDKs and Tools Reference Guide) and the errors that the EBS direct APIs document.
  */
 #ifndef AMIWRIGHT_UPLOADER_RETRY_H
 #define AMIWRIGHT_UPLOADER_RETRY_H
@@ -19,13 +19,16 @@ enum retry_class {
 	RETRY_SKEW,      /* looks like a wrong clock: decide by the measured skew */
 };
 
-/* status 0: no whole answer. code and reason may be NULL; message helps to tell EBS's cases apart. */
+/*
+ * status 0: no whole answer. code and reason may be NULL; message helps to tell EBS's cases apart.
+ */
 enum retry_class retry_classify(int status, const char *code, const char *reason,
 	const char *message, bool fresh_snapshot);
 
 /*
- * Full-jitter exponential backoff in ms before attempt `attempt` + 1 (attempt counts from 1): random in [0,1) ×
- * min(cap 20 s, base × 2^(attempt - 1)); base 100 ms transient, 500 ms throttled, 1 s fresh.
+ * Full-jitter exponential backoff in ms before attempt `attempt` + 1 (attempt counts from 1):
+ * random in [0,1) × min(cap 20 s, base × 2^(attempt - 1)); base 100 ms transient, 500 ms throttled,
+ * 1 s fresh.
  */
 unsigned retry_delay_ms(enum retry_class cls, unsigned attempt, double random);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AWS Signature Version 4 in its header form. Each stage is a function of its arguments, so the tests
- * compare each with the published cases; nothing here knows a clock or a connection.
+ * AWS Signature Version 4 in its header form. Each stage is a function of its arguments, so the
+ * tests compare each with the published cases; nothing here knows a clock or a connection.
  *
  *   canonical request   METHOD \n PATH \n QUERY \n (name:value \n)... \n SIGNED \n PAYLOADHASH
  *   string to sign      AWS4-HMAC-SHA256 \n TIME \n DATE/REGION/SERVICE/aws4_request \n hex(sha256(canonical))
@@ -18,7 +18,9 @@
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
 
-/* A header with its place among the request's, which breaks ties: repeated names keep their order. */
+/*
+ * A header with its place among the request's, which breaks ties: repeated names keep their order.
+ */
 struct ref {
 	const struct sigv4_header *header;
 	size_t place;

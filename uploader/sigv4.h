@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AWS Signature Version 4, header form: canonical request, string to sign, signature, each a function of
- * its arguments alone, so that each stage is tested by itself. Used by the client to sign and by the local
- * region to verify.
- * Source: AWS Identity and Access Management User Guide, "Signature Version 4 for API requests".
+ * AWS Signature Version 4, header form: canonical request, string to sign, signature, each a
+ * function of its arguments alone, so that each stage is tested by itself. Used by the client to
+ * sign and by the local region to verify. Source: AWS Identity and Access Management User Guide,
+ * "Signature Version 4 for API requests".
  */
 #ifndef AMIWRIGHT_UPLOADER_SIGV4_H
 #define AMIWRIGHT_UPLOADER_SIGV4_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The life of an upload: start, send, complete, wait, and on failure the removal of what was begun. A
- * message about a failed upload always says what became of the snapshot.
+ * The life of an upload: start, send, complete, wait, and on failure the removal of what was begun.
+ * A message about a failed upload always says what became of the snapshot.
  */
 #include "uploader/snapshot.h"
 
@@ -58,9 +58,9 @@ static int start_with(struct aws *a, const struct snapshot_upload_opts *opts, ui
 }
 
 /*
- * Whether the token gave back a snapshot of an earlier run that can no longer be written: the service
- * keeps answering with it after it was completed or deleted. One that is still pending is taken up
- * again: its blocks are simply written once more.
+ * Whether the token gave back a snapshot of an earlier run that can no longer be written: the
+ * service keeps answering with it after it was completed or deleted. One that is still pending is
+ * taken up again: its blocks are simply written once more.
  */
 static int is_spent(struct aws *a, const struct ebs_started *started, int64_t asked_s, bool *spent,
 	struct error *err)
@@ -110,8 +110,8 @@ static void find_started(struct aws *a, const struct snapshot_upload_opts *opts,
 }
 
 /*
- * Starts with the caller's token, or with the next of its numbered variants that is not spent. On failure
- * started->snapshot is "" or a pending one that is to be removed.
+ * Starts with the caller's token, or with the next of its numbered variants that is not spent. On
+ * failure started->snapshot is "" or a pending one that is to be removed.
  */
 static int start(struct aws *a, const struct snapshot_upload_opts *opts, uint64_t size_gib,
 	struct ebs_started *started, struct error *err)
@@ -244,7 +244,9 @@ int snapshot_upload(struct aws *a, struct dev *dev, const struct snapshot_upload
 	out->elapsed_ms = now_ms(a) - begin;
 	if (ret == 0)
 		return 0;
-	/* Complete and only not confirmed: nobody's whole upload is thrown away for a lost answer. */
+	/*
+	 * Complete and only not confirmed: nobody's whole upload is thrown away for a lost answer.
+	 */
 	if (out->snapshot[0])
 		undo(a, out, accepted && why.kind == ERROR_NETWORK, &why);
 	if (err)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Snapshot transfer: a device into a new EBS snapshot, and a snapshot into a file. Reading, hashing and
- * sending overlap; buffers are bounded whatever the disk's size; the number of requests under way
- * adapts to throughput and throttling.
+ * Snapshot transfer: a device into a new EBS snapshot, and a snapshot into a file. Reading, hashing
+ * and sending overlap; buffers are bounded whatever the disk's size; the number of requests under
+ * way adapts to throughput and throttling.
  */
 #ifndef AMIWRIGHT_UPLOADER_SNAPSHOT_H
 #define AMIWRIGHT_UPLOADER_SNAPSHOT_H
@@ -47,9 +47,9 @@ struct snapshot_result {
 };
 
 /*
- * Uploads and waits until EC2 says completed. On failure the pending snapshot is deleted when that is
- * possible, and the message names it and says which of the two holds; out->snapshot is empty then.
- * ERROR_INTERRUPTED likewise names it.
+ * Uploads and waits until EC2 says completed. On failure the pending snapshot is deleted when that
+ * is possible, and the message names it and says which of the two holds; out->snapshot is empty
+ * then. ERROR_INTERRUPTED likewise names it.
  */
 int snapshot_upload(struct aws *a, struct dev *dev, const struct snapshot_upload_opts *opts,
 	struct snapshot_result *out, struct error *err) MUST_CHECK;
@@ -60,7 +60,10 @@ struct snapshot_download_opts {
 	const struct progress_opts *progress;
 	bool durable;
 };
-/* Into a sparse file of the volume's size (absent blocks are holes), each block's digest checked, atomic name. */
+/*
+ * Into a sparse file of the volume's size (absent blocks are holes), each block's digest checked,
+ * atomic name.
+ */
 int snapshot_download(struct aws *a, const char *snapshot, const char *path,
 	const struct snapshot_download_opts *opts, struct snapshot_result *out, struct error *err)
 	MUST_CHECK;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A snapshot into a sparse file: pages of the block list, and for each page as many gets under way as are
- * allowed. Each block's digest is checked before it is written; zeros stay holes; the file gets its
- * name when it is whole.
+ * A snapshot into a sparse file: pages of the block list, and for each page as many gets under way
+ * as are allowed. Each block's digest is checked before it is written; zeros stay holes; the file
+ * gets its name when it is whole.
  */
 #include "uploader/snapshot.h"
 

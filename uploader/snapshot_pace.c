@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Concurrency by hill climbing. An epoch lasts until time and number of puts make its rate worth
- * something. While the rate grows with the limit, the limit grows; after two steps without gain it goes back to
- * the best one seen and stays for a while. Throttling halves it at once. Epochs in which the limit was never
- * reached say nothing about it (the disk or the processor was slower) and change nothing.
+ * something. While the rate grows with the limit, the limit grows; after two steps without gain it
+ * goes back to the best one seen and stays for a while. Throttling halves it at once. Epochs in
+ * which the limit was never reached say nothing about it (the disk or the processor was slower) and
+ * change nothing.
  */
 #include "uploader/snapshot_pace.h"
 

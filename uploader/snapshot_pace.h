@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How many puts may be under way, and how many a second: a hill climber over measured throughput with
- * halving on throttling, and a token bucket for the service's quota. Pure: time is an argument.
+ * How many puts may be under way, and how many a second: a hill climber over measured throughput
+ * with halving on throttling, and a token bucket for the service's quota. Pure: time is an
+ * argument.
  */
 #ifndef AMIWRIGHT_UPLOADER_SNAPSHOT_PACE_H
 #define AMIWRIGHT_UPLOADER_SNAPSHOT_PACE_H

@@ -6,9 +6,9 @@
  *    ▲                                                                                      │
  *    └────────────────────────────── free blocks ◀──────────────────────────────────────────┘
  *
- * A block is in exactly one of these places, so the number of blocks bounds the memory. The pool hands
- * them back in index order, which is what makes the LINEAR aggregate a running hash; puts may then
- * end in any order.
+ * A block is in exactly one of these places, so the number of blocks bounds the memory. The pool
+ * hands them back in index order, which is what makes the LINEAR aggregate a running hash; puts may
+ * then end in any order.
  */
 #include "uploader/snapshot_internal.h"
 
@@ -166,7 +166,9 @@ static void put_back(struct send *s, struct block *b)
 	s->spare = b;
 }
 
-/* Counts a hashed block and puts it into the queue; the one place where blocks pass in index order. */
+/*
+ * Counts a hashed block and puts it into the queue; the one place where blocks pass in index order.
+ */
 static int accept(struct send *s, struct block *b, struct error *err)
 {
 	if (b->kind != EXTENT_DATA && s->opts->skip == SNAPSHOT_SKIP_ZEROS) {
@@ -281,7 +283,10 @@ static void adapt(struct send *s)
 	}
 }
 
-/* What stops the transfer from within the loop: a put that failed for good, or no success for too long. */
+/*
+ * What stops the transfer from within the loop: a put that failed for good, or no success for too
+ * long.
+ */
 static int check(struct send *s, struct error *err)
 {
 	unsigned budget = aws_retry_budget_ms(s->aws);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench_ext4 [options] dir|tar SRC OUT [SIZE]: a tree from SRC becomes an ext4 file system in the raw file OUT.
- * A program of its own, so that its time can be compared with that of `mke2fs -d SRC OUT SIZE`. SIZE is
- * bytes, "auto" (also when left out) or "min". OUT may be "-": then nothing is written.
+ * bench_ext4 [options] dir|tar SRC OUT [SIZE]: a tree from SRC becomes an ext4 file system in the
+ * raw file OUT. A program of its own, so that its time can be compared with that of `mke2fs -d SRC
+ * OUT SIZE`. SIZE is bytes, "auto" (also when left out) or "min". OUT may be "-": then nothing is
+ * written.
  *
  *   -b BYTES  block size    -n  no journal    -r SIZE  prepare growth up to SIZE    -p  print the plan
  */

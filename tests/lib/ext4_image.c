@@ -17,7 +17,10 @@
 #include "base/disk.h"
 #include "base/num.h"
 
-/* Fuzz programs are linked with this folder too, without cmocka: so a failed check ends the program. */
+/*
+ * Fuzz programs are linked with this folder too, without cmocka: so a failed check ends the
+ * program.
+ */
 static void fail_msg(const char *fmt, ...) __attribute__((noreturn)) PRINTF_LIKE(1, 2);
 
 static void fail_msg(const char *fmt, ...)

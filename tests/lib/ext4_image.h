@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of the ext4 writer: contents out of nothing, images in files, and what e2fsck and libext2fs say
- * of them. Whatever is not as it should be ends the program with a message.
+ * For tests of the ext4 writer: contents out of nothing, images in files, and what e2fsck and
+ * libext2fs say of them. Whatever is not as it should be ends the program with a message.
  */
 #ifndef AMIWRIGHT_TESTS_EXT4_IMAGE_H
 #define AMIWRIGHT_TESTS_EXT4_IMAGE_H

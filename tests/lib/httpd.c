@@ -132,7 +132,10 @@ static void *serve(void *arg)
 		;
 	free(head);
 	free(reply);
-	/* Closed under the lock, so that httpd_stop() never shuts down a descriptor of somebody else. */
+	/*
+	 * Closed under the lock, so that httpd_stop() never shuts down a descriptor of somebody
+	 * else.
+	 */
 	pthread_mutex_lock(&c->server->lock);
 	close(c->fd);
 	c->fd = -1;

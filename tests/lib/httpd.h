@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A small HTTP server for unit tests that does what a test tells it, misbehaving included: each request is
- * given to the test's function, which says what comes back and how the connection is treated.
+ * A small HTTP server for unit tests that does what a test tells it, misbehaving included: each
+ * request is given to the test's function, which says what comes back and how the connection is
+ * treated.
  */
 #ifndef AMIWRIGHT_TESTS_HTTPD_H
 #define AMIWRIGHT_TESTS_HTTPD_H
@@ -26,11 +27,16 @@ enum httpd_act {
 	HTTPD_STALL, /* the text, then silence until the server is stopped */
 };
 
-/* Fills reply (status line, headers, empty line, body; at most size bytes) and says how to go on. */
+/*
+ * Fills reply (status line, headers, empty line, body; at most size bytes) and says how to go on.
+ */
 typedef enum httpd_act (*httpd_fn)(void *arg, const struct httpd_request *req, char *reply,
 	size_t size, size_t *len);
 
-/* Listens on loopback in threads of its own. NULL when it cannot. fn may run in several threads at once. */
+/*
+ * Listens on loopback in threads of its own. NULL when it cannot. fn may run in several threads at
+ * once.
+ */
 struct httpd *httpd_start(httpd_fn fn, void *arg);
 void httpd_stop(struct httpd *h);
 /* "http://127.0.0.1:PORT" */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A writer of tar archives, for those that no archiver would write: damaged, hostile, with records of any
- * kind. Nothing is checked; out of memory aborts.
+ * A writer of tar archives, for those that no archiver would write: damaged, hostile, with records
+ * of any kind. Nothing is checked; out of memory aborts.
  */
 #ifndef AMIWRIGHT_TESTS_LIB_TARMAKER_H
 #define AMIWRIGHT_TESTS_LIB_TARMAKER_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The EC2 calls: bodies on the wire, XML back, the recovery of a lost RegisterImage, and the rules of block
- * device mappings.
+ * The EC2 calls: bodies on the wire, XML back, the recovery of a lost RegisterImage, and the rules
+ * of block device mappings.
  */
 #include "uploader/ec2.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ext4 writer: what it writes satisfies e2fsck, and libext2fs reads back every attribute, name and
- * byte of the tree; in all block sizes, with and without journal, for trees of odd shapes.
+ * The ext4 writer: what it writes satisfies e2fsck, and libext2fs reads back every attribute, name
+ * and byte of the tree; in all block sizes, with and without journal, for trees of odd shapes.
  */
 #include "fs/ext4.h"
 
@@ -62,7 +62,10 @@ static bool tool_says(const char *tool, const char *pattern)
 	return system(line) == 0;
 }
 
-/* A valid ACL as the kernel shows it: version 2; owner, a user, owning group, a group, mask, others. */
+/*
+ * A valid ACL as the kernel shows it: version 2; owner, a user, owning group, a group, mask,
+ * others.
+ */
 static const uint8_t acl[] = {
 	2, 0, 0, 0, 1, 0, 7, 0, 0xff, 0xff, 0xff, 0xff, 2, 0, 6, 0, 0xe8, 3, 0, 0,
 	4, 0, 5, 0, 0xff, 0xff, 0xff, 0xff, 8, 0, 4, 0, 0xe9, 3, 0, 0,
@@ -358,7 +361,10 @@ static void test_links(void **state)
 	test_tree_release(&tt);
 }
 
-/* Mount points are empty, a subtree is a file system of its own, and links across are counted apart. */
+/*
+ * Mount points are empty, a subtree is a file system of its own, and links across are counted
+ * apart.
+ */
 static void test_mount_points(void **state)
 {
 	struct ext4_opts opts = test_ext4_opts(16 * MIB);

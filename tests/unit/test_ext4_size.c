@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ext4 writer: sizes that it computes are exact, its output is a function of the input, what ext4
- * cannot hold is refused by name, and a device that fails is reported.
+ * The ext4 writer: sizes that it computes are exact, its output is a function of the input, what
+ * ext4 cannot hold is refused by name, and a device that fails is reported.
  */
 #include "fs/ext4.h"
 
@@ -150,7 +150,10 @@ static void test_least_size_is_exact(void **state)
 	}
 }
 
-/* Every size from the least on holds the tree, unless the journal begins to be wanted there (8 MiB). */
+/*
+ * Every size from the least on holds the tree, unless the journal begins to be wanted there (8
+ * MiB).
+ */
 static void test_all_larger_sizes_fit(void **state)
 {
 	struct ext4_opts opts = test_ext4_opts(0);

@@ -32,7 +32,9 @@ static const struct {
 	{400, "ConcurrentLimitExceededException", "", "", false, RETRY_THROTTLED},
 	{400, "RequestTimeout", "", "", false, RETRY_TRANSIENT},
 	{400, "ConcurrentTagAccess", "", "", false, RETRY_TRANSIENT},
-	/* A damaged body looks like a wrong signature; a wrong signature is a matter of the clock. */
+	/*
+	 * A damaged body looks like a wrong signature; a wrong signature is a matter of the clock.
+	 */
 	{403, "InvalidSignatureException", "",
 		"The value passed in as x-amz-Checksum does not match the computed checksum.", false,
 		RETRY_TRANSIENT},

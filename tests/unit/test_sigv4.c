@@ -226,7 +226,10 @@ static char *read_request_line(struct suite_case *c)
 	return end + 1;
 }
 
-/* Header lines (those that begin with a space continue the one before) and the body behind an empty line. */
+/*
+ * Header lines (those that begin with a space continue the one before) and the body behind an empty
+ * line.
+ */
 static void read_rest(struct suite_case *c, char *p)
 {
 	uint8_t digest[SHA256_SIZE];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Upload and download of snapshots against the local region, in one process: what arrives is what was
- * sent, the right blocks are sent, and a failed upload leaves nothing behind.
+ * Upload and download of snapshots against the local region, in one process: what arrives is what
+ * was sent, the right blocks are sent, and a failed upload leaves nothing behind.
  */
 #include "uploader/snapshot.h"
 
@@ -228,7 +228,10 @@ static void test_round_trip_serial(void **state)
 	round_trip(*state, 1);
 }
 
-/* Buffers are used again: the last, short block must not carry bytes of an earlier one behind its end. */
+/*
+ * Buffers are used again: the last, short block must not carry bytes of an earlier one behind its
+ * end.
+ */
 static void test_short_last_block(void **state)
 {
 	struct fixture *f = *state;
@@ -326,7 +329,10 @@ static void test_interrupted(void **state)
 	assert_int_equal(dev_close(dev, NULL), 0);
 }
 
-/* The token of a deleted snapshot gives the deleted one back: the next run must not write into that. */
+/*
+ * The token of a deleted snapshot gives the deleted one back: the next run must not write into
+ * that.
+ */
 static void test_again_after_interruption(void **state)
 {
 	struct fixture *f = *state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pace against models of a service: one that gains up to some concurrency, one that throttles, one
- * with a quota.
+ * The pace against models of a service: one that gains up to some concurrency, one that throttles,
+ * one with a quota.
  */
 #include "uploader/snapshot_pace.h"
 
@@ -13,7 +13,9 @@
 
 #include "base/num.h"
 
-/* Runs ms milliseconds of a service in which one put takes 100 ms and at most `useful` run at once. */
+/*
+ * Runs ms milliseconds of a service in which one put takes 100 ms and at most `useful` run at once.
+ */
 static unsigned run(struct pace *p, uint64_t *now, unsigned ms, unsigned useful)
 {
 	double credit = 0;

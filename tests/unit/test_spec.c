@@ -153,7 +153,8 @@ static void test_three_mistakes(void **state)
 	(void)state;
 	REFUSED("name: x\nverson: 1\narchitecture: sparc\n"
 		"disks:\n  - device: /dev/xvda\n    filesystem: ext4\n    mount: /\n    size: 8 apples\n",
-		"t.yaml:1:1: missing key 'version'", "t.yaml:2:1: unknown key 'verson' in the spec: did you mean 'version'?",
+		"t.yaml:1:1: missing key 'version'",
+		"t.yaml:2:1: unknown key 'verson' in the spec: did you mean 'version'?",
 		"t.yaml:3:15: 'architecture' cannot be 'sparc': known are x86_64, arm64",
 		"t.yaml:8:11: ");
 }
@@ -247,7 +248,8 @@ static void test_bomb(void **state)
 static void test_disk_rules(void **state)
 {
 	(void)state;
-	REFUSED(HEAD "disks:\n  - {device: a, table: gpt, partitions: [{name: r, type: root, filesystem: ext4, mount: /},\n"
+	REFUSED(HEAD "disks:\n  - {device: a, table: gpt, "
+		"partitions: [{name: r, type: root, filesystem: ext4, mount: /},\n"
 		     "      {name: r, type: nope, size: rest},\n"
 		     "      {name: t, type: linux},\n"
 		     "      {name: u, type: linux, size: rest, filesystem: ext4, mount: /}]}\n"

@@ -505,7 +505,9 @@ static void test_compressed_archives(void **state)
 			fail_msg("%s: %s", programs[i], err.text);
 		assert_content(t, "hello", "hello\n");
 		assert_int_equal(attr_of(t, "d/numbers").size, 588895);
-		/* The last bytes lie behind all of the tar, and behind a megabyte of its padding. */
+		/*
+		 * The last bytes lie behind all of the tar, and behind a megabyte of its padding.
+		 */
 		if (tree_tar_add(t, in_dir("cut.z"), NULL, &err) == 0 && strcmp(programs[i], "lz4") != 0)
 			fail_msg("%s that lacks 3 bytes was taken", programs[i]);
 		assert_int_equal(tree_tar_add(t, in_dir("half.z"), NULL, &err), -1);
