@@ -10,6 +10,9 @@ PYTHON ?= /usr/bin/python3
 CLANG ?= clang
 B ?= build
 
+# Debian leaves the sbin folders out of an ordinary user's PATH; e2fsck, sfdisk and sgdisk are there.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
 VERSION := 0.1.0
 PACKAGES := ext2fs com_err fdisk libarchive libmicrohttpd yaml-0.1 jansson libxml-2.0 libcurl \
 	libcrypto zlib
