@@ -15,19 +15,20 @@ int ext4_build_init(struct ext4_build *b, const struct tree *t, tree_node root,
 	b->block_size = opts->block_size ? opts->block_size : 4096;
 	if (b->block_size != 1024 && b->block_size != 2048 && b->block_size != 4096)
 		return error_set(err, ERROR_INPUT, 0,
-				 "file system '%s' cannot have blocks of %u bytes: 1024, 2048 or "
-				 "4096 are possible", opts->label, b->block_size);
+			"file system '%s' cannot have blocks of %u bytes: 1024, 2048 or "
+			"4096 are possible",
+			opts->label, b->block_size);
 	if (opts->reserved_percent > 50)
 		return error_set(err, ERROR_INPUT, 0,
-				 "file system '%s' cannot reserve %u %% of its blocks: 50 is the most",
-				 opts->label, opts->reserved_percent);
+			"file system '%s' cannot reserve %u %% of its blocks: 50 is the most",
+			opts->label, opts->reserved_percent);
 	memcpy(b->hash_seed, opts->hash_seed, sizeof(b->hash_seed));
 	if (ext4_scan(b, err) < 0)
 		return -1;
 	if (opts->inodes && opts->inodes < ext4_inodes_used(b))
 		return error_set(err, ERROR_INPUT, 0,
-				 "file system '%s' needs %u inodes and was given %llu", opts->label,
-				 ext4_inodes_used(b), (unsigned long long)opts->inodes);
+			"file system '%s' needs %u inodes and was given %llu", opts->label,
+			ext4_inodes_used(b), (unsigned long long)opts->inodes);
 	return 0;
 }
 
@@ -53,10 +54,10 @@ static int place(struct ext4_build *b, uint64_t size, struct error *err)
 	if (ext4_place_least(b, size / b->block_size, &nr_blocks, err) < 0)
 		return -1;
 	return error_set(err, ERROR_INPUT, 0,
-			 "file system '%s' needs %s (%llu bytes) and has %s (%llu bytes)",
-			 b->opts->label, num_format_size(need_text, nr_blocks * b->block_size),
-			 (unsigned long long)(nr_blocks * b->block_size),
-			 num_format_size(have_text, size), (unsigned long long)size);
+		"file system '%s' needs %s (%llu bytes) and has %s (%llu bytes)", b->opts->label,
+		num_format_size(need_text, nr_blocks * b->block_size),
+		(unsigned long long)(nr_blocks * b->block_size), num_format_size(have_text, size),
+		(unsigned long long)size);
 }
 
 static void fill_plan(const struct ext4_build *b, struct ext4_plan *out)
@@ -98,8 +99,8 @@ int ext4_plan(const struct tree *t, tree_node root, const struct ext4_opts *opts
 	return rc;
 }
 
-static int grow_to_headroom(struct ext4_build *b, uint64_t headroom, uint64_t *size,
-	struct error *err)
+static int grow_to_headroom(
+	struct ext4_build *b, uint64_t headroom, uint64_t *size, struct error *err)
 {
 	struct ext4_plan plan;
 	uint64_t nr_blocks, want;
@@ -141,7 +142,7 @@ static int write_parts(struct ext4_out *out, const uint32_t *order, uint32_t nr,
 {
 	for (size_t i = 0; i < free_ranges->nr; i++) {
 		if (ext4_out_clear(out, free_ranges->items[i].block, free_ranges->items[i].len,
-				   EXTENT_UNUSED, err) < 0)
+			    EXTENT_UNUSED, err) < 0)
 			return -1;
 	}
 	if (ext4_inodes_write(out, err) < 0 || ext4_data_write(out, order, nr, err) < 0)

@@ -23,8 +23,8 @@ static void next_piece(struct refer *r)
 }
 
 /* Bytes [off, end) of the file lie on disk from dev_off on. */
-static int refer_bytes(struct refer *r, uint64_t off, uint64_t end, uint64_t dev_off,
-	struct error *err)
+static int refer_bytes(
+	struct refer *r, uint64_t off, uint64_t end, uint64_t dev_off, struct error *err)
 {
 	struct dev *dev = r->out->dev;
 	const uint64_t delta = dev_off - off;
@@ -40,7 +40,7 @@ static int refer_bytes(struct refer *r, uint64_t off, uint64_t end, uint64_t dev
 			break;
 		next = MIN(p->off + p->len, end);
 		if (next > off && dev_refer(dev, off + delta, next - off, p->src, p->id,
-					    p->src_off + (off - p->off), err) < 0)
+					  p->src_off + (off - p->off), err) < 0)
 			return -1;
 		off = MAX(off, next);
 		if (off == p->off + p->len)
@@ -52,15 +52,18 @@ static int refer_bytes(struct refer *r, uint64_t off, uint64_t end, uint64_t dev
 static int write_file(struct ext4_out *out, const struct ext4_slot *slot, struct error *err)
 {
 	const uint64_t bs = out->b->block_size;
-	struct refer r = {.out = out, .node = slot->node, .index = UINT32_MAX,
-			  .nr = tree_nr_pieces(out->b->t, slot->node)};
+	struct refer r = {.out = out,
+		.node = slot->node,
+		.index = UINT32_MAX,
+		.nr = tree_nr_pieces(out->b->t, slot->node)};
 	struct ext4_run_iter it;
 	struct ext4_run run;
 
 	next_piece(&r);
 	ext4_runs_of_slot(&it, out->b, slot);
 	while (ext4_runs_next(&it, &run)) {
-		if (refer_bytes(&r, run.lblk * bs, (run.lblk + run.len) * bs, run.block * bs, err) < 0)
+		if (refer_bytes(&r, run.lblk * bs, (run.lblk + run.len) * bs, run.block * bs, err) <
+			0)
 			return -1;
 	}
 	return 0;

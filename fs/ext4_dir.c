@@ -5,7 +5,9 @@
  * Nothing is ever inserted, so n entries cost one sort.
  *
  *   block 0         1 … m           m + 1 …
- *   | root index |  | index nodes |  | leaves: entries by hash, checksum |      m = 0 when the root reaches all leaves
+ *   | root index |  | index nodes |  | leaves: entries by hash, checksum |
+ *
+ * m = 0 when the root reaches all leaves.
  *
  * An index entry is (first hash of the leaf, file block). The first entry's hash is left out: its
  * place is taken by the numbers of entries. Bit 0 of a hash says that the leaf goes on with the
@@ -21,10 +23,10 @@
 
 enum {
 	TAIL = sizeof(struct ext2_dir_entry_tail),
-	DOTS = 24,          /* "." and ".." */
-	ROOT_INDEX = 32,    /* where the index begins in the root block */
-	NODE_INDEX = 8,     /* and in other index blocks */
-	MAX_LEVELS = 3,     /* of index blocks, with large_dir */
+	DOTS = 24,       /* "." and ".." */
+	ROOT_INDEX = 32, /* where the index begins in the root block */
+	NODE_INDEX = 8,  /* and in other index blocks */
+	MAX_LEVELS = 3,  /* of index blocks, with large_dir */
 };
 
 static uint32_t entry_len(size_t name_len)
@@ -64,8 +66,8 @@ static int grow_dirents(struct ext4_build *b, struct error *err)
 }
 
 /* Lists the entries of dir in b->dirents; *bytes is what they take in one list without tail. */
-static int list_entries(struct ext4_build *b, tree_node dir, size_t *nr, uint64_t *bytes,
-	struct error *err)
+static int list_entries(
+	struct ext4_build *b, tree_node dir, size_t *nr, uint64_t *bytes, struct error *err)
 {
 	tree_node node = dir == b->root && b->own_lost_found ? TREE_NONE : ext4_first_child(b, dir);
 	bool extra = dir == b->root && b->own_lost_found;
@@ -116,7 +118,8 @@ static void order_ties(struct ext4_build *b, size_t nr)
 
 	for (size_t i = 1; i < nr; i++) {
 		for (size_t j = i; j > 0 && compare_hashes(&d[j - 1], &d[j]) == 0 &&
-				   compare_names(b, d[j - 1].node, d[j].node) > 0; j--) {
+				   compare_names(b, d[j - 1].node, d[j].node) > 0;
+			j--) {
 			struct ext4_dirent swap = d[j];
 
 			d[j] = d[j - 1];
@@ -133,7 +136,7 @@ static int sort_entries(struct ext4_build *b, size_t nr, struct error *err)
 		const char *name = entry_name(b, d->node, &len);
 
 		if (ext2fs_dirhash2(EXT2_HASH_HALF_MD4, name, (int)len, NULL, 0, b->hash_seed,
-				    &d->hash, &d->minor))
+			    &d->hash, &d->minor))
 			return error_set(err, ERROR_BUG, 0, "cannot hash a file name");
 	}
 	qsort(b->dirents, nr, sizeof(*b->dirents), compare_hashes);
@@ -158,7 +161,8 @@ static size_t fill_leaf(const struct ext4_build *b, size_t from, size_t nr)
 }
 
 /* Index blocks below the root for so many leaves, level by level from the leaves up. */
-static uint32_t index_levels(const struct ext4_build *b, uint32_t leaves, uint32_t nodes[MAX_LEVELS])
+static uint32_t index_levels(
+	const struct ext4_build *b, uint32_t leaves, uint32_t nodes[MAX_LEVELS])
 {
 	uint32_t levels = 0, below = leaves;
 
@@ -236,8 +240,8 @@ struct writer {
 };
 
 /* One entry of rec_len bytes at `off`; returns its end. */
-static uint32_t put_entry(uint8_t *block, uint32_t off, uint32_t rec_len, uint32_t ino, uint8_t type,
-	const char *name, size_t len)
+static uint32_t put_entry(uint8_t *block, uint32_t off, uint32_t rec_len, uint32_t ino,
+	uint8_t type, const char *name, size_t len)
 {
 	num_put_le32(block + off, ino);
 	num_put_le16(block + off + 4, (uint16_t)rec_len);
@@ -273,8 +277,8 @@ static int flush_leaf(struct writer *w, uint32_t last, struct error *err)
 }
 
 /* Entries [from, to) from `off` on in a block that has one at `last` already. */
-static int write_entries(struct writer *w, uint32_t off, uint32_t last, size_t from, size_t to,
-	struct error *err)
+static int write_entries(
+	struct writer *w, uint32_t off, uint32_t last, size_t from, size_t to, struct error *err)
 {
 	const struct ext4_build *b = w->out->b;
 
@@ -305,12 +309,13 @@ static uint32_t parent_ino(const struct ext4_build *b, tree_node dir)
 static void put_dots(struct writer *w, uint32_t rec_len)
 {
 	put_entry(w->out->block, 0, 12, w->ino, EXT2_FT_DIR, ".", 1);
-	put_entry(w->out->block, 12, rec_len, parent_ino(w->out->b, w->slot->node), EXT2_FT_DIR, "..", 2);
+	put_entry(w->out->block, 12, rec_len, parent_ino(w->out->b, w->slot->node), EXT2_FT_DIR,
+		"..", 2);
 }
 
 /* Ends an index block whose entries begin at `off`. */
-static int flush_index(struct writer *w, uint32_t off, uint32_t limit, uint32_t count,
-	struct error *err)
+static int flush_index(
+	struct writer *w, uint32_t off, uint32_t limit, uint32_t count, struct error *err)
 {
 	static const uint8_t zeros[sizeof(struct ext2_dx_tail)];
 	uint8_t *block = w->out->block;
@@ -335,8 +340,8 @@ struct index_level {
  * Entries [from, from + count) of a level into the block being built; the first one's hash is
  * overwritten later.
  */
-static void put_index(struct writer *w, uint32_t off, const struct index_level *l, uint32_t from,
-	uint32_t count)
+static void put_index(
+	struct writer *w, uint32_t off, const struct index_level *l, uint32_t from, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		num_put_le32(w->out->block + off + i * 8, i ? l->hash[from + i] : 0);
@@ -344,12 +349,12 @@ static void put_index(struct writer *w, uint32_t off, const struct index_level *
 	}
 }
 
-static int write_root(struct writer *w, const struct index_level *top, uint32_t levels,
-	struct error *err)
+static int write_root(
+	struct writer *w, const struct index_level *top, uint32_t levels, struct error *err)
 {
 	struct ext2_dx_root_info info = {.hash_version = EXT2_HASH_HALF_MD4,
-					 .info_length = sizeof(info),
-					 .indirect_levels = (uint8_t)levels};
+		.info_length = sizeof(info),
+		.indirect_levels = (uint8_t)levels};
 
 	put_dots(w, w->out->b->block_size - 12);
 	memcpy(w->out->block + DOTS, &info, sizeof(info));
@@ -447,8 +452,10 @@ static int write_lost_found(struct writer *w, struct error *err)
 int ext4_dir_write(struct ext4_out *out, uint32_t slot, struct error *err)
 {
 	struct ext4_build *b = out->b;
-	struct writer w = {.out = out, .slot = &b->slots[slot], .ino = ext4_ino(slot),
-			   .crc = ext4_inode_crc(b, ext4_ino(slot))};
+	struct writer w = {.out = out,
+		.slot = &b->slots[slot],
+		.ino = ext4_ino(slot),
+		.crc = ext4_inode_crc(b, ext4_ino(slot))};
 	uint64_t bytes;
 	size_t nr;
 

@@ -40,14 +40,14 @@ static bool next_stretch(struct ext4_run_iter *it)
 	return any;
 }
 
-void ext4_runs_of_places(struct ext4_run_iter *it, const struct ext4_build *b, uint64_t at,
-	uint64_t nr_blocks)
+void ext4_runs_of_places(
+	struct ext4_run_iter *it, const struct ext4_build *b, uint64_t at, uint64_t nr_blocks)
 {
 	*it = (struct ext4_run_iter){.b = b, .node = TREE_NONE, .left = nr_blocks, .at = at};
 }
 
-void ext4_runs_of_slot(struct ext4_run_iter *it, const struct ext4_build *b,
-	const struct ext4_slot *slot)
+void ext4_runs_of_slot(
+	struct ext4_run_iter *it, const struct ext4_build *b, const struct ext4_slot *slot)
 {
 	ext4_runs_of_places(it, b, slot->at, slot->nr_blocks);
 	if (slot->kind == EXT4_CLASS_META)
@@ -85,7 +85,8 @@ uint64_t ext4_content_blocks(const struct ext4_build *b, tree_node node)
 static uint32_t entries_per_block(uint32_t block_size)
 {
 	return (block_size - (uint32_t)sizeof(struct ext3_extent_header) -
-		(uint32_t)sizeof(struct ext3_extent_tail)) / (uint32_t)sizeof(struct ext3_extent);
+		       (uint32_t)sizeof(struct ext3_extent_tail)) /
+	       (uint32_t)sizeof(struct ext3_extent);
 }
 
 uint64_t ext4_extent_blocks(const struct ext4_build *b, const struct ext4_run_iter *from)
@@ -114,8 +115,8 @@ uint64_t ext4_slot_extent_blocks(const struct ext4_build *b, const struct ext4_s
 	/* Nearly all: no holes, no gap below. */
 	ext4_space_block(&b->space, slot->at, &room);
 	if (slot->nr_blocks <= room && slot->nr_blocks <= EXT_INIT_MAX_LEN &&
-	    (slot->kind == EXT4_CLASS_META ||
-	     tree_nr_pieces(b->t, slot->node) <= EXT4_INLINE_EXTENTS))
+		(slot->kind == EXT4_CLASS_META ||
+			tree_nr_pieces(b->t, slot->node) <= EXT4_INLINE_EXTENTS))
 		return 0;
 	ext4_runs_of_slot(&it, b, slot);
 	return ext4_extent_blocks(b, &it);
@@ -179,9 +180,10 @@ static int level_flush(struct level *l, struct error *err)
 		return 0;
 	put_header(block, l->entries, per, l->depth);
 	tail = (struct ext3_extent_tail *)(EXT_FIRST_EXTENT(block) + per);
-	tail->et_checksum = ext2fs_crc32c_le(ext4_inode_crc(l->out->b, l->ino), block,
-					     (size_t)((uint8_t *)tail - block));
-	if (ext4_out_block(l->out, ext4_space_block(&l->out->b->space, l->at, &room), block, err) < 0)
+	tail->et_checksum = ext2fs_crc32c_le(
+		ext4_inode_crc(l->out->b, l->ino), block, (size_t)((uint8_t *)tail - block));
+	if (ext4_out_block(l->out, ext4_space_block(&l->out->b->space, l->at, &room), block, err) <
+		0)
 		return -1;
 	l->at++;
 	l->entries = 0;
@@ -228,7 +230,7 @@ static int write_indexes(struct level *l, struct error *err)
 		if (level_entry(l, lblk, err) < 0)
 			return -1;
 		put_index(l->out->block, l->entries - 1, lblk,
-			  ext4_space_block(&l->out->b->space, below_at + i, &room));
+			ext4_space_block(&l->out->b->space, below_at + i, &room));
 	}
 	return level_flush(l, err);
 }
@@ -247,7 +249,7 @@ static int build_tree(struct ext4_out *out, const struct ext4_run_iter *it, stru
 	put_header(root, (uint32_t)l->nr, EXT4_INLINE_EXTENTS, l->depth + 1);
 	for (uint32_t i = 0; i < l->nr; i++)
 		put_index(root, i, l->first[i],
-			  ext4_space_block(&out->b->space, l->at - l->nr + i, &room));
+			ext4_space_block(&out->b->space, l->at - l->nr + i, &room));
 	return 0;
 }
 
@@ -262,8 +264,10 @@ int ext4_extent_build(struct ext4_out *out, const struct ext4_run_iter *from, ui
 
 	inode->i_flags |= EXT4_EXTENTS_FL;
 	if (blocks) {
-		struct level l = {.out = out, .ino = ino, .at = tree_at,
-				  .first = calloc(blocks, sizeof(uint32_t))};
+		struct level l = {.out = out,
+			.ino = ino,
+			.at = tree_at,
+			.first = calloc(blocks, sizeof(uint32_t))};
 
 		if (!l.first)
 			return error_nomem(err, "an extent tree");

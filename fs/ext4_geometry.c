@@ -4,7 +4,7 @@
  * reserved descriptor blocks, as mke2fs would; the places of bitmaps and inode tables are ours:
  * those of 16 groups (a flex group) lie together behind the first group's descriptors:
  *
- *   | super | descriptors | reserved | 16 block bitmaps | 16 inode bitmaps | 16 inode tables | space …
+ *   | super | descriptors | reserved | 16 block maps | 16 inode maps | 16 inode tables | space
  */
 #include "fs/ext4_internal.h"
 
@@ -52,8 +52,7 @@ static errcode_t channel_read(io_channel channel, unsigned long block, int count
 	return EXT2_ET_OP_NOT_SUPPORTED;
 }
 
-static errcode_t channel_write(io_channel channel, unsigned long block, int count,
-	const void *data)
+static errcode_t channel_write(io_channel channel, unsigned long block, int count, const void *data)
 {
 	(void)channel, (void)block, (void)count, (void)data;
 	return EXT2_ET_OP_NOT_SUPPORTED;
@@ -193,13 +192,13 @@ static uint32_t wanted_inodes(const struct ext4_build *b, uint64_t nr_blocks)
 {
 	uint64_t need = ext4_inodes_used(b) + ext4_inodes_used(b) / 10;
 	uint64_t want = b->opts->inodes ? b->opts->inodes
-				       : MAX(nr_blocks * b->block_size / BYTES_PER_INODE, need);
+					: MAX(nr_blocks * b->block_size / BYTES_PER_INODE, need);
 
 	return (uint32_t)MIN(want, (uint64_t)UINT32_MAX);
 }
 
-static void fill_params(const struct ext4_build *b, uint64_t nr_blocks, bool journal, uint32_t inodes,
-	struct ext2_super_block *p)
+static void fill_params(const struct ext4_build *b, uint64_t nr_blocks, bool journal,
+	uint32_t inodes, struct ext2_super_block *p)
 {
 	memset(p, 0, sizeof(*p));
 	p->s_rev_level = EXT2_DYNAMIC_REV;
@@ -283,12 +282,17 @@ static int list_fixed(struct ext4_build *b, struct error *err)
 	struct ext4_ranges *r = &b->fixed;
 
 	for (dgrp_t g = 0; g < fs->group_desc_count; g++) {
-		if (ext4_ranges_add(r, ext2fs_group_first_block2(fs, g), head_len(fs, g), err) < 0 ||
-		    ext4_ranges_add(r, ext2fs_block_bitmap_loc(fs, g), 1, err) < 0 ||
-		    ext4_ranges_add(r, ext2fs_inode_bitmap_loc(fs, g), 1, err) < 0 ||
-		    ext4_ranges_add(r, ext2fs_inode_table_loc(fs, g), fs->inode_blocks_per_group,
-				    err) < 0)
-			return -1;
+		const struct ext4_range parts[] = {
+			{ext2fs_group_first_block2(fs, g), head_len(fs, g)},
+			{ext2fs_block_bitmap_loc(fs, g), 1},
+			{ext2fs_inode_bitmap_loc(fs, g), 1},
+			{ext2fs_inode_table_loc(fs, g), fs->inode_blocks_per_group},
+		};
+
+		for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+			if (ext4_ranges_add(r, parts[i].block, parts[i].len, err) < 0)
+				return -1;
+		}
 	}
 	qsort(r->items, r->nr, sizeof(*r->items), compare_ranges);
 	return 0;
@@ -333,8 +337,9 @@ static int refused(struct ext4_build *b, errcode_t code, uint64_t nr_blocks, uin
 	case EXT2_ET_NO_MEMORY:
 		return error_nomem(err, "a file system");
 	default:
-		return error_set(err, ERROR_BUG, 0, "cannot lay out a file system of %llu blocks: %s",
-				 (unsigned long long)nr_blocks, error_message(code));
+		return error_set(err, ERROR_BUG, 0,
+			"cannot lay out a file system of %llu blocks: %s",
+			(unsigned long long)nr_blocks, error_message(code));
 	}
 }
 
@@ -349,11 +354,12 @@ static int initialize(struct ext4_build *b, uint64_t nr_blocks, bool journal, ui
 	/* It rounds inodes per group down to a multiple of 8, which can leave too few. */
 	for (;;) {
 		fill_params(b, nr_blocks, journal, inodes, &params);
-		code = ext2fs_initialize("image", EXT2_FLAG_64BITS, &params, &channel_manager,
-					 &b->fs);
+		code = ext2fs_initialize(
+			"image", EXT2_FLAG_64BITS, &params, &channel_manager, &b->fs);
 		if (code)
 			return refused(b, code, nr_blocks, lacking, err);
-		if (b->fs->super->s_inodes_count >= MAX(ext4_inodes_used(b), (uint32_t)FEWEST_INODES))
+		if (b->fs->super->s_inodes_count >=
+			MAX(ext4_inodes_used(b), (uint32_t)FEWEST_INODES))
 			return 0;
 		inodes += 8 * b->fs->group_desc_count;
 		ext2fs_free(b->fs);
@@ -374,8 +380,8 @@ int ext4_geometry(struct ext4_build *b, uint64_t nr_blocks, uint32_t journal_blo
 		return 0;
 	if (ext2fs_has_feature_meta_bg(b->fs->super))
 		return error_set(err, ERROR_INPUT, 0,
-				 "file system '%s' of %llu blocks is too large for blocks of %u bytes",
-				 b->opts->label, (unsigned long long)nr_blocks, b->block_size);
+			"file system '%s' of %llu blocks is too large for blocks of %u bytes",
+			b->opts->label, (unsigned long long)nr_blocks, b->block_size);
 	for (dgrp_t g = 0; g < b->fs->group_desc_count; g += 1u << LOG_FLEX) {
 		if (!place_flex(b->fs, g, &block))
 			return 0;

@@ -12,9 +12,9 @@
 #include "base/num.h"
 
 _Static_assert(sizeof(struct ext2_inode_large) == EXT2_GOOD_OLD_INODE_SIZE + EXT4_EXTRA_ISIZE,
-	       "the inode ends where its attributes begin");
+	"the inode ends where its attributes begin");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-	       "structures of ext4 are written as they are in memory");
+	"structures of ext4 are written as they are in memory");
 
 /* An inode and the attributes in its tail. */
 struct whole_inode {
@@ -183,11 +183,11 @@ static int write_table(struct ext4_out *out, struct ext4_out *table, uint32_t gr
 		else if (build_any(out, group * per + i + 1, &w, err) < 0)
 			return -1;
 		if (ext4_out_bytes(table, start * out->b->block_size + (uint64_t)i * sizeof(w), &w,
-				   sizeof(w), err) < 0)
+			    sizeof(w), err) < 0)
 			return -1;
 	}
 	return ext4_out_clear(out, start + full / per_block,
-			      fs->inode_blocks_per_group - full / per_block, EXTENT_ZERO, err);
+		fs->inode_blocks_per_group - full / per_block, EXTENT_ZERO, err);
 }
 
 int ext4_inodes_write(struct ext4_out *out, struct error *err)

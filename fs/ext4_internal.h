@@ -3,7 +3,7 @@
  * What the files of the ext4 writer share. The steps, each in a file of its own:
  *
  *   ext4_scan      tree → slots: one for each inode in the order of their numbers, links counted
- *   ext4_geometry  number of blocks → groups, tables, and the space that is left (libext2fs decides the numbers)
+ *   ext4_geometry  number of blocks → groups, tables, and the space left (numbers by libext2fs)
  *   ext4_place     slots → places in that space; the sizes that fit
  *   ext4_extent    which blocks a slot has, and its extent tree
  *   ext4_dir, ext4_xattr, ext4_inode, ext4_data, ext4_super   what is written
@@ -40,7 +40,7 @@ enum ext4_class { EXT4_CLASS_NONE, EXT4_CLASS_META, EXT4_CLASS_BIG, EXT4_CLASS_S
 
 /* One inode. Slot 0 is the root (inode 2), slot i > 0 is inode 10 + i. */
 struct ext4_slot {
-	tree_node node;     /* its first name in walk order; TREE_NONE: the lost+found that we add */
+	tree_node node; /* its first name in walk order; TREE_NONE: the lost+found that we add */
 	uint32_t links;
 	uint32_t nr_blocks; /* of content */
 	uint8_t kind;       /* enum ext4_class */
@@ -69,9 +69,7 @@ struct ext4_ranges {
 	size_t nr, alloc;
 };
 
-/*
- * Where the next inode's blocks go: for the sort of directory entries, reused by all directories.
- */
+/* An entry of a directory that is being sorted; the array is reused by all directories. */
 struct ext4_dirent {
 	uint32_t hash, minor;
 	tree_node node; /* TREE_NONE: lost+found */
@@ -89,7 +87,7 @@ struct ext4_build {
 	uint32_t nr_slots;
 	uint32_t *ino_of; /* owned; by number of the tree's inode; 0: not in this file system */
 	bool own_lost_found;
-	bool large_dir; /* some directory needs an index of three levels */
+	bool large_dir;              /* some directory needs an index of three levels */
 	struct ext4_dirent *dirents; /* owned */
 	size_t dirents_alloc;
 
@@ -100,10 +98,10 @@ struct ext4_build {
 	uint32_t journal_blocks;
 
 	/* ext4_place: places */
-	uint64_t resize_at;  /* double indirect block of the resize inode */
+	uint64_t resize_at; /* double indirect block of the resize inode */
 	uint64_t journal_at;
-	uint64_t end;        /* first place that nothing was put at or behind; may lie beyond the space */
-	uint64_t used;       /* places in use */
+	uint64_t end;  /* first place that nothing was put at or behind; may lie beyond the space */
+	uint64_t used; /* places in use */
 };
 
 static inline uint32_t ext4_ino(uint32_t slot)
@@ -128,8 +126,8 @@ int ext4_build_init(struct ext4_build *b, const struct tree *t, tree_node root,
 void ext4_build_release(struct ext4_build *b);
 
 /* ERROR_INPUT with "'/path' …" before the text. */
-int ext4_path_error(const struct ext4_build *b, tree_node node, struct error *err, const char *fmt, ...)
-	PRINTF_LIKE(4, 5);
+int ext4_path_error(const struct ext4_build *b, tree_node node, struct error *err, const char *fmt,
+	...) PRINTF_LIKE(4, 5);
 
 /* ---- ext4_scan ---- */
 
@@ -147,7 +145,8 @@ tree_node ext4_first_child(const struct ext4_build *b, tree_node dir);
 int ext4_geometry(struct ext4_build *b, uint64_t nr_blocks, uint32_t journal_blocks, bool *fits,
 	uint64_t *lacking, struct error *err) MUST_CHECK;
 void ext4_geometry_release(struct ext4_build *b);
-int ext4_ranges_add(struct ext4_ranges *r, uint64_t block, uint64_t len, struct error *err) MUST_CHECK;
+int ext4_ranges_add(
+	struct ext4_ranges *r, uint64_t block, uint64_t len, struct error *err) MUST_CHECK;
 
 /* The block at a place, and in *run how many places follow on consecutive blocks (it included). */
 uint64_t ext4_space_block(const struct ext4_space *s, uint64_t at, uint64_t *run);
@@ -163,14 +162,14 @@ uint64_t ext4_space_align(const struct ext4_space *s, uint64_t at, uint64_t alig
  * Lays out nr_blocks and places all slots; *lacking = 0 when they fit, else blocks that are
  * missing.
  */
-int ext4_place(struct ext4_build *b, uint64_t nr_blocks, uint64_t *lacking, struct error *err)
-	MUST_CHECK;
+int ext4_place(
+	struct ext4_build *b, uint64_t nr_blocks, uint64_t *lacking, struct error *err) MUST_CHECK;
 /* The least number of blocks ≥ at_least that fits. b keeps that layout. */
-int ext4_place_least(struct ext4_build *b, uint64_t at_least, uint64_t *nr_blocks,
-	struct error *err) MUST_CHECK;
+int ext4_place_least(
+	struct ext4_build *b, uint64_t at_least, uint64_t *nr_blocks, struct error *err) MUST_CHECK;
 /* Slots that own blocks, by ascending place. *order is the caller's to free. */
-int ext4_place_order(const struct ext4_build *b, uint32_t **order, uint32_t *nr, struct error *err)
-	MUST_CHECK;
+int ext4_place_order(
+	const struct ext4_build *b, uint32_t **order, uint32_t *nr, struct error *err) MUST_CHECK;
 /* The blocks that stay free, ascending. order as from ext4_place_order(). */
 int ext4_place_free(const struct ext4_build *b, const uint32_t *order, uint32_t nr,
 	struct ext4_ranges *free_ranges, struct error *err) MUST_CHECK;
@@ -184,18 +183,18 @@ struct ext4_run {
 
 struct ext4_run_iter {
 	const struct ext4_build *b;
-	tree_node node;          /* TREE_NONE: one stretch of blocks, no pieces */
+	tree_node node; /* TREE_NONE: one stretch of blocks, no pieces */
 	uint32_t piece, nr_pieces;
-	uint64_t lblk, left;     /* of the stretch that is being handed out */
+	uint64_t lblk, left; /* of the stretch that is being handed out */
 	uint64_t at;
 };
 
 /* Runs of a slot, in ascending order in the file; at most 32768 blocks each. */
-void ext4_runs_of_slot(struct ext4_run_iter *it, const struct ext4_build *b,
-	const struct ext4_slot *slot);
+void ext4_runs_of_slot(
+	struct ext4_run_iter *it, const struct ext4_build *b, const struct ext4_slot *slot);
 /* Runs of nr_blocks blocks without holes from a place on. */
-void ext4_runs_of_places(struct ext4_run_iter *it, const struct ext4_build *b, uint64_t at,
-	uint64_t nr_blocks);
+void ext4_runs_of_places(
+	struct ext4_run_iter *it, const struct ext4_build *b, uint64_t at, uint64_t nr_blocks);
 bool ext4_runs_next(struct ext4_run_iter *it, struct ext4_run *run);
 
 /* Blocks of a regular file's content: those that any piece touches. */
@@ -219,21 +218,21 @@ int ext4_extent_build(struct ext4_out *out, const struct ext4_run_iter *it, uint
 enum { EXT4_OUT_SIZE = 256 * 1024 };
 
 struct ext4_out {
-	struct dev *dev;       /* borrowed */
-	struct ext4_build *b;  /* borrowed */
-	uint8_t *buf;          /* owned, EXT4_OUT_SIZE */
-	uint64_t off;          /* bytes; where buf goes */
+	struct dev *dev;      /* borrowed */
+	struct ext4_build *b; /* borrowed */
+	uint8_t *buf;         /* owned, EXT4_OUT_SIZE */
+	uint64_t off;         /* bytes; where buf goes */
 	size_t len;
-	uint8_t *block;        /* owned, one block of scratch for whoever builds one */
+	uint8_t *block; /* owned, one block of scratch for whoever builds one */
 };
 
-int ext4_out_init(struct ext4_out *out, struct dev *dev, struct ext4_build *b, struct error *err)
-	MUST_CHECK;
+int ext4_out_init(
+	struct ext4_out *out, struct dev *dev, struct ext4_build *b, struct error *err) MUST_CHECK;
 void ext4_out_release(struct ext4_out *out);
 int ext4_out_bytes(struct ext4_out *out, uint64_t off, const void *data, size_t len,
 	struct error *err) MUST_CHECK;
-int ext4_out_block(struct ext4_out *out, uint64_t block, const void *data, struct error *err)
-	MUST_CHECK;
+int ext4_out_block(
+	struct ext4_out *out, uint64_t block, const void *data, struct error *err) MUST_CHECK;
 /* Blocks that read as zeros, or that nobody reads. */
 int ext4_out_clear(struct ext4_out *out, uint64_t block, uint64_t len, enum extent_kind kind,
 	struct error *err) MUST_CHECK;
@@ -248,8 +247,8 @@ uint32_t ext4_inode_crc(const struct ext4_build *b, uint32_t ino);
 /* ---- ext4_dir ---- */
 
 /* Blocks that the directory will take; notes b->large_dir. */
-int ext4_dir_blocks(struct ext4_build *b, tree_node dir, uint32_t *nr_blocks, struct error *err)
-	MUST_CHECK;
+int ext4_dir_blocks(
+	struct ext4_build *b, tree_node dir, uint32_t *nr_blocks, struct error *err) MUST_CHECK;
 /* Writes the directory of a slot. */
 int ext4_dir_write(struct ext4_out *out, uint32_t slot, struct error *err) MUST_CHECK;
 /* True when it has an index. */
@@ -263,26 +262,28 @@ bool ext4_dir_indexed(const struct ext4_build *b, const struct ext4_slot *slot);
  */
 int ext4_xattr_plan(const struct ext4_build *b, tree_node node, bool *needs_block,
 	struct error *err) MUST_CHECK;
-/* Writes what goes into the inode's tail (ibody, EXT4_INODE_SIZE - 160 bytes, zeroed) and into a block
- * (zeroed; NULL when the slot has none). */
+/*
+ * Fills the inode's tail (ibody, EXT4_INODE_SIZE - 160 bytes, zeroed) and the block of attributes
+ * (zeroed; NULL when the slot has none).
+ */
 int ext4_xattr_put(const struct ext4_build *b, tree_node node, uint8_t *ibody, uint8_t *block,
 	struct error *err) MUST_CHECK;
 
 /* ---- the rest of what is written ---- */
 
 int ext4_inodes_write(struct ext4_out *out, struct error *err) MUST_CHECK;
-int ext4_data_write(struct ext4_out *out, const uint32_t *order, uint32_t nr, struct error *err)
-	MUST_CHECK;
+int ext4_data_write(
+	struct ext4_out *out, const uint32_t *order, uint32_t nr, struct error *err) MUST_CHECK;
 /* Times as an inode holds them. */
 void ext4_inode_times(struct ext2_inode_large *inode, int64_t sec, uint32_t ns);
 void ext4_inode_size(struct ext2_inode_large *inode, uint64_t size, uint64_t sectors);
 /* Journal and resize inode: contents written, inodes filled. */
-int ext4_journal_write(struct ext4_out *out, struct ext2_inode_large *inode, struct error *err)
-	MUST_CHECK;
-int ext4_resize_write(struct ext4_out *out, struct ext2_inode_large *inode, struct error *err)
-	MUST_CHECK;
+int ext4_journal_write(
+	struct ext4_out *out, struct ext2_inode_large *inode, struct error *err) MUST_CHECK;
+int ext4_resize_write(
+	struct ext4_out *out, struct ext2_inode_large *inode, struct error *err) MUST_CHECK;
 /* Bitmaps, descriptors, superblocks; last of all. */
-int ext4_super_write(struct ext4_out *out, const struct ext4_ranges *free_ranges, struct error *err)
-	MUST_CHECK;
+int ext4_super_write(
+	struct ext4_out *out, const struct ext4_ranges *free_ranges, struct error *err) MUST_CHECK;
 
 #endif

@@ -34,11 +34,11 @@ int ext4_out_flush(struct ext4_out *out, struct error *err)
 	return len ? dev_pwrite(out->dev, out->buf, len, out->off, err) : 0;
 }
 
-int ext4_out_bytes(struct ext4_out *out, uint64_t off, const void *data, size_t len,
-	struct error *err)
+int ext4_out_bytes(
+	struct ext4_out *out, uint64_t off, const void *data, size_t len, struct error *err)
 {
 	if ((out->off + out->len != off || out->len + len > EXT4_OUT_SIZE) &&
-	    ext4_out_flush(out, err) < 0)
+		ext4_out_flush(out, err) < 0)
 		return -1;
 	if (len > EXT4_OUT_SIZE)
 		return dev_pwrite(out->dev, data, len, off, err);

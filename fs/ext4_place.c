@@ -2,8 +2,8 @@
 /*
  * Placement: a pure function of slots and space. In this order of places:
  *
- *   journal │ directories, long symbolic links │ big files, each at a multiple of 512 KiB │ small files
- *                                                   └ gaps between them ◀── small files that fit there
+ *   journal │ directories, long symlinks │ big files at multiples of 512 KiB │ small files
+ *                                               └ gaps between ◀── small files that fit there
  *
  * Small files keep the order of the inodes, in the gaps and behind the big files, and are never
  * split to fill a gap. When that does not fit, big files are packed without alignment; nothing is
@@ -178,8 +178,8 @@ static uint64_t too_few(const struct ext4_build *b)
 	return nr;
 }
 
-int ext4_place_least(struct ext4_build *b, uint64_t at_least, uint64_t *nr_blocks,
-	struct error *err)
+int ext4_place_least(
+	struct ext4_build *b, uint64_t at_least, uint64_t *nr_blocks, struct error *err)
 {
 	uint64_t lo = MAX(too_few(b), at_least - (at_least > 0)), hi = lo + 1, lacking;
 
@@ -192,7 +192,7 @@ int ext4_place_least(struct ext4_build *b, uint64_t at_least, uint64_t *nr_block
 		lo = hi;
 		if (num_add(hi, lacking, &hi) || hi > (UINT64_C(1) << 48))
 			return error_set(err, ERROR_INPUT, 0,
-					 "file system '%s' does not fit in any size", b->opts->label);
+				"file system '%s' does not fit in any size", b->opts->label);
 	}
 	while (hi - lo > 1) {
 		uint64_t mid = lo + (hi - lo) / 2;

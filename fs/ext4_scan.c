@@ -13,7 +13,8 @@
 #include "base/buf.h"
 #include "base/num.h"
 
-int ext4_path_error(const struct ext4_build *b, tree_node node, struct error *err, const char *fmt, ...)
+int ext4_path_error(
+	const struct ext4_build *b, tree_node node, struct error *err, const char *fmt, ...)
 {
 	CLEANUP_BUF struct buf path = BUF_INIT(TREE_PATH_MAX * 4);
 	va_list ap;
@@ -74,8 +75,8 @@ static int count_link(struct ext4_build *b, tree_node node, uint32_t ino, struct
 	struct ext4_slot *slot = &b->slots[ext4_slot_of(ino)];
 
 	if (++slot->links > EXT4_LINKS_MAX)
-		return ext4_path_error(b, node, err, "ext4 holds at most %d hard links to a file",
-				       EXT4_LINKS_MAX);
+		return ext4_path_error(
+			b, node, err, "ext4 holds at most %d hard links to a file", EXT4_LINKS_MAX);
 	return 0;
 }
 
@@ -86,7 +87,8 @@ static int number_children(struct ext4_build *b, tree_node dir, struct error *er
 
 	tree_get(b->t, dir, &attr);
 	parent = ext4_slot_of(b->ino_of[attr.inode]);
-	for (tree_node n = ext4_first_child(b, dir); n != TREE_NONE; n = tree_next_sibling(b->t, n)) {
+	for (tree_node n = ext4_first_child(b, dir); n != TREE_NONE;
+		n = tree_next_sibling(b->t, n)) {
 		tree_get(b->t, n, &attr);
 		if (b->ino_of[attr.inode]) {
 			if (count_link(b, n, b->ino_of[attr.inode], err) < 0)
@@ -128,13 +130,13 @@ static int measure_file(struct ext4_build *b, struct ext4_slot *slot, const stru
 
 	if (attr->size > max)
 		return ext4_path_error(b, slot->node, err,
-				       "has %llu bytes, and a file of ext4 holds at most %llu "
-				       "with blocks of %u bytes",
-				       (unsigned long long)attr->size, (unsigned long long)max,
-				       b->block_size);
+			"has %llu bytes, and a file of ext4 holds at most %llu "
+			"with blocks of %u bytes",
+			(unsigned long long)attr->size, (unsigned long long)max, b->block_size);
 	slot->nr_blocks = (uint32_t)ext4_content_blocks(b, slot->node);
-	slot->kind = (uint64_t)slot->nr_blocks * b->block_size >= EXT4_ALIGN_BYTES ? EXT4_CLASS_BIG
-										  : EXT4_CLASS_SMALL;
+	slot->kind = (uint64_t)slot->nr_blocks * b->block_size >= EXT4_ALIGN_BYTES
+			     ? EXT4_CLASS_BIG
+			     : EXT4_CLASS_SMALL;
 	return 0;
 }
 
@@ -146,9 +148,9 @@ static int measure_symlink(struct ext4_build *b, struct ext4_slot *slot,
 		return 0;
 	if (attr->size >= b->block_size)
 		return ext4_path_error(b, slot->node, err,
-				       "target of the symbolic link has %llu bytes, and ext4 holds "
-				       "fewer than %u",
-				       (unsigned long long)attr->size, b->block_size);
+			"target of the symbolic link has %llu bytes, and ext4 holds "
+			"fewer than %u",
+			(unsigned long long)attr->size, b->block_size);
 	slot->nr_blocks = 1;
 	return 0;
 }
@@ -159,8 +161,8 @@ static int measure_device(struct ext4_build *b, struct ext4_slot *slot,
 	slot->kind = EXT4_CLASS_META;
 	if (attr->rdev_major >= 1u << 12 || attr->rdev_minor >= 1u << 20)
 		return ext4_path_error(b, slot->node, err,
-				       "device number %u:%u does not fit in 12 and 20 bits",
-				       attr->rdev_major, attr->rdev_minor);
+			"device number %u:%u does not fit in 12 and 20 bits", attr->rdev_major,
+			attr->rdev_minor);
 	return 0;
 }
 
@@ -192,8 +194,8 @@ int ext4_scan(struct ext4_build *b, struct error *err)
 {
 	size_t nr = tree_nr_inodes(b->t);
 
-	b->own_lost_found = b->root != TREE_NONE &&
-			    tree_child(b->t, b->root, "lost+found", 10) == TREE_NONE;
+	b->own_lost_found =
+		b->root != TREE_NONE && tree_child(b->t, b->root, "lost+found", 10) == TREE_NONE;
 	b->slots = calloc(nr + 2, sizeof(*b->slots));
 	b->ino_of = calloc(nr + 1, sizeof(*b->ino_of));
 	if (!b->slots || !b->ino_of)

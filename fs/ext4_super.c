@@ -55,8 +55,8 @@ int ext4_journal_write(struct ext4_out *out, struct ext2_inode_large *inode, str
 	inode->i_mode = S_IFREG | 0600;
 	inode->i_links_count = 1;
 	ext4_inode_times(inode, b->opts->epoch, 0);
-	ext4_inode_size(inode, (uint64_t)b->journal_blocks * b->block_size,
-			blocks * (b->block_size / 512));
+	ext4_inode_size(
+		inode, (uint64_t)b->journal_blocks * b->block_size, blocks * (b->block_size / 512));
 	if (ext4_extent_build(out, &it, tree_at, EXT2_JOURNAL_INO, inode, err) < 0)
 		return -1;
 	super->s_journal_inum = EXT2_JOURNAL_INO;
@@ -84,7 +84,8 @@ int ext4_resize_write(struct ext4_out *out, struct ext2_inode_large *inode, stru
 
 	memset(list, 0, b->block_size);
 	for (uint32_t i = 0; i < super->s_reserved_gdt_blocks; i++)
-		num_put_le32(list + 4 * ((desc + i) % apb), super->s_first_data_block + 1 + desc + i);
+		num_put_le32(
+			list + 4 * ((desc + i) % apb), super->s_first_data_block + 1 + desc + i);
 	if (ext4_out_block(out, block_at(b, b->resize_at), list, err) < 0)
 		return -1;
 	for (uint32_t i = 0; i < super->s_reserved_gdt_blocks; i++) {
@@ -94,8 +95,8 @@ int ext4_resize_write(struct ext4_out *out, struct ext2_inode_large *inode, stru
 		copies = 0;
 		for (uint32_t g = 1; g < b->fs->group_desc_count && copies < apb; g++) {
 			if (ext2fs_bg_has_super(b->fs, g))
-				num_put_le32(list + 4 * copies++,
-					     block + g * super->s_blocks_per_group);
+				num_put_le32(
+					list + 4 * copies++, block + g * super->s_blocks_per_group);
 		}
 		if (ext4_out_block(out, block, list, err) < 0)
 			return -1;
@@ -105,8 +106,8 @@ int ext4_resize_write(struct ext4_out *out, struct ext2_inode_large *inode, stru
 	inode->i_block[EXT2_DIND_BLOCK] = (uint32_t)block_at(b, b->resize_at);
 	ext4_inode_times(inode, b->opts->epoch, 0);
 	ext4_inode_size(inode, ((uint64_t)apb * apb + apb + EXT2_NDIR_BLOCKS) * b->block_size,
-			(1 + (uint64_t)super->s_reserved_gdt_blocks * (1 + copies)) *
-				(b->block_size / 512));
+		(1 + (uint64_t)super->s_reserved_gdt_blocks * (1 + copies)) *
+			(b->block_size / 512));
 	return 0;
 }
 
@@ -116,10 +117,10 @@ int ext4_resize_write(struct ext4_out *out, struct ext2_inode_large *inode, stru
 static void clear_bits(uint8_t *map, uint32_t from, uint32_t to)
 {
 	for (; from < to && from % 8; from++)
-		map[from / 8] &= (uint8_t)~(1u << from % 8);
+		map[from / 8] &= (uint8_t) ~(1u << from % 8);
 	memset(map + from / 8, 0, from < to ? (to - from) / 8 : 0);
 	for (from = MAX(from, to & ~7u); from < to; from++)
-		map[from / 8] &= (uint8_t)~(1u << from % 8);
+		map[from / 8] &= (uint8_t) ~(1u << from % 8);
 }
 
 /*
@@ -159,7 +160,8 @@ static int finish_blocks(struct ext4_out *out, uint32_t group, uint32_t nr_free,
 	uint32_t size = (uint32_t)(ext2fs_group_last_block2(fs, group) -
 				   ext2fs_group_first_block2(fs, group) + 1);
 	uint32_t head = ext2fs_bg_has_super(fs, group)
-				? 1 + fs->desc_blocks + fs->super->s_reserved_gdt_blocks : 0;
+				? 1 + fs->desc_blocks + fs->super->s_reserved_gdt_blocks
+				: 0;
 	uint64_t loc = ext2fs_block_bitmap_loc(fs, group);
 
 	ext2fs_bg_free_blocks_count_set(fs, group, nr_free);
@@ -168,8 +170,8 @@ static int finish_blocks(struct ext4_out *out, uint32_t group, uint32_t nr_free,
 		return ext4_out_clear(out, loc, 1, EXTENT_ZERO, err);
 	}
 	ext2fs_bg_flags_clear(fs, group, EXT2_BG_BLOCK_UNINIT);
-	if (ext2fs_block_bitmap_csum_set(fs, group, (char *)out->block,
-					 (int)fs->super->s_clusters_per_group / 8))
+	if (ext2fs_block_bitmap_csum_set(
+		    fs, group, (char *)out->block, (int)fs->super->s_clusters_per_group / 8))
 		return error_set(err, ERROR_BUG, 0, "cannot sum a bitmap");
 	return ext4_out_block(out, loc, out->block, err);
 }
@@ -217,8 +219,8 @@ static int finish_inodes(struct ext4_out *out, uint32_t group, struct error *err
 	return ext4_out_block(out, loc, out->block, err);
 }
 
-static int write_bitmaps(struct ext4_out *out, const struct ext4_ranges *free_ranges,
-	struct error *err)
+static int write_bitmaps(
+	struct ext4_out *out, const struct ext4_ranges *free_ranges, struct error *err)
 {
 	struct ext4_build *b = out->b;
 	uint64_t total = 0;
@@ -261,7 +263,7 @@ static void fill_super(struct ext4_build *b)
 	memcpy(s->s_volume_name, o->label, MIN(strlen(o->label), sizeof(s->s_volume_name)));
 	if (o->last_mounted)
 		memcpy(s->s_last_mounted, o->last_mounted,
-		       MIN(strlen(o->last_mounted), sizeof(s->s_last_mounted) - 1));
+			MIN(strlen(o->last_mounted), sizeof(s->s_last_mounted) - 1));
 }
 
 /*
@@ -282,15 +284,15 @@ static int write_copy(struct ext4_out *out, uint32_t group, struct error *err)
 	ext2fs_superblock_csum_set(fs, &super);
 	/* The rest of the superblock's block belongs to it and is read with it. */
 	if (ext4_out_flush(out, err) < 0 || ext4_out_clear(out, first, 1, EXTENT_ZERO, err) < 0 ||
-	    ext4_out_bytes(out, off, &super, sizeof(super), err) < 0)
+		ext4_out_bytes(out, off, &super, sizeof(super), err) < 0)
 		return -1;
 	if (ext4_out_bytes(out, (first + 1) * b->block_size, fs->group_desc,
-			   (size_t)fs->desc_blocks * b->block_size, err) < 0)
+		    (size_t)fs->desc_blocks * b->block_size, err) < 0)
 		return -1;
 	if (group == 0)
 		return 0;
-	return ext4_out_clear(out, first + 1 + fs->desc_blocks, super.s_reserved_gdt_blocks,
-			      EXTENT_ZERO, err);
+	return ext4_out_clear(
+		out, first + 1 + fs->desc_blocks, super.s_reserved_gdt_blocks, EXTENT_ZERO, err);
 }
 
 int ext4_super_write(struct ext4_out *out, const struct ext4_ranges *free_ranges, struct error *err)

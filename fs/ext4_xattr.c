@@ -52,8 +52,15 @@ struct item {
  * ACL entries: tag, permissions, id (2, 2, 4 bytes) behind a version of 4 bytes; ext4 drops some
  * ids.
  */
-enum { ACL_HEADER = 4, ACL_XATTR_VERSION = 2, ACL_EXT4_VERSION = 1, ACL_LONG = 8, ACL_SHORT = 4,
-       ACL_USER = 2, ACL_GROUP = 8 };
+enum {
+	ACL_HEADER = 4,
+	ACL_XATTR_VERSION = 2,
+	ACL_EXT4_VERSION = 1,
+	ACL_LONG = 8,
+	ACL_SHORT = 4,
+	ACL_USER = 2,
+	ACL_GROUP = 8
+};
 
 static bool is_acl(const struct item *it)
 {
@@ -71,7 +78,7 @@ static size_t acl_entry_len(const uint8_t *entry)
 static bool acl_size(const struct item *it, size_t *size)
 {
 	if (it->len < ACL_HEADER || (it->len - ACL_HEADER) % ACL_LONG ||
-	    num_get_le32(it->value) != ACL_XATTR_VERSION)
+		num_get_le32(it->value) != ACL_XATTR_VERSION)
 		return false;
 	*size = ACL_HEADER;
 	for (size_t off = ACL_HEADER; off < it->len; off += ACL_LONG)
@@ -101,7 +108,7 @@ static bool parse_name(const char *full, struct item *it)
 		size_t len = strlen(namespaces[i].prefix);
 
 		if (strncmp(full, namespaces[i].prefix, len) != 0 ||
-		    (full[len] == '\0') != namespaces[i].whole)
+			(full[len] == '\0') != namespaces[i].whole)
 			continue;
 		it->index = namespaces[i].index;
 		it->name = full + len;
@@ -123,10 +130,11 @@ static int get_item(const struct ext4_build *b, tree_node node, uint32_t index, 
 	it->value = value;
 	it->stored = it->len;
 	if (!parse_name(full, it))
-		return ext4_path_error(b, node, err,
-				       "ext4 cannot hold the extended attribute '%s'", full);
+		return ext4_path_error(
+			b, node, err, "ext4 cannot hold the extended attribute '%s'", full);
 	if (is_acl(it) && !acl_size(it, &it->stored))
-		return ext4_path_error(b, node, err, "extended attribute '%s' is no valid ACL", full);
+		return ext4_path_error(
+			b, node, err, "extended attribute '%s' is no valid ACL", full);
 	return 1;
 }
 
@@ -208,17 +216,17 @@ static int distribute(const struct ext4_build *b, tree_node node, struct region 
 		}
 		if (!fits(block, &it))
 			return ext4_path_error(b, node, err,
-					       "extended attributes take more than the %u bytes "
-					       "that ext4 has for them",
-					       b->block_size);
+				"extended attributes take more than the %u bytes "
+				"that ext4 has for them",
+				b->block_size);
 		put_item(block, BLOCK_HEADER, &it);
 		*used_block = true;
 	}
 	return rc;
 }
 
-int ext4_xattr_plan(const struct ext4_build *b, tree_node node, bool *needs_block,
-	struct error *err)
+int ext4_xattr_plan(
+	const struct ext4_build *b, tree_node node, bool *needs_block, struct error *err)
 {
 	struct region ibody = {NULL, 0, IBODY_SIZE - IBODY_HEADER};
 	struct region block = {NULL, BLOCK_HEADER, b->block_size};

@@ -5,7 +5,8 @@
  * OUT SIZE`. SIZE is bytes, "auto" (also when left out) or "min". OUT may be "-": then nothing is
  * written.
  *
- *   -b BYTES  block size    -n  no journal    -r SIZE  prepare growth up to SIZE    -p  print the plan
+ *   -b BYTES  block size    -r SIZE  prepare growth up to SIZE
+ *   -n        no journal    -p       print the plan
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -53,8 +54,8 @@ static int choose_size(const struct tree *t, struct job *job, struct error *err)
 	if (job->print_plan)
 		printf("size %" PRIu64 "\nmin_size %" PRIu64 "\nused %" PRIu64 "\nfree %" PRIu64
 		       "\ninodes %" PRIu64 "\nfree_inodes %" PRIu64 "\njournal %" PRIu64 "\n",
-		       plan.size, plan.min_size, plan.used, plan.free, plan.inodes,
-		       plan.free_inodes, plan.journal);
+			plan.size, plan.min_size, plan.used, plan.free, plan.inodes,
+			plan.free_inodes, plan.journal);
 	return 0;
 }
 
@@ -92,7 +93,7 @@ static int parse(struct job *job, int argc, char **argv, struct error *err)
 	job->opts.block_size = (uint32_t)block_size;
 	if (argc - optind < 3 || argc - optind > 4)
 		return error_set(err, ERROR_USAGE, 0,
-				 "usage: bench_ext4 [-b BYTES] [-n] [-r SIZE] [-p] dir|tar SRC OUT [SIZE]");
+			"usage: bench_ext4 [-b BYTES] [-n] [-r SIZE] [-p] dir|tar SRC OUT [SIZE]");
 	job->kind = argv[optind];
 	job->src = argv[optind + 1];
 	job->out = argv[optind + 2];
@@ -106,7 +107,8 @@ static int run(int argc, char **argv, struct error *err)
 	struct tree *t;
 	int rc;
 
-	memcpy(job.opts.uuid, "\x01\x02\x03\x04\x05\x06\x47\x08\x89\x0a\x0b\x0c\x0d\x0e\x0f\x10", 16);
+	memcpy(job.opts.uuid, "\x01\x02\x03\x04\x05\x06\x47\x08\x89\x0a\x0b\x0c\x0d\x0e\x0f\x10",
+		16);
 	memcpy(job.opts.hash_seed, job.opts.uuid, 16);
 	if (parse(&job, argc, argv, err) < 0)
 		return -1;

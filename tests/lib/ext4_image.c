@@ -34,7 +34,7 @@ static void fail_msg(const char *fmt, ...)
 	abort();
 }
 
-#define CHECK(condition)                                                                           \
+#define CHECK(condition) \
 	((condition) ? (void)0 : fail_msg("%s:%d: not true: %s", __FILE__, __LINE__, #condition))
 
 /* ---- contents ---- */
@@ -44,8 +44,8 @@ uint8_t pattern_byte(uint64_t id, uint64_t off)
 	return (uint8_t)((off * 31 + id * 17 + (off >> 9) * 7) | 1);
 }
 
-static int pattern_pread(struct source *src, uint64_t id, void *buf, size_t len, uint64_t off,
-	struct error *err)
+static int pattern_pread(
+	struct source *src, uint64_t id, void *buf, size_t len, uint64_t off, struct error *err)
 {
 	uint8_t *out = buf;
 
@@ -62,8 +62,8 @@ static void pattern_free(struct source *src)
 
 struct source *pattern_source_new(void)
 {
-	static const struct source_ops ops = {.name = "pattern", .pread = pattern_pread,
-					      .free = pattern_free};
+	static const struct source_ops ops = {
+		.name = "pattern", .pread = pattern_pread, .free = pattern_free};
 	struct source *src = calloc(1, sizeof(*src));
 
 	CHECK(src != NULL);
@@ -107,8 +107,8 @@ tree_node test_tree_add(struct test_tree *tt, tree_node dir, const char *name, u
 	return add(tt, dir, name, &attr);
 }
 
-tree_node test_tree_symlink(struct test_tree *tt, tree_node dir, const char *name,
-	const char *target)
+tree_node test_tree_symlink(
+	struct test_tree *tt, tree_node dir, const char *name, const char *target)
 {
 	struct tree_attr attr = {.mode = S_IFLNK | 0777, .target = target, .size = strlen(target)};
 
@@ -137,8 +137,8 @@ tree_node test_tree_file(struct test_tree *tt, tree_node dir, const char *name, 
 	return test_tree_sparse(tt, dir, name, len, len > 0, 0, len, 0);
 }
 
-void test_tree_xattr(struct test_tree *tt, tree_node node, const char *name, const void *value,
-	size_t len)
+void test_tree_xattr(
+	struct test_tree *tt, tree_node node, const char *name, const void *value, size_t len)
 {
 	if (tree_set_xattr(tt->t, node, name, value, len, &err) < 0)
 		fail_msg("%s", err.text);
@@ -160,8 +160,8 @@ struct ext4_opts test_ext4_opts(uint64_t size)
 	return opts;
 }
 
-struct dev *test_ext4_write(const struct test_tree *tt, tree_node root,
-	const struct ext4_opts *opts)
+struct dev *test_ext4_write(
+	const struct test_tree *tt, tree_node root, const struct ext4_opts *opts)
 {
 	struct dev *dev = disk_new(opts->size, NULL, &err);
 
@@ -209,9 +209,10 @@ void image_fsck(const char *path)
 
 	/* It says only its version, the passes and the summary when all is well. */
 	snprintf(line, sizeof(line),
-		 "o=$(e2fsck -fn '%s' 2>&1) && ! echo \"$o\" | grep -vE "
-		 "'^(e2fsck 1|Pass [1-5]: |[^ ]*: [0-9]+/[0-9]+ files )' || { echo \"$o\"; exit 1; }",
-		 path);
+		"o=$(e2fsck -fn '%s' 2>&1) && ! echo \"$o\" | grep -vE "
+		"'^(e2fsck 1|Pass [1-5]: |[^ ]*: [0-9]+/[0-9]+ files )' || { echo \"$o\"; exit 1; "
+		"}",
+		path);
 	if (system(line) != 0)
 		fail_msg("e2fsck is not content");
 }
@@ -250,10 +251,12 @@ static void compare_content(struct compare *c)
 		size_t n = (size_t)MIN(size - off, (uint64_t)sizeof(have));
 
 		for (size_t i = 0; i < n; i++) {
-			while (off + i >= p.off + p.len && piece < tree_nr_pieces(c->tt->t, c->node))
+			while (off + i >= p.off + p.len &&
+				piece < tree_nr_pieces(c->tt->t, c->node))
 				tree_piece(c->tt->t, c->node, piece++, &p);
 			want[i] = off + i >= p.off && off + i < p.off + p.len
-					  ? pattern_byte(p.id, p.src_off + (off + i - p.off)) : 0;
+					  ? pattern_byte(p.id, p.src_off + (off + i - p.off))
+					  : 0;
 		}
 		CHECK((ext2fs_file_read(file, have, (unsigned int)n, &got)) == 0);
 		CHECK(got == n);
@@ -311,7 +314,8 @@ static void compare_inode(struct compare *c)
 	CHECK(i->i_mtime == i->i_crtime);
 	if (!S_ISDIR(c->attr.mode)) {
 		CHECK(i->i_links_count == c->attr.nlink);
-		CHECK(EXT2_I_SIZE(i) == (S_ISREG(c->attr.mode) || S_ISLNK(c->attr.mode) ? c->attr.size : 0));
+		CHECK(EXT2_I_SIZE(i) ==
+			(S_ISREG(c->attr.mode) || S_ISLNK(c->attr.mode) ? c->attr.size : 0));
 	}
 }
 
@@ -319,8 +323,8 @@ static void compare_inode(struct compare *c)
 static void compare_value(const char *name, const uint8_t *have, const uint8_t *want, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
-		bool no_id = strncmp(name, "system.posix_acl_", 17) == 0 && i >= 4 && (i - 4) % 8 >= 4 &&
-			     num_get_le32(want + i - (i - 4) % 4) == UINT32_MAX;
+		bool no_id = strncmp(name, "system.posix_acl_", 17) == 0 && i >= 4 &&
+			     (i - 4) % 8 >= 4 && num_get_le32(want + i - (i - 4) % 4) == UINT32_MAX;
 
 		CHECK(have[i] == (no_id ? 0 : want[i]));
 	}
@@ -354,7 +358,8 @@ static void compare_node(struct compare *c)
 	tree_get(c->tt->t, c->node, &c->attr);
 	if (ext2fs_namei(c->fs, EXT2_ROOT_INO, EXT2_ROOT_INO, c->path, &c->ino))
 		fail_msg("'%s' is missing", c->path);
-	CHECK((ext2fs_read_inode_full(c->fs, c->ino, (struct ext2_inode *)&c->inode, sizeof(c->inode))) == 0);
+	CHECK((ext2fs_read_inode_full(
+		      c->fs, c->ino, (struct ext2_inode *)&c->inode, sizeof(c->inode))) == 0);
 	compare_inode(c);
 	compare_xattrs(c);
 	if (S_ISREG(c->attr.mode))
@@ -376,9 +381,9 @@ static unsigned int compare_below(struct compare *c, tree_node dir, const char *
 	if (attr.mount_point && path[1])
 		return 0;
 	for (tree_node n = tree_first_child(c->tt->t, dir); n != TREE_NONE;
-	     n = tree_next_sibling(c->tt->t, n)) {
+		n = tree_next_sibling(c->tt->t, n)) {
 		snprintf(child, sizeof(child), "%s%s%s", path, path[1] ? "/" : "",
-			 tree_name(c->tt->t, n, &len));
+			tree_name(c->tt->t, n, &len));
 		c->node = n;
 		c->path = child;
 		compare_node(c);
@@ -455,8 +460,8 @@ void image_check_kinds(const char *path, struct dev *dev)
 		for (size_t i = at; i < list.nr && list.items[i].off < end; i++) {
 			if (used == (list.items[i].kind == EXTENT_UNUSED))
 				fail_msg("block %llu is %s and %s", (unsigned long long)b,
-					 used ? "used" : "free",
-					 extent_kind_name(list.items[i].kind));
+					used ? "used" : "free",
+					extent_kind_name(list.items[i].kind));
 		}
 	}
 	extent_list_release(&list);

@@ -27,21 +27,21 @@ void test_tree_release(struct test_tree *tt);
 tree_node test_tree_add(struct test_tree *tt, tree_node dir, const char *name, uint32_t mode);
 /* A regular file of len bytes, all pattern. */
 tree_node test_tree_file(struct test_tree *tt, tree_node dir, const char *name, uint64_t len);
-tree_node test_tree_symlink(struct test_tree *tt, tree_node dir, const char *name,
-	const char *target);
+tree_node test_tree_symlink(
+	struct test_tree *tt, tree_node dir, const char *name, const char *target);
 /* A file of size bytes with nr pieces of len bytes, one each `step` bytes from `first` on. */
 tree_node test_tree_sparse(struct test_tree *tt, tree_node dir, const char *name, uint64_t size,
 	uint32_t nr, uint64_t first, uint64_t len, uint64_t step);
-void test_tree_xattr(struct test_tree *tt, tree_node node, const char *name, const void *value,
-	size_t len);
+void test_tree_xattr(
+	struct test_tree *tt, tree_node node, const char *name, const void *value, size_t len);
 void test_tree_finish(struct test_tree *tt);
 
 /* Options with fixed ids. */
 struct ext4_opts test_ext4_opts(uint64_t size);
 
 /* Writes the file system to a new disk of opts->size bytes; the caller closes it. */
-struct dev *test_ext4_write(const struct test_tree *tt, tree_node root,
-	const struct ext4_opts *opts);
+struct dev *test_ext4_write(
+	const struct test_tree *tt, tree_node root, const struct ext4_opts *opts);
 
 /* Writes what is data in dev to a sparse file. */
 void image_dump(struct dev *dev, const char *path);

@@ -67,9 +67,58 @@ static bool tool_says(const char *tool, const char *pattern)
  * others.
  */
 static const uint8_t acl[] = {
-	2, 0, 0, 0, 1, 0, 7, 0, 0xff, 0xff, 0xff, 0xff, 2, 0, 6, 0, 0xe8, 3, 0, 0,
-	4, 0, 5, 0, 0xff, 0xff, 0xff, 0xff, 8, 0, 4, 0, 0xe9, 3, 0, 0,
-	0x10, 0, 7, 0, 0xff, 0xff, 0xff, 0xff, 0x20, 0, 1, 0, 0xff, 0xff, 0xff, 0xff,
+	2,
+	0,
+	0,
+	0,
+	1,
+	0,
+	7,
+	0,
+	0xff,
+	0xff,
+	0xff,
+	0xff,
+	2,
+	0,
+	6,
+	0,
+	0xe8,
+	3,
+	0,
+	0,
+	4,
+	0,
+	5,
+	0,
+	0xff,
+	0xff,
+	0xff,
+	0xff,
+	8,
+	0,
+	4,
+	0,
+	0xe9,
+	3,
+	0,
+	0,
+	0x10,
+	0,
+	7,
+	0,
+	0xff,
+	0xff,
+	0xff,
+	0xff,
+	0x20,
+	0,
+	1,
+	0,
+	0xff,
+	0xff,
+	0xff,
+	0xff,
 };
 
 static void add_xattrs(struct test_tree *tt, tree_node usr)
@@ -93,7 +142,7 @@ static void add_xattrs(struct test_tree *tt, tree_node usr)
 	test_tree_xattr(tt, n, "user.empty", "", 0);
 	test_tree_xattr(tt, n, "user.na\xc3\xafve", "signed or unsigned", 18);
 	test_tree_xattr(tt, n, "user.na\xc3\xafve-and-too-long-for-the-inode-for-sure-it-is",
-			"signed or unsigned, that is the question of the hash in the block", 64);
+		"signed or unsigned, that is the question of the hash in the block", 64);
 	n = test_tree_symlink(tt, usr, "marked", "capable");
 	test_tree_xattr(tt, n, "trusted.x", big, 200);
 }
@@ -139,7 +188,7 @@ static void mixed_tree(struct test_tree *tt)
 	many = test_tree_add(tt, usr, "many", S_IFDIR | 0700);
 	for (int i = 0; i < 700; i++) {
 		snprintf(name, sizeof(name), "entry-%d-%.*s", i, i % 40,
-			 "a tail that differs in length from name");
+			"a tail that differs in length from name");
 		test_tree_file(tt, many, name, i % 3 == 0);
 	}
 	memset(target, 't', sizeof(target) - 1);
@@ -178,8 +227,8 @@ static void test_mixed_tree(void **state)
 static void test_empty_tree(void **state)
 {
 	/* Without room for a journal; odd; a last group that is dropped; one that is not; large. */
-	static const uint64_t sizes[] = {MIB, 5 * MIB + 12345, 128 * MIB, 128 * MIB + 200 * KIB,
-					 129 * MIB + 4096, 8 * GIB};
+	static const uint64_t sizes[] = {
+		MIB, 5 * MIB + 12345, 128 * MIB, 128 * MIB + 200 * KIB, 129 * MIB + 4096, 8 * GIB};
 	struct test_tree tt;
 
 	(void)state;
@@ -189,7 +238,8 @@ static void test_empty_tree(void **state)
 		struct ext4_opts opts = test_ext4_opts(sizes[i]);
 
 		check_image(&tt, TREE_ROOT, &opts);
-		assert_true(tool_says("dumpe2fs -h", "has_journal") == (i > 0 && sizes[i] >= 8 * MIB));
+		assert_true(
+			tool_says("dumpe2fs -h", "has_journal") == (i > 0 && sizes[i] >= 8 * MIB));
 	}
 	test_tree_release(&tt);
 }
@@ -224,11 +274,12 @@ static void test_features(void **state)
 	check_image(&tt, TREE_ROOT, &opts);
 	/* No more than Linux 4.14 knows: neither orphan_file nor metadata_csum_seed. */
 	assert_true(tool_says("dumpe2fs -h",
-			      "^Filesystem features: +has_journal ext_attr resize_inode dir_index "
-			      "filetype extent 64bit flex_bg sparse_super large_file huge_file "
-			      "dir_nlink extra_isize metadata_csum$"));
+		"^Filesystem features: +has_journal ext_attr resize_inode dir_index "
+		"filetype extent 64bit flex_bg sparse_super large_file huge_file "
+		"dir_nlink extra_isize metadata_csum$"));
 	assert_true(tool_says("dumpe2fs -h", "^Filesystem volume name: +test$"));
-	assert_true(tool_says("dumpe2fs -h", "^Filesystem UUID: +0104070a-0d10-1316-191c-1f2225282b2e"));
+	assert_true(tool_says(
+		"dumpe2fs -h", "^Filesystem UUID: +0104070a-0d10-1316-191c-1f2225282b2e"));
 	assert_true(tool_says("dumpe2fs -h", "^Last mounted on: +/$"));
 	assert_true(tool_says("dumpe2fs -h", "^Reserved block count: +2560$"));
 	assert_true(tool_says("TZ=UTC dumpe2fs -h", "^Last write time: +Wed Jan  1 00:00:00 2025"));
@@ -249,7 +300,8 @@ static void test_tables_are_zeroed(void **state)
 	test_tree_finish(&tt);
 	check_image(&tt, TREE_ROOT, &opts);
 	assert_true(tool_says("dumpe2fs", "ITABLE_ZEROED"));
-	assert_false(tool_says("dumpe2fs", "^Group [0-9]+:.*(\\[INODE_UNINIT(, BLOCK_UNINIT)?\\])"));
+	assert_false(
+		tool_says("dumpe2fs", "^Group [0-9]+:.*(\\[INODE_UNINIT(, BLOCK_UNINIT)?\\])"));
 	test_tree_release(&tt);
 }
 
@@ -390,8 +442,8 @@ static void test_mount_points(void **state)
 		assert_true(tool_says("debugfs -R \"stat /kernel\"", "Size: 2097152") == (i == 1));
 		assert_false(tool_says("debugfs -R \"stat /boot/kernel\"", "Size:"));
 		/* The tree's own lost+found is not made again. */
-		assert_true(tool_says("debugfs -R \"stat /lost+found\"",
-				      i ? "Mode:  0755" : "Mode:  0700"));
+		assert_true(tool_says(
+			"debugfs -R \"stat /lost+found\"", i ? "Mode:  0755" : "Mode:  0700"));
 		assert_int_equal(dev_close(dev, &err), 0);
 	}
 	test_tree_release(&tt);

@@ -94,9 +94,8 @@ static void shape_scattered(struct test_tree *tt)
 	test_tree_sparse(tt, TREE_ROOT, "scattered", GIB, 3000, 0, 4096, 100000);
 }
 
-static void (*const shapes[])(struct test_tree *tt) = {shape_empty,     shape_small_files,
-						       shape_big_files, shape_huge_file,
-						       shape_many_inodes, shape_scattered};
+static void (*const shapes[])(struct test_tree *tt) = {shape_empty, shape_small_files,
+	shape_big_files, shape_huge_file, shape_many_inodes, shape_scattered};
 
 static void make_tree(struct test_tree *tt, size_t shape)
 {
@@ -210,8 +209,8 @@ static void test_auto_size(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
 		make_tree(&tt, i);
 		for (uint64_t headroom = 0; headroom <= 300 * MIB; headroom += 100 * MIB) {
-			assert_int_equal(ext4_auto_size(tt.t, TREE_ROOT, &opts, headroom, &size, &err),
-					 0);
+			assert_int_equal(
+				ext4_auto_size(tt.t, TREE_ROOT, &opts, headroom, &size, &err), 0);
 			assert_int_equal(size % MIB, 0);
 			opts.size = size;
 			assert_int_equal(ext4_plan(tt.t, TREE_ROOT, &opts, &plan, &err), 0);
@@ -365,22 +364,22 @@ static int faulty_pread(struct dev *dev, void *buf, size_t len, uint64_t off, st
 	return fault(dev, e);
 }
 
-static int faulty_pwrite(struct dev *dev, const void *buf, size_t len, uint64_t off,
-	struct error *e)
+static int faulty_pwrite(
+	struct dev *dev, const void *buf, size_t len, uint64_t off, struct error *e)
 {
 	(void)buf, (void)len, (void)off;
 	return fault(dev, e);
 }
 
-static int faulty_clear(struct dev *dev, uint64_t off, uint64_t len, enum extent_kind kind,
-	struct error *e)
+static int faulty_clear(
+	struct dev *dev, uint64_t off, uint64_t len, enum extent_kind kind, struct error *e)
 {
 	(void)off, (void)len, (void)kind;
 	return fault(dev, e);
 }
 
-static int faulty_refer(struct dev *dev, uint64_t off, uint64_t len, struct source *src, uint64_t id,
-	uint64_t src_off, struct error *e)
+static int faulty_refer(struct dev *dev, uint64_t off, uint64_t len, struct source *src,
+	uint64_t id, uint64_t src_off, struct error *e)
 {
 	(void)off, (void)len, (void)src, (void)id, (void)src_off;
 	return fault(dev, e);
@@ -394,9 +393,12 @@ static int faulty_close(struct dev *dev, struct error *e)
 
 static void test_every_fault_is_reported(void **state)
 {
-	static const struct dev_ops ops = {.name = "faulty", .pread = faulty_pread,
-					   .pwrite = faulty_pwrite, .clear = faulty_clear,
-					   .refer = faulty_refer, .close = faulty_close};
+	static const struct dev_ops ops = {.name = "faulty",
+		.pread = faulty_pread,
+		.pwrite = faulty_pwrite,
+		.clear = faulty_clear,
+		.refer = faulty_refer,
+		.close = faulty_close};
 	struct ext4_opts opts = test_ext4_opts(64 * MIB);
 	struct faulty f = {.dev = {&ops, 64 * MIB}};
 	struct test_tree tt;
@@ -407,7 +409,7 @@ static void test_every_fault_is_reported(void **state)
 	test_tree_sparse(&tt, TREE_ROOT, "scattered", 4 * MIB, 30, 0, 1000, 100000);
 	for (char c = 'a'; c <= 'z'; c++)
 		test_tree_xattr(&tt, test_tree_file(&tt, TREE_ROOT, (char[]){c, 0}, 9000), "user.x",
-				"0123456789012345678901234567890123456789012345678901234567890", 60);
+			"0123456789012345678901234567890123456789012345678901234567890", 60);
 	test_tree_finish(&tt);
 	assert_int_equal(ext4_write(&f.dev, tt.t, TREE_ROOT, &opts, &err), 0);
 	calls = f.calls;
