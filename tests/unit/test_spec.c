@@ -290,13 +290,15 @@ static void test_words(void **state)
 
 static void test_sources(void **state)
 {
-	char dir[] = "/tmp/amiwright-spec-XXXXXX";
+	const char *tmp = getenv("TMPDIR");
+	char dir[4096];
 	static const char text[] = HEAD DISK
 		"root:\n  - tar: none.tar\n  - directory: t.yaml\n  - write: {path: /a, from: .}\n";
 	struct parsed p = {0};
 	CLEANUP_FREE char *path = NULL;
 
 	(void)state;
+	snprintf(dir, sizeof(dir), "%s/amiwright-spec-XXXXXX", tmp ? tmp : "/tmp");
 	assert_non_null(mkdtemp(dir));
 	path = file_join(dir, "t.yaml", &p.err);
 	assert_int_equal(file_write_atomic(path, text, strlen(text), 0644, false, &p.err), 0);
