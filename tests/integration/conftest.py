@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the integration tests share: the program, a small spec, a local region."""
+import json
+import os
+import subprocess
+import textwrap
+
+import pytest
+
+EPOCH = 1735689600
+
+SPEC = """\
+name: tiny
+version: "1"
+architecture: x86_64
+epoch: 1735689600
+root:
+  - directory: {path: tree, owner: root}
+  - write: {path: /etc/motd, content: "golden\\n", mode: "0600"}
+disks:
+  - device: /dev/xvda
+    table: gpt
+    partitions:
+      - {name: data, type: linux, filesystem: ext4, mount: /srv/data, size: 64M}
+      - {name: root, type: root, filesystem: ext4, mount: /, size: rest}
+    ebs: {type: gp3, iops: 3000}
+  - {device: /dev/sdf, ephemeral: 0}
+ami: {tags: {team: platform}}
+"""
+
+
+class Program:
+    """The program in a folder, with an environment without AWS's variables."""
+
+    def __init__(self, folder):
+        self.path = os.environ["AMIWRIGHT"]
+        self.folder = folder
+        self.env = {k: v for k, v in os.environ.items()
+                    if not k.startswith("AWS_") and k != "SOURCE_DATE_EPOCH"}
+
+    def __call__(self, *args, status=0, env=None, **kwargs):
+        """Runs it; the exit status must be as said."""
+        result = subprocess.run([self.path, *map(str, args)], capture_output=True, text=True,
+                                cwd=self.folder, env={**self.env, **(env or {})}, **kwargs)
+        assert result.returncode == status, f"{args}: {result.returncode}: {result.stderr}"
+        return result
+
+    def json(self, *args, **kwargs):
+        """Runs it with --json; stdout must be one document."""
+        return json.loads(self(*args, "--json", **kwargs).stdout)
+
+
+@pytest.fixture
+def amiwright(tmp_path):
+    return Program(tmp_path)
+
+
+@pytest.fixture
+def spec(tmp_path):
+    """A spec with two file systems and a small tree, in tmp_path."""
+    tree = tmp_path / "tree"
+    (tree / "etc").mkdir(parents=True)
+    (tree / "etc/hostname").write_text("tiny\n")
+    (tree / "srv/data").mkdir(parents=True)
+    (tree / "srv/data/blob").write_bytes(bytes(range(256)) * 4000)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(SPEC)
+    return path
+
+
+@pytest.fixture
+def write_spec(tmp_path):
+    """Writes a spec's text (dedented) under a name and gives its path."""
+    def write(text, name="spec.yaml"):
+        path = tmp_path / name
+        path.write_text(textwrap.dedent(text))
+        return path
+    return write

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`inspect` of images, ours and foreign ones, and of specs."""
+import json
+import subprocess
+
+
+def test_image_is_what_the_spec_planned(amiwright, spec, tmp_path):
+    amiwright("build", spec, "-o", "a.raw")
+    found = amiwright.json("inspect", "a.raw")
+    planned = amiwright.json("inspect", spec, "-q")["disks"][0]
+    assert found["format"] == "raw" and found["size"] == 1 << 30
+    assert found["table"] == planned["table"] == "gpt" and found["guid"] == planned["guid"]
+    for one, two in zip(found["partitions"], planned["partitions"]):
+        for key in ("number", "name", "type", "type_guid", "uuid", "offset", "size"):
+            assert one[key] == two[key]
+        for key in ("type", "label", "uuid", "size", "used", "free"):
+            assert one["filesystem"][key] == two["filesystem"][key], key
+
+
+def test_agrees_with_sfdisk(amiwright, spec, tmp_path):
+    amiwright("build", spec, "-o", "a.raw")
+    table = json.loads(subprocess.run(["sfdisk", "-J", tmp_path / "a.raw"], capture_output=True,
+                                      check=True).stdout)["partitiontable"]
+    found = amiwright.json("inspect", "a.raw")
+    assert found["guid"].upper() == table["id"]
+    assert [(p["name"], p["offset"], p["size"], p["uuid"].upper()) for p in found["partitions"]] == \
+        [(p["name"], p["start"] * 512, p["size"] * 512, p["uuid"]) for p in table["partitions"]]
+
+
+def test_text(amiwright, spec):
+    amiwright("build", spec, "-o", "a.raw")
+    text = amiwright("inspect", "a.raw").stdout
+    assert text.startswith("raw: 1 GiB, gpt ")
+    assert "root-x86-64" in text and "'data'" in text and " used, " in text and " free" in text
+
+
+def test_foreign_images(amiwright, tmp_path):
+    image = tmp_path / "mbr.img"
+    with image.open("wb") as out:
+        out.truncate(64 << 20)
+    subprocess.run(["sfdisk", "-q", image], input=b"label: dos\n2048,32768,83,*\n", check=True,
+                   capture_output=True)
+    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "foreign", "-E", "offset=1048576", image,
+                    "16M"], check=True, capture_output=True)
+    found = amiwright.json("inspect", image)
+    assert found["table"] == "mbr"
+    part = found["partitions"][0]
+    assert part["type"] == "0x83" and part["bootable"] and part["offset"] == 1 << 20
+    assert part["filesystem"]["label"] == "foreign" and part["filesystem"]["size"] == 16 << 20
+
+
+def test_whole_disk_file_system(amiwright, tmp_path):
+    image = tmp_path / "fs.img"
+    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", image, "16M"], check=True, capture_output=True)
+    found = amiwright.json("inspect", image)
+    assert found["table"] is None and found["filesystem"]["type"] == "ext4"
+
+
+def test_damage_is_shown(amiwright, spec, tmp_path):
+    amiwright("build", spec, "-o", "a.raw", "--no-manifest")
+    with (tmp_path / "a.raw").open("r+b") as image:
+        for offset in (512 + 60, (1 << 30) - 512 + 60):
+            image.seek(offset)
+            image.write(b"garbage")
+    result = amiwright.json("inspect", "a.raw")
+    assert "damage" in result
+
+
+def test_foreign_formats_are_named(amiwright, tmp_path):
+    (tmp_path / "a.raw").write_bytes(b"\x1f\x8b\x08" + b"\0" * 5000)
+    result = amiwright("inspect", "a.raw", status=1)
+    assert "gzip" in result.stderr and result.stdout == ""
