@@ -15,7 +15,7 @@ int detect_format(struct dev *dev, const char **name, struct error *err) MUST_CH
 
 /*
  * Opens an image for reading. Formats that cannot be read yet are ERROR_INPUT, naming what it is
- * and how to convert it.
+ * and how to convert it. What is not recognised is taken as a raw disk, with a warning.
  */
 struct dev *detect_open(const char *path, struct error *err) MUST_CHECK;
 
