@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <microhttpd.h>
 
@@ -23,6 +24,7 @@ enum {
 	CONNECTION_LIMIT = 1000,
 	CONNECTION_TIMEOUT_S = 120,
 	IDLE_BODIES = 64,
+	STOP_STEPS = 25, /* of 2 ms */
 	BLOCK_BODY_MAX = 600 * 1024,
 };
 
@@ -336,10 +338,33 @@ uint16_t server_port(const struct server *s)
 	return s->port;
 }
 
+/*
+ * libmicrohttpd 0.9.75 reads through a null pointer when it refuses a malformed request while it is
+ * being stopped. So no more connections are taken, and what has arrived gets a moment to be answered.
+ */
+static void server_settle(struct server *s)
+{
+	static const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
+	int listener = MHD_quiesce_daemon(s->daemon);
+
+	for (int i = 0; i < STOP_STEPS; i++) {
+		const union MHD_DaemonInfo *info =
+			MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+		if (!info || info->num_connections == 0)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	if (listener >= 0)
+		close(listener);
+}
+
 void server_stop(struct server *s)
 {
-	if (s->daemon)
+	if (s->daemon) {
+		server_settle(s);
 		MHD_stop_daemon(s->daemon);
+	}
 	while (s->idle) {
 		struct body *body = s->idle;
 
