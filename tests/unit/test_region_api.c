@@ -192,7 +192,8 @@ static void test_damaged_requests(void **state)
 		{"ebs", "POST", "/snapshots/completion/snap-0123456789abcdef0", "", ""},
 		{"ec2", "POST", "/", "", "Action=DescribeImages&Version=2016-11-15&Filter.1.Name=name&"
 					 "Filter.1.Value.1=a%2A&MaxResults=5&ImageId.1=ami-0123456789abcdef0"},
-		{"ec2", "POST", "/", "", "Action=RegisterImage&Version=2016-11-15&Name=abc&RootDeviceName=%2Fdev%2Fxvda&"
+		{"ec2", "POST", "/", "", "Action=RegisterImage&Version=2016-11-15&Name=abc&"
+					 "RootDeviceName=%2Fdev%2Fxvda&"
 					 "BlockDeviceMapping.1.DeviceName=%2Fdev%2Fxvda&"
 					 "BlockDeviceMapping.1.Ebs.SnapshotId=snap-0123456789abcdef0&"
 					 "BlockDeviceMapping.1.Ebs.Iops=3000&TagSpecification.1.ResourceType=image"},
