@@ -272,29 +272,20 @@ static void fill_attr(const struct scan *sc, const struct stat *st, struct tree_
 static int find_dir_link(const struct scan *sc, const char *name, struct buf *path, bool *found,
 	struct error *err)
 {
-	tree_node node = tree_child(sc->t, sc->at.node, name, strlen(name));
-	struct tree_attr attr;
+	tree_node node = tree_child(sc->t, sc->at.node, name, strlen(name)), dir;
 
 	*found = false;
 	if (node == TREE_NONE)
 		return 0;
-	tree_get(sc->t, node, &attr);
-	if (!S_ISLNK(attr.mode))
-		return 0;
-	if (tree_path(sc->t, node, path, err) ||
-		tree_lookup(sc->t, buf_str(path), true, &node, err))
+	if (tree_dir_behind_link(sc->t, node, &dir, err))
 		return -1;
-	if (node != TREE_NONE) {
-		tree_get(sc->t, node, &attr);
-		*found = S_ISDIR(attr.mode);
-	}
-	return 0;
+	*found = dir != TREE_NONE;
+	return *found ? tree_path(sc->t, node, path, err) : 0;
 }
 
 /*
- * A folder "lib" over a link "lib -> usr/lib" of an earlier layer goes where the link leads, or it
- * would take the whole system's libraries away. It waits until all else is done, so that the
- * result does not depend on whether "lib" or "usr/lib" of this layer was met first.
+ * A folder over a link to a directory goes where the link leads. It waits until all else is done,
+ * so that the result does not depend on whether "lib" or "usr/lib" of this layer was met first.
  */
 static int add_linked_dir(struct scan *sc, const struct tree_attr *attr, uint32_t dir,
 	struct buf *path, struct error *err)

@@ -4,8 +4,8 @@
  * ACLs, capabilities, hard links, holes (SEEK_HOLE), device nodes and FIFOs; contents by
  * reference. A socket or an unreadable file is an error naming it. A file whose size, mtime, ctime
  * or inode changed between scan and read is an error when it is read. The folder's own attributes
- * go to the root of the layer. The result does not depend on the order in which the folder is
- * read, nor on inode numbers.
+ * go to the root of the layer. A folder over a symbolic link that leads to a directory goes there.
+ * The result does not depend on the order in which the folder is read, nor on inode numbers.
  */
 #ifndef AMIWRIGHT_FS_TREE_DIR_H
 #define AMIWRIGHT_FS_TREE_DIR_H

@@ -149,6 +149,15 @@ void tree_names_remove(struct tree *t, tree_node node);
 tree_node tree_names_find(const struct tree *t, tree_node dir, const char *name, size_t len,
 	uint32_t hash);
 
+/* fs/tree_path.c */
+/*
+ * The directory that node leads to as a symbolic link; TREE_NONE when it is no link, or leads to
+ * none. A layer's directory over such a link goes there: "lib" over "lib -> usr/lib" would take the
+ * whole system's libraries away.
+ */
+int tree_dir_behind_link(const struct tree *t, tree_node node, tree_node *dir, struct error *err)
+	MUST_CHECK;
+
 /* fs/tree_content.c */
 void tree_content_drop(struct tree *t, struct inode *inode);
 void tree_content_release(struct tree *t);

@@ -101,7 +101,6 @@ static int walk(struct walk *w, tree_node *out, struct error *err)
 {
 	bool gone = false;
 
-	w->at = TREE_ROOT;
 	while (!gone) {
 		const char *name;
 		bool last;
@@ -130,6 +129,7 @@ static int run_walk(struct walk *w, size_t len, tree_node *out, struct error *er
 		return error_set(err, ERROR_INPUT, 0,
 			"path '%.100s...' has %zu bytes; %d is the most", w->path, len,
 			TREE_PATH_MAX - 1);
+	w->at = TREE_ROOT;
 	w->rest = w->path;
 	w->end = w->path + len;
 	status = walk(w, out, err);
@@ -143,6 +143,33 @@ int tree_lookup(const struct tree *t, const char *path, bool follow_last, tree_n
 	struct walk w = {.t = t, .path = path, .follow_last = follow_last};
 
 	return run_walk(&w, strlen(path), out, err);
+}
+
+int tree_dir_behind_link(const struct tree *t, tree_node node, tree_node *dir, struct error *err)
+{
+	struct walk w = {.t = t, .follow_last = true, .rest = "", .at = tree_parent(t, node)};
+	struct error loop = ERROR_INIT;
+	size_t len;
+	int status;
+
+	*dir = TREE_NONE;
+	if (!S_ISLNK(tree_node_inode(t, node)->mode))
+		return 0;
+	w.path = tree_name(t, node, &len);
+	w.end = w.rest;
+	status = expand_link(&w, node, &loop);
+	if (status == 0)
+		status = walk(&w, dir, &loop);
+	buf_release(&w.expanded);
+	if (status < 0 && loop.kind != ERROR_INPUT) {
+		if (err)
+			*err = loop;
+		return -1;
+	}
+	/* A link that goes in circles leads nowhere. */
+	if (status < 0 || (*dir != TREE_NONE && !S_ISDIR(tree_node_inode(t, *dir)->mode)))
+		*dir = TREE_NONE;
+	return 0;
 }
 
 /* The last component of path. */

@@ -6,8 +6,10 @@
  *
  * Names: leading "/" and "./" are dropped, ".." components are resolved inside the tree and cannot
  * leave it (a name that would is refused), symbolic links in parents are resolved inside the tree,
- * components over 255 bytes are refused. Of duplicate entries the last wins. A hard link may name a
- * later entry. Owners are the numeric ones.
+ * components over 255 bytes are refused. Of duplicate entries the last wins, but a directory over a
+ * symbolic link that leads to a directory goes there (its attributes too): "lib/" does not replace
+ * the "lib -> usr/lib" of an earlier layer or entry. A hard link may name a later entry. Owners are
+ * the numeric ones.
  */
 #ifndef AMIWRIGHT_FS_TREE_TAR_H
 #define AMIWRIGHT_FS_TREE_TAR_H

@@ -12,6 +12,7 @@
 #include <archive_entry.h>
 
 #include "base/num.h"
+#include "fs/tree_internal.h"
 
 /* Directories that the archive does not name. */
 static const struct tree_attr implied_dir = {.mode = S_IFDIR | 0755};
@@ -80,11 +81,17 @@ static int find_parent(struct tar_scan *s, const char *path, tree_node *dir, con
 	return 0;
 }
 
-/* Whatever replaces something may have taken away the directory that is remembered. */
-static void forget_parent_if_replaced(struct tar_scan *s, tree_node dir, const char *name)
+/*
+ * What an entry called name will replace, or TREE_NONE. With it may go the directory that is
+ * remembered.
+ */
+static tree_node find_replaced(struct tar_scan *s, tree_node dir, const char *name)
 {
-	if (tree_child(s->tree, dir, name, strlen(name)) != TREE_NONE)
+	tree_node old = tree_child(s->tree, dir, name, strlen(name));
+
+	if (old != TREE_NONE)
 		s->parent = TREE_NONE;
+	return old;
 }
 
 static int check_number(const struct tar_scan *s, const char *what, la_int64_t value, uint32_t *out,
@@ -130,28 +137,40 @@ static int get_attr(const struct tar_scan *s, struct archive_entry *entry, struc
 	return 0;
 }
 
+/* The entry, a directory, is laid over one that is there. */
+static int lay_over(struct tar_scan *s, struct archive_entry *entry, const struct tree_attr *attr,
+	tree_node dir, struct error *err)
+{
+	tree_chmod(s->tree, dir, attr->mode);
+	tree_chown(s->tree, dir, attr->uid, attr->gid);
+	tree_set_mtime(s->tree, dir, attr->mtime, attr->mtime_ns);
+	tree_clear_xattrs(s->tree, dir);
+	return tar_add_xattrs(s, entry, dir, err);
+}
+
 static int set_root(struct tar_scan *s, struct archive_entry *entry, const struct tree_attr *attr,
 	struct error *err)
 {
 	if (!S_ISDIR(attr->mode))
 		return error_set(err, ERROR_INPUT, 0, "'%s': entry '%s' is the root, but no directory",
 			s->name, buf_str(&s->last));
-	tree_chmod(s->tree, TREE_ROOT, attr->mode);
-	tree_chown(s->tree, TREE_ROOT, attr->uid, attr->gid);
-	tree_set_mtime(s->tree, TREE_ROOT, attr->mtime, attr->mtime_ns);
-	tree_clear_xattrs(s->tree, TREE_ROOT);
-	return tar_add_xattrs(s, entry, TREE_ROOT, err);
+	return lay_over(s, entry, attr, TREE_ROOT, err);
 }
 
 static int add_file(struct tar_scan *s, struct archive_entry *entry, const struct tree_attr *attr,
 	struct error *err)
 {
-	tree_node dir, node;
+	tree_node dir, node, old, behind = TREE_NONE;
 	const char *name;
 
 	if (find_parent(s, buf_str(&s->path), &dir, &name, err) < 0)
 		return -1;
-	forget_parent_if_replaced(s, dir, name);
+	old = find_replaced(s, dir, name);
+	if (old != TREE_NONE && S_ISDIR(attr->mode) &&
+		tree_dir_behind_link(s->tree, old, &behind, err) < 0)
+		return -1;
+	if (behind != TREE_NONE)
+		return lay_over(s, entry, attr, behind, err);
 	if (tree_add(s->tree, dir, name, strlen(name), attr, &node, err) < 0)
 		return error_wrap(err, "'%s': entry '%s'", s->name, buf_str(&s->last));
 	if (S_ISREG(attr->mode) && tar_add_content(s, entry, node, err) < 0)
@@ -198,7 +217,7 @@ static int link_to(struct tar_scan *s, const char *path, tree_node target, tree_
 
 	if (find_parent(s, path, &dir, &name, err) < 0)
 		return -1;
-	forget_parent_if_replaced(s, dir, name);
+	find_replaced(s, dir, name);
 	if (tree_link(s->tree, dir, name, strlen(name), target, node, err) < 0)
 		return error_wrap(err, "'%s': entry '%s'", s->name, path);
 	return 0;
