@@ -103,7 +103,7 @@ static int grow_to_headroom(
 	struct ext4_build *b, uint64_t headroom, uint64_t *size, struct error *err)
 {
 	struct ext4_plan plan;
-	uint64_t nr_blocks, want;
+	uint64_t nr_blocks, lacking, want;
 
 	if (ext4_place_least(b, 0, &nr_blocks, err) < 0)
 		return -1;
@@ -111,12 +111,17 @@ static int grow_to_headroom(
 	want = headroom ? headroom : MAX(*size / 10, 64 * MIB);
 	/*
 	 * Journal and tables grow with the size, so adding the headroom once may leave less than
-	 * it.
+	 * it; and a size at which a journal begins to be wanted may not even hold what a smaller
+	 * one did.
 	 */
 	for (;;) {
 		*size = num_align(*size, MIB);
-		if (place(b, *size, err) < 0)
+		if (ext4_place(b, *size / b->block_size, &lacking, err) < 0)
 			return -1;
+		if (lacking) {
+			*size += lacking * b->block_size;
+			continue;
+		}
 		fill_plan(b, &plan);
 		if (plan.free >= want)
 			return 0;

@@ -222,6 +222,26 @@ static void test_auto_size(void **state)
 	}
 }
 
+/* The least size has no journal; rounded up to whole MiB it is the first that wants one. */
+static void test_auto_size_where_the_journal_begins(void **state)
+{
+	struct ext4_opts opts = test_ext4_opts(0);
+	struct ext4_plan plan;
+	struct test_tree tt;
+
+	(void)state;
+	test_tree_init(&tt);
+	test_tree_file(&tt, TREE_ROOT, "file", 8 * MIB - 500 * KIB);
+	test_tree_finish(&tt);
+	assert_int_equal(ext4_plan(tt.t, TREE_ROOT, &opts, &plan, &err), 0);
+	assert_true(plan.journal == 0 && plan.size > 7 * MIB && plan.size <= 8 * MIB);
+	if (ext4_auto_size(tt.t, TREE_ROOT, &opts, 1 * MIB, &opts.size, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(ext4_plan(tt.t, TREE_ROOT, &opts, &plan, &err), 0);
+	assert_true(plan.journal > 0 && plan.free >= 1 * MIB);
+	test_tree_release(&tt);
+}
+
 static void test_inodes(void **state)
 {
 	struct ext4_opts opts = test_ext4_opts(64 * MIB);
@@ -430,6 +450,7 @@ int main(void)
 		cmocka_unit_test(test_all_larger_sizes_fit),
 		cmocka_unit_test(test_plan_is_what_is_written),
 		cmocka_unit_test(test_auto_size),
+		cmocka_unit_test(test_auto_size_where_the_journal_begins),
 		cmocka_unit_test(test_inodes),
 		cmocka_unit_test(test_same_bits),
 		cmocka_unit_test(test_refused),
