@@ -189,14 +189,17 @@ int build_layers(const struct spec *s, struct tree *t, struct error *err)
 	for (size_t i = 0; i < s->nr_layers; i++) {
 		const struct spec_layer *l = &s->layers[i];
 		const char *name = spec_layer_name(l->kind);
+		int ret;
 
 		log_debug("layer %zu of %zu: %s%s%s", i + 1, s->nr_layers, name, l->path ? " " : "",
 			l->path ? l->path : "");
-		if (layers[l->kind](s, l, t, err) < 0)
-			return error_wrap(err, "%s:%u:%u: %s", s->file, l->place.line,
-				l->place.column, name);
+		ret = layers[l->kind](s, l, t, err);
+		/* ctrl-C ends the programs that a layer runs too: their failure is not the news then. */
 		if (context_check(err) < 0)
 			return -1;
+		if (ret < 0)
+			return error_wrap(err, "%s:%u:%u: %s", s->file, l->place.line,
+				l->place.column, name);
 	}
 	return 0;
 }
