@@ -3,8 +3,11 @@
  * The program: options before the command, the command, its options, its work; then the one place
  * that prints errors and turns their kind into an exit status.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -132,6 +135,22 @@ static int run(struct context *ctx, const char *const *argv, size_t argc, struct
 		argv[used]);
 }
 
+/*
+ * The next file that is opened would take the number of a closed standard stream, and messages
+ * would be written into an image. /dev/null takes it instead, opened the wrong way round, so that
+ * using the stream fails as it did. Where that cannot be opened, nothing else could.
+ */
+static int hold_standard_streams(struct error *err)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+			continue;
+		if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			return error_set(err, ERROR_IO, errno, "cannot open '/dev/null'");
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct context ctx = {0};
@@ -139,7 +158,7 @@ int main(int argc, char **argv)
 	int status = EXIT_SUCCESS;
 	size_t nr = argc > 0 ? (size_t)argc - 1 : 0;
 
-	if (run(&ctx, (const char *const *)argv + (argc > 0), nr, &err) < 0) {
+	if (hold_standard_streams(&err) < 0 || run(&ctx, (const char *const *)argv + (argc > 0), nr, &err) < 0) {
 		print_error(&ctx, &err);
 		status = exit_status(&err);
 	}
