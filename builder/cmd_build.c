@@ -2,8 +2,10 @@
 /* `amiwright build`: a spec into raw image files and a manifest. */
 #include "builder/command.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -87,6 +89,52 @@ static int name_files(struct run *r, struct error *err)
 	if (!r->opts->no_manifest)
 		r->manifest = buf_strf(err, "%s.manifest.json", base);
 	return r->opts->no_manifest || r->manifest ? 0 : -1;
+}
+
+static bool is_same_file(const struct stat *st, const char *path)
+{
+	struct stat other;
+
+	return path && !stat(path, &other) && other.st_dev == st->st_dev && other.st_ino == st->st_ino;
+}
+
+/* An image that replaced what it is made from would be a costly slip. */
+static int check_replaced(const char *file, const struct stat *st, const struct spec *s,
+	struct error *err)
+{
+	if (S_ISDIR(st->st_mode))
+		return error_set(err, ERROR_IO, EISDIR, "cannot create '%s'", file);
+	if (is_same_file(st, s->file))
+		return error_set(err, ERROR_USAGE, 0,
+			"--output: '%s' is the spec: give the image another name", file);
+	for (size_t i = 0; i < s->nr_layers; i++) {
+		const struct spec_layer *l = &s->layers[i];
+
+		if ((l->kind == SPEC_TAR && is_same_file(st, l->path)) || is_same_file(st, l->from))
+			return error_set(err, ERROR_USAGE, 0,
+				"--output: '%s' is read by the spec: give the image another name",
+				file);
+	}
+	return 0;
+}
+
+/* Layers may take minutes: what would make the end fail is found before them where it can be. */
+static int check_output(const struct run *r, struct error *err)
+{
+	const char *file = r->opts->output ? r->opts->output : "./";
+	const char *slash = strrchr(file, '/');
+	CLEANUP_FREE char *folder = slash ? buf_strf(err, "%.*s", (int)(slash - file) + 1, file)
+					  : buf_strf(err, ".");
+	struct stat st;
+
+	if (!folder)
+		return -1;
+	if (access(folder, W_OK | X_OK) < 0)
+		return error_set(err, ERROR_IO, errno, "cannot create '%s'",
+			r->opts->output ? file : "an image in this folder");
+	if (r->opts->output && !stat(file, &st))
+		return check_replaced(file, &st, &r->build.spec, err);
+	return 0;
 }
 
 static int write_disk(struct run *r, size_t index, struct error *err)
@@ -194,7 +242,7 @@ static int run_build(struct run *r, const char *spec, struct error *err)
 {
 	struct build_opts opts = {.spool_dir = r->opts->spool_dir, .unique = r->opts->unique};
 
-	if (build_read(&r->build, r->ctx, spec, &opts, err) < 0 ||
+	if (build_read(&r->build, r->ctx, spec, &opts, err) < 0 || check_output(r, err) < 0 ||
 		build_make(&r->build, r->ctx, err) < 0 || name_files(r, err) < 0 ||
 		write_all(r, err) < 0)
 		return -1;

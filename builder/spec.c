@@ -92,8 +92,12 @@ int spec_read(struct spec *s, const char *path, struct diag *d, struct error *er
 	CLEANUP_BUF struct buf text = BUF_INIT(FILE_MAX);
 
 	memset(s, 0, sizeof(*s));
-	if (file_read(path, &text, err) < 0)
+	if (file_read(path, &text, err) < 0) {
+		if (err->kind == ERROR_INPUT)
+			return error_set(err, ERROR_USAGE, 0, "'%s' is larger than the %d MiB that a spec "
+				"may have: is it an image?", path, FILE_MAX >> 20);
 		return -1;
+	}
 	if (spec_parse(s, buf_str(&text), text.len, path, d, err) < 0 && !d->count)
 		return -1;
 	spec_check_sources(s, d);
