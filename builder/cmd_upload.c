@@ -9,6 +9,7 @@
 #include "base/num.h"
 #include "builder/command_tags.h"
 #include "formats/detect.h"
+#include "fs/partition.h"
 #include "fs/probe.h"
 #include "uploader/snapshot.h"
 
@@ -124,6 +125,23 @@ static int upload(struct context *ctx, const struct upload_options *o, struct de
 	return print_result(ctx, &result, err);
 }
 
+/* A cut-off image is uploaded as it is, but nobody should find that out at the first boot. */
+static int warn_damage(struct dev *image, const char *path, struct error *err)
+{
+	struct partition_table table = {0};
+	struct error damage = ERROR_INIT;
+	int ret = partition_read(image, &table, &damage);
+
+	partition_table_release(&table);
+	if (ret < 0 && damage.kind != ERROR_INPUT) {
+		*err = damage;
+		return -1;
+	}
+	if (ret < 0)
+		log_warn("'%s': %s; is it a whole image? It is uploaded as it is", path, damage.text);
+	return 0;
+}
+
 /* The image as a device that knows what its file systems do not use. */
 static int open_and_upload(struct context *ctx, const struct upload_options *o, const char *path,
 	const struct aws_tag *tags, size_t nr_tags, struct error *err)
@@ -134,7 +152,7 @@ static int open_and_upload(struct context *ctx, const struct upload_options *o, 
 
 	if (!image)
 		return -1;
-	known = probe_usage_dev(image, err);
+	known = warn_damage(image, path, err) < 0 ? NULL : probe_usage_dev(image, err);
 	ret = known ? upload(ctx, o, known, path, tags, nr_tags, err) : -1;
 	dev_close(known, NULL);
 	dev_close(image, NULL);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/num.h"
 #include "base/window.h"
 #include "fs/probe.h"
 
@@ -32,6 +33,14 @@ static int found_fs_json(struct dev *dev, uint64_t off, uint64_t len, struct jso
 					 json_set_int(fs, "used", (int64_t)probe.used, err) < 0 ||
 					 json_set_int(fs, "free", (int64_t)(probe.size - probe.used), err) < 0))
 		return -1;
+	if (!probe.usage_known && probe.size > len) {
+		char has[NUM_SIZE_TEXT], room[NUM_SIZE_TEXT];
+		CLEANUP_FREE char *text = buf_strf(err, "it has %s where there are only %s",
+			num_format_size(has, probe.size), num_format_size(room, len));
+
+		if (!text || json_set_str(fs, "damage", text, err) < 0)
+			return -1;
+	}
 	*out = steal_ptr(&fs);
 	return 0;
 }

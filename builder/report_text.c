@@ -87,6 +87,9 @@ static int add_fs(struct buf *out, const struct json *fs, const char *indent, st
 		return -1;
 	if (mount && buf_addf(out, err, " on %s", mount) < 0)
 		return -1;
+	if (json_get(fs, "damage") &&
+		buf_addf(out, err, ", damaged: %s", json_get_str(fs, "damage", "")) < 0)
+		return -1;
 	if (json_get(fs, "used") &&
 		(buf_add_str(out, ",", err) < 0 || add_size(out, fs, "used", 0, err) < 0 ||
 			buf_add_str(out, " used,", err) < 0 || add_size(out, fs, "free", 0, err) < 0 ||
@@ -118,8 +121,8 @@ int report_disk_text(const struct json *disk, struct buf *out, struct error *err
 	const struct json *fs = json_get(disk, "filesystem");
 
 	if (buf_addf(out, err, "%s:", head) < 0 || add_size(out, disk, "size", 0, err) < 0 ||
-		buf_addf(out, err, ", %s %s\n", table ? table : "no partition table",
-			json_get_str(disk, "guid", "")) < 0)
+		buf_addf(out, err, ", %s%s%s\n", table ? table : "no partition table",
+			json_get(disk, "guid") ? " " : "", json_get_str(disk, "guid", "")) < 0)
 		return -1;
 	if (json_get_str(disk, "damage", NULL) &&
 		buf_addf(out, err, "  damaged: %s\n", json_get_str(disk, "damage", "")) < 0)
