@@ -2,6 +2,8 @@
 /* `amiwright serve`: the local region as a server for any AWS client. */
 #include "builder/command.h"
 
+#include <errno.h>
+
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -62,6 +64,9 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	ropts.complete_delay_ms = (unsigned)o->delay;
 	ropts.threads = (unsigned)ctx->opts.workers;
 	region = region_start(args->items[0], &ropts, err);
+	if (!region && err->errnum == EAGAIN)
+		return error_set(err, ERROR_IO, 0, "'%s' is served by another process already",
+			args->items[0]);
 	if (!region || say_where(ctx, region, args->items[0], err) < 0)
 		return -1;
 	context_wait_for_signal();
