@@ -122,7 +122,7 @@ static int check_name(const char *name, struct error *err)
 		if (!letter && !strchr("()[] ./-'@_", *p))
 			return error_set(err, ERROR_USAGE, 0,
 				"AMI name '%s' contains a character that EC2 refuses: use letters, "
-				"digits and ( ) . - / _",
+				"digits, spaces and ( ) [ ] . / - ' @ _",
 				name);
 	}
 	return 0;
