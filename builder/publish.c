@@ -30,6 +30,42 @@ int publish_begin(struct publish *p, struct build *b, struct context *ctx, struc
 	return ec2_describe_images(aws, NULL, &by_name, 1, &p->same_name, err);
 }
 
+/* The spec's tags and the one that says what it is. */
+static int make_tags(struct publish *p, const char *content, struct error *err)
+{
+	const struct spec *s = &p->build->spec;
+
+	free(p->tags);
+	p->tags = calloc(s->ami.nr_tags + 1, sizeof(*p->tags));
+	if (!p->tags)
+		return error_nomem(err, "tags");
+	for (size_t i = 0; i < s->ami.nr_tags; i++)
+		p->tags[i] = (struct aws_tag){s->ami.tags[i].key, s->ami.tags[i].value};
+	p->tags[s->ami.nr_tags] = (struct aws_tag){PUBLISH_TAG, content};
+	p->nr_tags = s->ami.nr_tags + 1;
+	return 0;
+}
+
+static int compare_tags(const void *a, const void *b)
+{
+	return strcmp(((const struct aws_tag *)a)->key, ((const struct aws_tag *)b)->key);
+}
+
+/* The spec's tags by key: their order in the file says nothing. */
+static int add_tags(struct publish *p, struct buf *text, struct error *err)
+{
+	size_t nr = p->build->spec.ami.nr_tags;
+
+	if (make_tags(p, "", err) < 0)
+		return -1;
+	qsort(p->tags, nr, sizeof(*p->tags), compare_tags);
+	for (size_t i = 0; i < nr; i++)
+		if (buf_addf(text, err, "\ntag %zu %s %zu %s", strlen(p->tags[i].key), p->tags[i].key,
+			    strlen(p->tags[i].value), p->tags[i].value) < 0)
+			return -1;
+	return 0;
+}
+
 /*
  * What distinguishes two AMIs of one name: contents, mapping, attributes; and the tags that the
  * spec gives.
@@ -51,6 +87,7 @@ static int image_digest(struct publish *p, struct error *err)
 		    s->boot.mode ? s->boot.mode : "-", s->ami.imds ? s->ami.imds : "-",
 		    s->ami.tpm ? s->ami.tpm : "-", s->ami.ena, s->ami.sriov,
 		    s->ami.description ? s->ami.description : "") < 0 ||
+		add_tags(p, &text, err) < 0 ||
 		sha256(text.data, text.len, digest, err) < 0)
 		return -1;
 	hex_encode(p->content, digest, sizeof(digest));
@@ -155,22 +192,6 @@ static int make_token(const char *content, char token[65], struct error *err)
 	if (context_random(bytes, sizeof(bytes)) < 0)
 		return error_set(err, ERROR_IO, 0, "no randomness to be had for a client token");
 	snprintf(token, 65, "%.40s-%s", content, hex_encode(hex, bytes, sizeof(bytes)));
-	return 0;
-}
-
-/* The spec's tags and the one that says what it is. */
-static int make_tags(struct publish *p, const char *content, struct error *err)
-{
-	const struct spec *s = &p->build->spec;
-
-	free(p->tags);
-	p->tags = calloc(s->ami.nr_tags + 1, sizeof(*p->tags));
-	if (!p->tags)
-		return error_nomem(err, "tags");
-	for (size_t i = 0; i < s->ami.nr_tags; i++)
-		p->tags[i] = (struct aws_tag){s->ami.tags[i].key, s->ami.tags[i].value};
-	p->tags[s->ami.nr_tags] = (struct aws_tag){PUBLISH_TAG, content};
-	p->nr_tags = s->ami.nr_tags + 1;
 	return 0;
 }
 

@@ -66,6 +66,9 @@ def test_other_content_under_the_same_name_is_refused(amiwright, spec, tmp_path)
     (tmp_path / "tree/etc/hostname").write_text("tiny\n")
     spec.write_text(spec.read_text().replace("iops: 3000", "iops: 4000"))
     amiwright("publish", spec, "--local", "region", status=3)
+    # And other tags: a spec's change is never dropped in silence.
+    spec.write_text(spec.read_text().replace("iops: 4000", "iops: 3000").replace("platform", "other"))
+    amiwright("publish", spec, "--local", "region", status=3)
     spec.write_text(spec.read_text().replace('version: "1"', 'version: "2"'))
     assert publish(amiwright, spec)["ami"] != first["ami"]
 
