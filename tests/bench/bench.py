@@ -77,7 +77,7 @@ def mke2fs(source, out, size):
 class Bench:
     def __init__(self, args):
         self.args = args
-        self.build = Path(args.build)
+        self.build = Path(args.build).resolve()  # the spec of a publish is read from its own folder
         self.work = self.build / "bench"
         self.work.mkdir(parents=True, exist_ok=True)
         self.out = self.work / "out.img"
