@@ -23,6 +23,13 @@ static int leave_tree(const struct tar_scan *s, const char *what, const char *ra
 		s->name, what, raw, buf_str(&s->last));
 }
 
+static int too_long(const struct tar_scan *s, const char *what, const char *raw, struct error *err)
+{
+	return error_set(err, ERROR_INPUT, 0,
+		"'%s': %s '%.100s...' of entry '%.100s...' is over %d bytes long", s->name, what, raw,
+		buf_str(&s->last), TREE_PATH_MAX - 1);
+}
+
 /* Cuts the last component off; false when there is none. */
 static bool drop_last(struct buf *path)
 {
@@ -47,6 +54,8 @@ static int make_safe(const struct tar_scan *s, const char *what, const char *raw
 			if (!drop_last(out))
 				return leave_tree(s, what, raw, err);
 		} else if (len > 0 && !(len == 1 && *p == '.')) {
+			if (out->len + 1 + len >= TREE_PATH_MAX)
+				return too_long(s, what, raw, err);
 			if (out->len > 0 && buf_add_char(out, '/', err) < 0)
 				return -1;
 			if (buf_add(out, p, len, err) < 0)

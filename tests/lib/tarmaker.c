@@ -60,7 +60,7 @@ void tarmaker_add(struct buf *b, struct tarmaker_entry e)
 
 void tarmaker_pax(struct buf *b, const char *key, const void *value, size_t len)
 {
-	char record[3000], head[20];
+	char record[8000], head[20];
 	size_t need = strlen(key) + len + 3, total = need + 1, at;
 
 	while (total != need + (size_t)snprintf(head, sizeof(head), "%zu", total))

@@ -280,7 +280,7 @@ static void test_bytes_in_names(void **state)
 
 static void test_long_names(void **state)
 {
-	char name[300], path[500];
+	char name[300], path[500], deep[5000];
 	struct buf b;
 	struct error err = ERROR_INIT;
 	struct tree *t = new_tree();
@@ -304,6 +304,15 @@ static void test_long_names(void **state)
 	tarmaker_add(&b, (struct tarmaker_entry){.name = "cut"});
 	tarmaker_end(&b);
 	assert_refused(&b, "over 255", "nnn");
+
+	for (size_t i = 0; i < sizeof(deep) - 1; i++)
+		deep[i] = i % 100 == 99 ? '/' : 'd';
+	deep[sizeof(deep) - 1] = '\0';
+	buf_init(&b, 0);
+	tarmaker_pax(&b, "path", deep, sizeof(deep) - 1);
+	tarmaker_add(&b, (struct tarmaker_entry){.name = "cut"});
+	tarmaker_end(&b);
+	assert_refused(&b, "over 4095", "ddd");
 }
 
 static void test_last_wins(void **state)
