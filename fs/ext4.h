@@ -55,7 +55,8 @@ struct ext4_plan {
  * root: the directory that becomes the file system's root; children below mount points are left
  * out. The tree is finished (tree_finish). ERROR_INPUT when opts->size is too small: names what it
  * needs and what it has. ERROR_INPUT for what ext4 cannot hold (files over 2^32 blocks, extended
- * attributes over a block, more than 65000 hard links), naming the path.
+ * attributes over a block or of a namespace that the kernel lacks, more than 65000 hard links),
+ * naming the path. Times before 1901-12-13 and after 2446-05-10 become those.
  */
 int ext4_plan(const struct tree *t, tree_node root, const struct ext4_opts *opts,
 	struct ext4_plan *out, struct error *err) MUST_CHECK;

@@ -26,6 +26,7 @@ enum {
 	INDEX_ACL_DEFAULT = 3,
 };
 
+/* Those that the kernel hands out; under "system." it knows ACLs alone. */
 static const struct {
 	const char *prefix;
 	uint8_t index;
@@ -36,7 +37,6 @@ static const struct {
 	{"system.posix_acl_default", INDEX_ACL_DEFAULT, true},
 	{"trusted.", 4, false},
 	{"security.", 6, false},
-	{"system.", 7, false},
 };
 
 struct item {

@@ -348,6 +348,9 @@ static void test_refused(void **state)
 	n = test_tree_file(&tt, TREE_ROOT, "bad", 1);
 	test_tree_xattr(&tt, n, "strange.name", "x", 1);
 	refused(&tt, 4096, "'/bad': ext4 cannot hold the extended attribute 'strange.name'");
+	n = test_tree_file(&tt, TREE_ROOT, "bad", 1);
+	test_tree_xattr(&tt, n, "system.data", "x", 1);
+	refused(&tt, 4096, "'/bad': ext4 cannot hold the extended attribute 'system.data'");
 	assert_int_equal(tree_add(tt.t, TREE_ROOT, "bad", 3, &attr, &n, &err), 0);
 	refused(&tt, 4096, "'/bad': device number 5000:0");
 	memset(target, 'x', 1024);
