@@ -340,49 +340,6 @@ static void test_last_wins(void **state)
 	tree_free(t);
 }
 
-/* As on a system with a merged /usr: the directory goes where the link of before leads. */
-static void test_directory_over_link(void **state)
-{
-	struct buf b;
-	struct error err = ERROR_INIT;
-	struct tree *t = new_tree();
-
-	(void)state;
-	buf_init(&b, 0);
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "usr/lib/", .type = '5', .mode = 0755});
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "usr/lib/old", .content = "stays"});
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "lib", .type = '2', .link = "usr/lib"});
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "lib64", .type = '2', .link = "/lib"});
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "usr/up", .type = '2', .link = "../usr/lib"});
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "nowhere", .type = '2', .link = "gone"});
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "loop", .type = '2', .link = "loop"});
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "to-file", .type = '2', .link = "lib/old"});
-	tarmaker_end(&b);
-	assert_int_equal(load(t, &b, NULL, &err), 0);
-
-	buf_init(&b, 0);
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "lib64/", .type = '5', .mode = 0700, .uid = 7});
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "lib64/new", .content = "came"});
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "usr/up/", .type = '5', .mode = 0711});
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "nowhere/", .type = '5'});
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "loop/", .type = '5'});
-	tarmaker_add(&b, (struct tarmaker_entry){.name = "to-file/", .type = '5'});
-	tarmaker_end(&b);
-	write_file("layer.tar", &b);
-	buf_release(&b);
-	assert_int_equal(tree_tar_add(t, in_dir("layer.tar"), NULL, &err), 0);
-	assert_true(S_ISLNK(attr_of(t, "lib").mode));
-	assert_true(S_ISLNK(attr_of(t, "lib64").mode));
-	assert_true(S_ISLNK(attr_of(t, "usr/up").mode));
-	assert_content(t, "usr/lib/old", "stays");
-	assert_content(t, "usr/lib/new", "came");
-	assert_int_equal(attr_of(t, "usr/lib").mode, S_IFDIR | 0711);
-	assert_true(S_ISDIR(attr_of(t, "nowhere").mode));
-	assert_true(S_ISDIR(attr_of(t, "loop").mode));
-	assert_true(S_ISDIR(attr_of(t, "to-file").mode));
-	tree_free(t);
-}
-
 static void test_hard_links(void **state)
 {
 	struct buf b;
@@ -713,7 +670,6 @@ int main(void)
 		cmocka_unit_test(test_bytes_in_names),
 		cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_last_wins),
-		cmocka_unit_test(test_directory_over_link),
 		cmocka_unit_test(test_hard_links),
 		cmocka_unit_test(test_hard_links_with_data),
 		cmocka_unit_test(test_pax_attributes),
