@@ -33,6 +33,7 @@ static int layer_debian(const struct spec *s, const struct spec_layer *l, struct
 		.keyring = l->keyring,
 		.snapshot = l->snapshot,
 		.epoch = s->epoch,
+		.cancelled = context_cancelled,
 	};
 
 	return tree_debian_add(t, &opts, err);

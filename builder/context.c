@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The program's surroundings as values. Signals set a flag that every long loop asks for through
- * context_cancelled(); the handler takes itself out, so that a second signal ends the process.
+ * context_cancelled(); a second signal, but not a copy of the first, ends the process.
  */
 #include "builder/context.h"
 
@@ -49,11 +49,24 @@ const struct options_def context_option_defs[] = {
 static volatile sig_atomic_t signal_seen;
 static int signal_event = -1;
 
+/*
+ * `timeout` and others that pass signals on send one to us and one to our group: what comes within
+ * a second is taken for the same one, else the clean-up that it asked for would be cut off.
+ */
 static void on_signal(int number)
 {
+	static struct timespec first;
+	struct timespec now;
 	uint64_t one = 1;
 	int saved = errno;
 
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (!signal_seen) {
+		first = now;
+	} else if (now.tv_sec - first.tv_sec > 1) {
+		signal(number, SIG_DFL);
+		raise(number);
+	}
 	signal_seen = number;
 	if (signal_event >= 0 && write(signal_event, &one, sizeof(one)) < 0)
 		signal_seen = number;
@@ -62,15 +75,19 @@ static void on_signal(int number)
 
 static int install_signals(struct error *err)
 {
-	struct sigaction end = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND};
+	struct sigaction end = {.sa_handler = on_signal};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	struct sigaction hangup;
 
 	signal_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (signal_event < 0)
 		return error_set(err, ERROR_IO, errno, "cannot make an event descriptor");
 	sigemptyset(&end.sa_mask);
 	sigemptyset(&ignore.sa_mask);
-	if (sigaction(SIGINT, &end, NULL) < 0 || sigaction(SIGTERM, &end, NULL) < 0 ||
+	/* nohup has it ignored, and so it stays. */
+	if (sigaction(SIGHUP, NULL, &hangup) < 0 ||
+		(hangup.sa_handler != SIG_IGN && sigaction(SIGHUP, &end, NULL) < 0) ||
+		sigaction(SIGINT, &end, NULL) < 0 || sigaction(SIGTERM, &end, NULL) < 0 ||
 		sigaction(SIGPIPE, &ignore, NULL) < 0)
 		return error_set(err, ERROR_IO, errno, "cannot set signal handlers");
 	return 0;

@@ -20,6 +20,8 @@
 #include "fs/tree_edit.h"
 #include "fs/tree_tar.h"
 
+enum { CANCEL_POLL_MS = 200 };
+
 static const char default_program[] = "mmdebstrap";
 
 struct child {
@@ -27,10 +29,15 @@ struct child {
 	pid_t pid;
 	int out, messages_fd; /* the reading ends of its standard output and error */
 	pthread_t reader;
+	bool (*cancelled)(void);
 	struct debian_messages messages;
 };
 
-/* stdin is /dev/null; the child's signals are as a program expects them whatever ours are. */
+/*
+ * stdin is /dev/null; the child's signals are as a program expects them whatever ours are. It leads
+ * a process group: mmdebstrap itself ignores signals while its children run, so that only a signal
+ * to all of them ends it, and lets it clean up.
+ */
 static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attr, int out, int messages)
 {
 	sigset_t none, defaults;
@@ -51,7 +58,8 @@ static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attr,
 	if (r == 0)
 		r = posix_spawnattr_setsigdefault(attr, &defaults);
 	if (r == 0)
-		r = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+		r = posix_spawnattr_setflags(attr,
+			POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
 	return r;
 }
 
@@ -74,6 +82,21 @@ static int spawn(struct child *c, char **argv, char **envp, int out, int message
 	return r;
 }
 
+/* Returns when there is something to read. Its process is not waited for while this runs. */
+static void wait_for_messages(struct child *c)
+{
+	struct pollfd p = {.fd = c->messages_fd, .events = POLLIN};
+
+	while (c->cancelled) {
+		if (c->cancelled()) {
+			kill(-c->pid, SIGTERM);
+			c->cancelled = NULL;
+		} else if (poll(&p, 1, CANCEL_POLL_MS) != 0) {
+			break;
+		}
+	}
+}
+
 static void *read_messages(void *arg)
 {
 	struct child *c = arg;
@@ -81,6 +104,7 @@ static void *read_messages(void *arg)
 	ssize_t n;
 
 	for (;;) {
+		wait_for_messages(c);
 		n = read(c->messages_fd, data, sizeof(data));
 		if (n > 0)
 			debian_messages_add(&c->messages, data, (size_t)n);
@@ -105,10 +129,11 @@ static int wait_for(struct child *c, int *status, struct error *err)
 {
 	pid_t pid;
 
+	/* First the thread, so that it has no pid that is somebody else's by then. */
+	pthread_join(c->reader, NULL);
 	do {
 		pid = waitpid(c->pid, status, 0);
 	} while (pid < 0 && errno == EINTR);
-	pthread_join(c->reader, NULL);
 	if (pid < 0)
 		return error_set(err, ERROR_IO, errno, "cannot wait for '%s'", c->program);
 	return 0;
@@ -150,7 +175,7 @@ static int start_reader(struct child *c, struct error *err)
 
 	if (r == 0)
 		return 0;
-	kill(c->pid, SIGTERM);
+	kill(-c->pid, SIGTERM);
 	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return error_set(err, ERROR_IO, r, "cannot start a thread");
@@ -195,7 +220,7 @@ static int read_tar(struct child *c, struct tree *t, struct error *err)
 	struct error wait_err = ERROR_INIT;
 
 	if (ours) {
-		kill(c->pid, SIGTERM);
+		kill(-c->pid, SIGTERM);
 		close(steal_fd(&c->out));
 	}
 	if (wait_for(c, &status, &wait_err) < 0) {
@@ -244,7 +269,7 @@ static int clean(struct tree *t, struct error *err)
 int tree_debian_add(struct tree *t, const struct tree_debian_opts *opts, struct error *err)
 {
 	struct child c = {.program = opts->program ? opts->program : default_program, .out = -1,
-		.messages_fd = -1};
+		.messages_fd = -1, .cancelled = opts->cancelled};
 	struct tree_debian_opts whole = *opts;
 	int r;
 

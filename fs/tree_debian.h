@@ -32,6 +32,8 @@ struct tree_debian_opts {
 	 * process's own
 	 */
 	const char *const *environment;
+	/* Asked a few times a second, in a thread; true stops mmdebstrap. NULL: never. */
+	bool (*cancelled)(void);
 };
 
 /*

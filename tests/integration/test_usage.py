@@ -2,7 +2,9 @@
 """Slips of somebody at a shell: what would do harm or be found out too late is refused at once."""
 import os
 import random
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -93,3 +95,24 @@ def test_port_and_folder_that_are_taken(tmp_path):
         assert result.returncode == 1 and f"port {port}: Address already in use" in result.stderr
         result = run("serve", tmp_path / "region", timeout=20)
         assert result.returncode == 1 and "served by another process" in result.stderr
+
+
+def test_interrupt_stops_mmdebstrap_and_what_it_runs(tmp_path):
+    """Like mmdebstrap, this one ends when its child does; a signal that comes twice is one."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "mmdebstrap").write_text(f"#!/bin/sh\ntrap : TERM INT\ntouch {tmp_path}/begun\nsleep 60\nexit 1\n")
+    (tools / "mmdebstrap").chmod(0o755)
+    spec = write_spec(tmp_path, "  - debian: {suite: bookworm}")
+    process = subprocess.Popen([AMIWRIGHT, "build", str(spec), "-o", str(tmp_path / "out.raw")],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"})
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and out == "" and "interrupted" in err, err
+    assert not (tmp_path / "out.raw").exists()
