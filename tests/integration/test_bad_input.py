@@ -6,14 +6,19 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import tarfile
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from strict_server import BLOCK, KEY, StrictServer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+import nobody  # noqa: E402
 
 AMIWRIGHT = os.environ["AMIWRIGHT"]
 
@@ -94,14 +99,17 @@ def test_unreadable_file(tmp_path):
     (tree / "etc/shadow").write_text("secret")
     (tree / "etc/shadow").chmod(0)
     spec = write_spec(tmp_path, "  - directory: tree")
-    command = [AMIWRIGHT, "build", str(spec), "-o", str(tmp_path / "out.raw")]
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    command = [AMIWRIGHT, "build", str(spec), "-o", str(drop / "out.raw")]
     if os.getuid() == 0:
-        # Root reads everything: be somebody else, who may not even write here if it came to that.
-        for part in [tmp_path, *list(tmp_path.parents)[:3]]:
-            part.chmod(part.stat().st_mode | 0o055)
-        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
+        # Root reads everything: be somebody else.
+        nobody.open_way(tmp_path)
+        os.chown(drop, nobody.NOBODY, nobody.NOBODY)
+        command = [*nobody.PREFIX, nobody.reachable(AMIWRIGHT, tmp_path), *command[1:]]
     result = subprocess.run(command, capture_output=True, text=True)
     refused(tmp_path, result, 1, r"tree/etc/shadow'?: Permission denied")
+    assert not files_of(drop)
 
 
 def make_tar(entries):

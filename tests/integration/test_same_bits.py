@@ -15,6 +15,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 import debian_tree  # noqa: E402
+import nobody  # noqa: E402
 
 AMIWRIGHT = os.environ["AMIWRIGHT"]
 BUILD = Path(os.environ["AMIWRIGHT_BUILD"])
@@ -35,11 +36,11 @@ def spec_with(folder, source):
     return path
 
 
-def build(spec, out, *options, user=None, **env):
+def build(spec, out, *options, as_nobody=False, **env):
     clean = {k: v for k, v in os.environ.items() if k not in ("SOURCE_DATE_EPOCH", "TZ", "LANG", "LC_ALL")}
     command = [AMIWRIGHT, "build", str(spec), "-o", str(out), "-q", *options]
-    if user is not None:
-        command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *command]
+    if as_nobody:
+        command = [*nobody.PREFIX, nobody.reachable(AMIWRIGHT, out.parent), *command[1:]]
     result = subprocess.run(command, capture_output=True, text=True, env={**clean, **env}, cwd=out.parent)
     assert result.returncode == 0, result.stderr
     return out
@@ -59,17 +60,17 @@ def image(tar, tmp_path_factory):
 def test_surroundings_do_not_matter(tar, image, tmp_path):
     other = tmp_path / "another folder"
     other.mkdir()
-    user = None
-    if os.getuid() == 0:
-        user = 65534
-        os.chown(other, user, user)
-        for part in [tmp_path, *list(tmp_path.parents)[:3]]:
-            part.chmod(part.stat().st_mode | 0o055)
-    spec = spec_with(other, {"tar": str(tar)})
+    as_nobody = os.getuid() == 0
+    source = str(tar)
+    if as_nobody:
+        os.chown(other, nobody.NOBODY, nobody.NOBODY)
+        nobody.open_way(tmp_path)
+        source = nobody.reachable(tar, tmp_path)
+    spec = spec_with(other, {"tar": source})
     old = os.umask(0o077)
     try:
-        second = build(spec, other / "b.raw", "-j", "4", user=user, TZ="Asia/Kathmandu", LANG="tr_TR.UTF-8",
-                       LC_ALL="tr_TR.UTF-8", HOME="/nonexistent")
+        second = build(spec, other / "b.raw", "-j", "4", as_nobody=as_nobody, TZ="Asia/Kathmandu",
+                       LANG="tr_TR.UTF-8", LC_ALL="tr_TR.UTF-8", HOME="/nonexistent")
     finally:
         os.umask(old)
     assert sha256(second) == sha256(image)
