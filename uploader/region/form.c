@@ -9,18 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/num.h"
-
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 /* Decodes in place; true when an escape is not one, or stands for NUL. */
 static bool form_decode(char *text)
@@ -28,7 +18,7 @@ static bool form_decode(char *text)
 	char *out = text;
 
 	for (; *text; text++) {
-		int high, low;
+		char digits[3] = "", byte;
 
 		if (*text == '+') {
 			*out++ = ' ';
@@ -38,11 +28,10 @@ static bool form_decode(char *text)
 			*out++ = *text;
 			continue;
 		}
-		high = hex_value(text[1]);
-		low = high < 0 ? -1 : hex_value(text[2]);
-		if (low < 0 || (high == 0 && low == 0))
+		memcpy(digits, text + 1, strnlen(text + 1, 2));
+		if (hex_decode(&byte, 1, digits) || !byte)
 			return true;
-		*out++ = (char)(high << 4 | low);
+		*out++ = byte;
 		text += 2;
 	}
 	*out = '\0';
