@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Running other programs: spawn, pump both of its pipes, wait. */
+#include "base/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/num.h"
+
+/* Of standard error only the end is kept: it is where programs say why they fail. */
+enum { POLL_MS = 200, MESSAGES_MAX = 64 << 10, TOLD_MAX = 400, ENV_MAX = 64 };
+
+static const char sbin[] = "/usr/local/sbin:/usr/sbin:/sbin";
+
+/* What a program needs of the user's environment to find its way out. */
+static const char *const passed[] = {"HOME", "TMPDIR", "http_proxy", "https_proxy", "no_proxy",
+	"all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE",
+	"SSL_CERT_DIR", "XDG_RUNTIME_DIR", "REGISTRY_AUTH_FILE"};
+
+struct child {
+	pid_t pid;
+	int out, messages; /* reading ends; -1 when not piped or at their end */
+};
+
+static const char *environment_value(const char *name)
+{
+	size_t len = strlen(name);
+
+	for (char **e = environ; *e; e++)
+		if (!strncmp(*e, name, len) && (*e)[len] == '=')
+			return *e + len + 1;
+	return NULL;
+}
+
+static char *search_path(struct error *err)
+{
+	const char *path = environment_value("PATH");
+
+	return buf_strf(err, "%s:%s", path && *path ? path : "/usr/local/bin:/usr/bin:/bin", sbin);
+}
+
+char *program_find(const char *name, struct error *err)
+{
+	CLEANUP_FREE char *path = NULL;
+
+	if (strchr(name, '/'))
+		return access(name, X_OK) ? NULL : buf_strf(err, "%s", name);
+	path = search_path(err);
+	if (!path)
+		return NULL;
+	for (const char *dir = path; *dir;) {
+		size_t len = strcspn(dir, ":");
+		CLEANUP_FREE char *file = buf_strf(err, "%.*s/%s", (int)len, dir, name);
+
+		if (!file)
+			return NULL;
+		if (len && !access(file, X_OK))
+			return steal_ptr(&file);
+		dir += len + (dir[len] == ':');
+	}
+	return NULL;
+}
+
+static int not_installed(const char *name, const char *package, struct error *err)
+{
+	return error_set(err, ERROR_USAGE, 0, "%s is not installed: install the package '%s'", name,
+		package ? package : name);
+}
+
+int program_need(const char *name, const char *package, struct error *err)
+{
+	struct error e = ERROR_INIT;
+	CLEANUP_FREE char *path = program_find(name, &e);
+
+	if (path)
+		return 0;
+	if (e.kind != ERROR_NONE) {
+		*err = e;
+		return -1;
+	}
+	return not_installed(name, package, err);
+}
+
+static bool is_passed(const char *variable)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(passed); i++) {
+		size_t len = strlen(passed[i]);
+
+		if (!strncmp(variable, passed[i], len) && variable[len] == '=')
+			return true;
+	}
+	return false;
+}
+
+/* Borrowed texts; the two that are made are the caller's. */
+static int make_environment(const struct program_opts *opts, const char **out, const char *path,
+	struct error *err)
+{
+	size_t nr = 0;
+
+	out[nr++] = path;
+	out[nr++] = "LC_ALL=C";
+	out[nr++] = "TZ=UTC";
+	for (char **e = environ; *e; e++)
+		if (is_passed(*e) && nr < ENV_MAX)
+			out[nr++] = *e;
+	for (size_t i = 0; opts->environment && opts->environment[i]; i++) {
+		if (nr == ENV_MAX)
+			return error_set(err, ERROR_BUG, 0, "too large an environment for '%s'",
+				opts->argv[0]);
+		out[nr++] = opts->environment[i];
+	}
+	out[nr] = NULL;
+	return 0;
+}
+
+/* Signals as a program expects them, whatever ours are. */
+static int prepare(const struct program_opts *opts, posix_spawn_file_actions_t *actions,
+	posix_spawnattr_t *attr, int out, int messages)
+{
+	sigset_t none, defaults;
+	int r;
+
+	sigemptyset(&none);
+	sigemptyset(&defaults);
+	sigaddset(&defaults, SIGPIPE);
+	sigaddset(&defaults, SIGINT);
+	sigaddset(&defaults, SIGTERM);
+	r = opts->in > 0 ? posix_spawn_file_actions_adddup2(actions, opts->in, 0) :
+			   posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
+	if (!r)
+		r = posix_spawn_file_actions_adddup2(actions, out, 1);
+	if (!r)
+		r = posix_spawn_file_actions_adddup2(actions, messages, 2);
+	if (!r && opts->dir)
+		r = posix_spawn_file_actions_addchdir_np(actions, opts->dir);
+	if (!r)
+		r = posix_spawnattr_setsigmask(attr, &none);
+	if (!r)
+		r = posix_spawnattr_setsigdefault(attr, &defaults);
+	if (!r)
+		r = posix_spawnattr_setflags(attr,
+			POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+	return r;
+}
+
+/* The arrays of pointers are not written to; posix_spawn() is just declared that way. */
+static char **unconst(const char *const *list)
+{
+	union {
+		const char *const *in;
+		char **out;
+	} u = {.in = list};
+
+	return u.out;
+}
+
+static int spawn(const struct program_opts *opts, const char *file, const char **env, int out,
+	int messages, pid_t *pid)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	int r = posix_spawn_file_actions_init(&actions);
+
+	if (r)
+		return r;
+	r = posix_spawnattr_init(&attr);
+	if (!r) {
+		r = prepare(opts, &actions, &attr, out, messages);
+		if (!r)
+			r = posix_spawn(pid, file, &actions, &attr, unconst(opts->argv), unconst(env));
+		posix_spawnattr_destroy(&attr);
+	}
+	posix_spawn_file_actions_destroy(&actions);
+	return r;
+}
+
+static int make_pipe(int *reading, int *writing, struct error *err)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return error_set(err, ERROR_IO, errno, "cannot make a pipe");
+	*reading = fds[0];
+	*writing = fds[1];
+	return 0;
+}
+
+static int start(const struct program_opts *opts, struct child *c, struct error *err)
+{
+	CLEANUP_FREE char *file = program_find(opts->argv[0], err);
+	CLEANUP_FREE char *path = search_path(err);
+	CLEANUP_FREE char *path_variable = path ? buf_strf(err, "PATH=%s", path) : NULL;
+	CLEANUP_CLOSE int out = -1;
+	CLEANUP_CLOSE int messages = -1;
+	const char *env[ENV_MAX + 1];
+	int r;
+
+	if (!path_variable)
+		return -1;
+	if (!file)
+		return err->kind == ERROR_NOMEM ? -1 : not_installed(opts->argv[0], opts->package, err);
+	if (make_environment(opts, env, path_variable, err) < 0)
+		return -1;
+	if (opts->out <= 0 && make_pipe(&c->out, &out, err) < 0)
+		return -1;
+	if (make_pipe(&c->messages, &messages, err) < 0)
+		return -1;
+	r = spawn(opts, file, env, opts->out > 0 ? opts->out : out, messages, &c->pid);
+	return r ? error_set(err, ERROR_IO, r, "cannot run '%s'", file) : 0;
+}
+
+/* Reads what is there; closes at the end. data may be dropped (to NULL). */
+static int take(int *fd, struct buf *to, bool only_end, struct error *err)
+{
+	char data[16384];
+	ssize_t n = read(*fd, data, sizeof(data));
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return 0;
+	if (n <= 0) {
+		close(steal_fd(fd));
+		return 0;
+	}
+	if (!to)
+		return 0;
+	if (only_end && to->len + (size_t)n > MESSAGES_MAX)
+		buf_truncate(to, 0);
+	return buf_add(to, data, (size_t)n, err);
+}
+
+static int pump(const struct program_opts *opts, struct child *c, struct buf *messages,
+	bool *stopped, struct error *err)
+{
+	while (c->out >= 0 || c->messages >= 0) {
+		struct pollfd p[2] = {{c->out, POLLIN, 0}, {c->messages, POLLIN, 0}};
+
+		if (!*stopped && opts->cancelled && opts->cancelled()) {
+			kill(-c->pid, SIGTERM);
+			*stopped = true;
+		}
+		if (poll(p, 2, POLL_MS) <= 0)
+			continue;
+		if ((p[0].revents && take(&c->out, opts->output, false, err) < 0) ||
+			(p[1].revents && take(&c->messages, messages, true, err) < 0)) {
+			kill(-c->pid, SIGTERM);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* The end of what it said, on one line. */
+static const char *last_words(struct buf *messages)
+{
+	char *text;
+	size_t len;
+
+	while (messages->len && strchr(" \n\r\t", messages->data[messages->len - 1]))
+		buf_truncate(messages, messages->len - 1);
+	if (!messages->len || buf_add(messages, "", 1, NULL) < 0)
+		return "it said nothing";
+	text = (char *)messages->data;
+	for (char *t = text; *t; t++)
+		if (*t == '\n' || *t == '\r' || *t == '\t')
+			*t = ' ';
+	len = strlen(text);
+	return len > TOLD_MAX ? text + len - TOLD_MAX : text;
+}
+
+static int result(const struct program_opts *opts, int status, bool stopped, struct buf *messages,
+	struct error *err)
+{
+	if (stopped)
+		return error_set(err, ERROR_INTERRUPTED, 0, "interrupted");
+	if (WIFSIGNALED(status))
+		return error_set(err, ERROR_INPUT, 0, "%s was killed by signal %d: %s", opts->argv[0],
+			WTERMSIG(status), last_words(messages));
+	if (WEXITSTATUS(status))
+		return error_set(err, ERROR_INPUT, 0, "%s failed (exit status %d): %s", opts->argv[0],
+			WEXITSTATUS(status), last_words(messages));
+	if (messages->len)
+		log_debug("%s: %s", opts->argv[0], last_words(messages));
+	return 0;
+}
+
+int program_run(const struct program_opts *opts, struct error *err)
+{
+	CLEANUP_BUF struct buf messages = BUF_INIT(2 * MESSAGES_MAX);
+	struct child c = {.pid = -1, .out = -1, .messages = -1};
+	bool stopped = false;
+	int status = 0, r = start(opts, &c, err);
+
+	if (!r)
+		r = pump(opts, &c, &messages, &stopped, err);
+	if (c.out >= 0)
+		close(c.out);
+	if (c.messages >= 0)
+		close(c.messages);
+	if (c.pid < 0)
+		return -1;
+	while (waitpid(c.pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return r < 0 ? -1 : result(opts, status, stopped, &messages, err);
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The writers that the table of fs.c lists. */
+#ifndef AMIWRIGHT_FS_FS_TYPES_H
+#define AMIWRIGHT_FS_FS_TYPES_H
+
+#include "fs/fs.h"
+
+extern const struct fs_ops fs_ext4_ops;
+
+#endif
