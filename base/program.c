@@ -106,18 +106,19 @@ static int make_environment(const struct program_opts *opts, const char **out, c
 {
 	size_t nr = 0;
 
+	/* The first of two values of one variable is the one that getenv() finds. */
+	for (size_t i = 0; opts->environment && opts->environment[i]; i++) {
+		if (nr == ENV_MAX - 3)
+			return error_set(err, ERROR_BUG, 0, "too large an environment for '%s'",
+				opts->argv[0]);
+		out[nr++] = opts->environment[i];
+	}
 	out[nr++] = path;
 	out[nr++] = "LC_ALL=C";
 	out[nr++] = "TZ=UTC";
 	for (char **e = environ; *e; e++)
 		if (is_passed(*e) && nr < ENV_MAX)
 			out[nr++] = *e;
-	for (size_t i = 0; opts->environment && opts->environment[i]; i++) {
-		if (nr == ENV_MAX)
-			return error_set(err, ERROR_BUG, 0, "too large an environment for '%s'",
-				opts->argv[0]);
-		out[nr++] = opts->environment[i];
-	}
 	out[nr] = NULL;
 	return 0;
 }

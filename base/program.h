@@ -13,7 +13,7 @@
 
 struct program_opts {
 	const char *const *argv;     /* NULL-terminated; argv[0] is looked for by program_find() */
-	const char *const *environment; /* NAME=VALUE added to the new environment; may be NULL */
+	const char *const *environment; /* NAME=VALUE, before what is there; may be NULL */
 	const char *package;         /* Debian package of argv[0], for messages; NULL: argv[0] */
 	const char *dir;             /* working folder; NULL: ours */
 	int in;                      /* borrowed descriptor for standard input; 0 or less: /dev/null */

@@ -11,6 +11,7 @@
 
 static const struct fs_ops *const table[] = {
 	&fs_ext4_ops,
+	&fs_vfat_ops,
 };
 
 const struct fs_ops *fs_find(const char *type)

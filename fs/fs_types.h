@@ -6,5 +6,6 @@
 #include "fs/fs.h"
 
 extern const struct fs_ops fs_ext4_ops;
+extern const struct fs_ops fs_vfat_ops;
 
 #endif
