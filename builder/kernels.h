@@ -17,8 +17,11 @@ struct kernels {
 };
 
 /*
- * /boot/vmlinuz-VERSION and /boot/Image-VERSION with initrd.img-VERSION, initramfs-VERSION.img or
- * initrd-VERSION beside it, else /usr/lib/modules/VERSION/vmlinuz. None is no error.
+ * /boot/vmlinuz-VERSION, /boot/Image-VERSION or /boot/vmlinux-VERSION, else
+ * /usr/lib/modules/VERSION/vmlinuz, with initrd.img-VERSION, initramfs-VERSION.img or
+ * initrd-VERSION in /boot, or initrd or initramfs.img in the modules' directory. Rescue kernels and
+ * what upgrades leave behind (.old, .dpkg-*) are none. Versions are compared as dpkg and rpm do, and
+ * "-rc1" as "~rc1". None at all is no error; release in any case.
  */
 int kernels_find(const struct tree *t, struct kernels *out, struct error *err) MUST_CHECK;
 void kernels_release(struct kernels *k);
