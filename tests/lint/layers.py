@@ -27,6 +27,7 @@ FOREIGN = {
     r"yaml\.h": r"builder/spec\w*\.[ch]",
     r"zlib\.h": r"formats/deflate\w*\.[ch]",
     r"libdeflate\.h": r"formats/deflate\w*\.[ch]",
+    r"lzma\.h": r"formats/grub_core\w*\.[ch]",
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
