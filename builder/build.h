@@ -40,7 +40,10 @@ int build_make(struct build *b, struct context *ctx, struct error *err) MUST_CHE
 struct dev *build_disk(struct build *b, size_t index, struct error *err) MUST_CHECK;
 void build_release(struct build *b);
 
-/* Runs the spec's layers into the tree, in order; errors name the layer's place. */
-int build_layers(const struct spec *s, struct tree *t, struct error *err) MUST_CHECK;
+/*
+ * Runs the spec's layers into the tree, in order; errors name the layer's place. Layers of OCI
+ * images get their digest.
+ */
+int build_layers(struct spec *s, struct tree *t, struct error *err) MUST_CHECK;
 
 #endif

@@ -11,6 +11,7 @@
 #include "fs/tree_debian.h"
 #include "fs/tree_dir.h"
 #include "fs/tree_edit.h"
+#include "fs/tree_oci.h"
 #include "fs/tree_tar.h"
 
 enum { COPY_SIZE = 256 << 10 };
@@ -20,7 +21,7 @@ static const char *debian_architecture(const char *architecture)
 	return strcmp(architecture, "x86_64") ? architecture : "amd64";
 }
 
-static int layer_debian(const struct spec *s, const struct spec_layer *l, struct tree *t,
+static int layer_debian(const struct spec *s, struct spec_layer *l, struct tree *t,
 	struct error *err)
 {
 	struct tree_debian_opts opts = {
@@ -39,7 +40,7 @@ static int layer_debian(const struct spec *s, const struct spec_layer *l, struct
 	return tree_debian_add(t, &opts, err);
 }
 
-static int layer_tar(const struct spec *s, const struct spec_layer *l, struct tree *t,
+static int layer_tar(const struct spec *s, struct spec_layer *l, struct tree *t,
 	struct error *err)
 {
 	struct tree_tar_opts opts = {.root_owner = l->root_owner};
@@ -48,13 +49,25 @@ static int layer_tar(const struct spec *s, const struct spec_layer *l, struct tr
 	return tree_tar_add(t, l->path, &opts, err);
 }
 
-static int layer_directory(const struct spec *s, const struct spec_layer *l, struct tree *t,
+static int layer_directory(const struct spec *s, struct spec_layer *l, struct tree *t,
 	struct error *err)
 {
 	struct tree_dir_opts opts = {.root_owner = l->root_owner};
 
 	(void)s;
 	return tree_dir_add(t, TREE_ROOT, l->path, &opts, err);
+}
+
+static int layer_oci(const struct spec *s, struct spec_layer *l, struct tree *t, struct error *err)
+{
+	_Static_assert(sizeof(l->digest) == TREE_OCI_DIGEST_SIZE, "a digest has to fit");
+	struct tree_oci_opts opts = {
+		.architecture = debian_architecture(s->architecture),
+		.cancelled = context_cancelled,
+		.digest = l->digest,
+	};
+
+	return tree_oci_add(t, l->image, &opts, err);
 }
 
 static int get_owner(const struct spec_layer *l, const struct tree *t, struct tree_edit_owner *owner,
@@ -112,7 +125,7 @@ static int write_from(const struct spec_layer *l, struct tree *t, uint32_t mode,
 	return spool_file(t, node, fd, l->from, err);
 }
 
-static int layer_write(const struct spec *s, const struct spec_layer *l, struct tree *t,
+static int layer_write(const struct spec *s, struct spec_layer *l, struct tree *t,
 	struct error *err)
 {
 	uint32_t mode = l->mode_given ? l->mode : 0644;
@@ -125,7 +138,7 @@ static int layer_write(const struct spec *s, const struct spec_layer *l, struct 
 	return tree_edit_write(t, l->path, l->content, l->content_len, mode, owner, s->epoch, err);
 }
 
-static int layer_mkdir(const struct spec *s, const struct spec_layer *l, struct tree *t,
+static int layer_mkdir(const struct spec *s, struct spec_layer *l, struct tree *t,
 	struct error *err)
 {
 	struct tree_edit_owner owner;
@@ -135,7 +148,7 @@ static int layer_mkdir(const struct spec *s, const struct spec_layer *l, struct 
 	return tree_edit_mkdir(t, l->path, l->mode_given ? l->mode : 0755, owner, s->epoch, err);
 }
 
-static int layer_symlink(const struct spec *s, const struct spec_layer *l, struct tree *t,
+static int layer_symlink(const struct spec *s, struct spec_layer *l, struct tree *t,
 	struct error *err)
 {
 	struct tree_edit_owner owner;
@@ -145,21 +158,21 @@ static int layer_symlink(const struct spec *s, const struct spec_layer *l, struc
 	return tree_edit_symlink(t, l->path, l->target, owner, s->epoch, err);
 }
 
-static int layer_remove(const struct spec *s, const struct spec_layer *l, struct tree *t,
+static int layer_remove(const struct spec *s, struct spec_layer *l, struct tree *t,
 	struct error *err)
 {
 	(void)s;
 	return tree_edit_remove(t, l->path, l->missing_ok, err);
 }
 
-static int layer_chmod(const struct spec *s, const struct spec_layer *l, struct tree *t,
+static int layer_chmod(const struct spec *s, struct spec_layer *l, struct tree *t,
 	struct error *err)
 {
 	(void)s;
 	return tree_edit_chmod(t, l->path, l->mode, l->recursive, err);
 }
 
-static int layer_chown(const struct spec *s, const struct spec_layer *l, struct tree *t,
+static int layer_chown(const struct spec *s, struct spec_layer *l, struct tree *t,
 	struct error *err)
 {
 	struct tree_edit_owner owner;
@@ -170,13 +183,14 @@ static int layer_chown(const struct spec *s, const struct spec_layer *l, struct 
 	return tree_edit_chown(t, l->path, owner, l->recursive, err);
 }
 
-typedef int (*layer_fn)(const struct spec *s, const struct spec_layer *l, struct tree *t,
+typedef int (*layer_fn)(const struct spec *s, struct spec_layer *l, struct tree *t,
 	struct error *err);
 
 static const layer_fn layers[] = {
 	[SPEC_DEBIAN] = layer_debian,
 	[SPEC_TAR] = layer_tar,
 	[SPEC_DIRECTORY] = layer_directory,
+	[SPEC_OCI] = layer_oci,
 	[SPEC_WRITE] = layer_write,
 	[SPEC_MKDIR] = layer_mkdir,
 	[SPEC_SYMLINK] = layer_symlink,
@@ -185,15 +199,15 @@ static const layer_fn layers[] = {
 	[SPEC_CHOWN] = layer_chown,
 };
 
-int build_layers(const struct spec *s, struct tree *t, struct error *err)
+int build_layers(struct spec *s, struct tree *t, struct error *err)
 {
 	for (size_t i = 0; i < s->nr_layers; i++) {
-		const struct spec_layer *l = &s->layers[i];
+		struct spec_layer *l = &s->layers[i];
 		const char *name = spec_layer_name(l->kind);
 		int ret;
 
-		log_debug("layer %zu of %zu: %s%s%s", i + 1, s->nr_layers, name, l->path ? " " : "",
-			l->path ? l->path : "");
+		log_debug("layer %zu of %zu: %s %s", i + 1, s->nr_layers, name,
+			l->path ? l->path : l->image ? l->image : "");
 		ret = layers[l->kind](s, l, t, err);
 		/* ctrl-C ends the programs that a layer runs too: their failure is not the news then. */
 		if (context_check(err) < 0)

@@ -122,6 +122,23 @@ static const char *spec_path(const struct spec *s, const char *path)
 	return path;
 }
 
+/* Takes `taken`. The reference as the spec has it: the folder is in it behind the transport. */
+static struct json *oci_input_json(const struct spec *s, const struct spec_layer *l,
+	struct json *taken, struct error *err)
+{
+	CLEANUP(json_cleanup) struct json *out = taken;
+	const char *colon = strchr(l->image, ':');
+	bool plain = !colon || !strncmp(colon, "://", 3) || spec_path(s, l->image) != l->image;
+	const char *path = plain ? l->image : colon + 1;
+	CLEANUP_FREE char *image = buf_strf(err, "%.*s%s", (int)(path - l->image), l->image,
+		spec_path(s, path));
+
+	if (!image || json_set_str(out, "image", image, err) < 0 ||
+		(l->digest[0] && json_set_str(out, "digest", l->digest, err) < 0))
+		return NULL;
+	return steal_ptr(&out);
+}
+
 static struct json *input_json(const struct spec *s, const struct spec_layer *l, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *out = json_new_object(err);
@@ -136,6 +153,8 @@ static struct json *input_json(const struct spec *s, const struct spec_layer *l,
 			return NULL;
 		return steal_ptr(&out);
 	}
+	if (l->kind == SPEC_OCI)
+		return oci_input_json(s, l, steal_ptr(&out), err);
 	if (json_set_str(out, "path", spec_path(s, path), err) < 0)
 		return NULL;
 	if (l->kind != SPEC_DIRECTORY && (digest_file(path, digest, err) < 0 ||
@@ -154,7 +173,8 @@ static int add_inputs(struct json *doc, const struct spec *s, struct error *err)
 		const struct spec_layer *l = &s->layers[i];
 		bool file = l->kind == SPEC_WRITE && l->from;
 
-		if (l->kind != SPEC_DEBIAN && l->kind != SPEC_TAR && l->kind != SPEC_DIRECTORY && !file)
+		if (l->kind != SPEC_DEBIAN && l->kind != SPEC_TAR && l->kind != SPEC_DIRECTORY &&
+			l->kind != SPEC_OCI && !file)
 			continue;
 		if (json_append(list, input_json(s, l, err), err) < 0)
 			return -1;

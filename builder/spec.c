@@ -120,6 +120,7 @@ static void layer_release(struct spec_layer *l)
 	strings_release(&l->components);
 	strings_release(&l->packages);
 	strings_release(&l->mirrors);
+	free(l->image);
 	free(l->path);
 	free(l->content);
 	free(l->from);

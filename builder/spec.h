@@ -29,7 +29,7 @@ struct spec_tag {
 };
 
 enum spec_layer_kind {
-	SPEC_DEBIAN, SPEC_TAR, SPEC_DIRECTORY, SPEC_WRITE, SPEC_MKDIR, SPEC_SYMLINK,
+	SPEC_DEBIAN, SPEC_TAR, SPEC_DIRECTORY, SPEC_OCI, SPEC_WRITE, SPEC_MKDIR, SPEC_SYMLINK,
 	SPEC_REMOVE, SPEC_CHMOD, SPEC_CHOWN,
 };
 
@@ -39,6 +39,9 @@ struct spec_layer {
 	/* debian */
 	char *suite, *variant, *keyring, *snapshot;
 	struct spec_strings components, packages, mirrors;
+	/* oci */
+	char *image;     /* reference of fs/tree_oci.h */
+	char digest[72]; /* of the image, once the layer is built; "" before */
 	/* tar, directory, and content of write by `from` */
 	char *path;      /* host path of tar and directory; path in the tree for all others */
 	bool root_owner; /* owner: root on tar and directory */

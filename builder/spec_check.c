@@ -12,6 +12,7 @@
 
 #include "base/num.h"
 #include "fs/partition.h"
+#include "fs/tree_oci.h"
 
 /* name and version become part of file names and of the AMI's name. */
 static void check_word(struct diag *d, struct diag_place place, const char *key, const char *text,
@@ -256,6 +257,14 @@ static void check_keyring(struct diag *d, const struct spec_layer *l)
 		diag_add(d, l->keyring_place, "cannot read '%s': %s", l->keyring, strerror(errno));
 }
 
+static void check_image(struct diag *d, const struct spec_layer *l)
+{
+	struct error e = ERROR_INIT;
+
+	if (l->image && tree_oci_check(l->image, &e) < 0)
+		diag_add(d, l->path_place, "%s", e.text);
+}
+
 void spec_check_sources(const struct spec *s, struct diag *d)
 {
 	for (size_t i = 0; i < s->nr_layers; i++) {
@@ -265,5 +274,6 @@ void spec_check_sources(const struct spec *s, struct diag *d)
 			check_source(d, l->path_place, l->path, l->kind == SPEC_DIRECTORY);
 		check_source(d, l->from_place, l->from, false);
 		check_keyring(d, l);
+		check_image(d, l);
 	}
 }

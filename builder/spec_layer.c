@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "fs/tree_oci.h"
 
 #define FIELD(name) offsetof(struct spec_layer, name)
 
@@ -166,6 +167,25 @@ static const struct schema_key source_keys[] = {
 	{0},
 };
 
+static void read_image(struct schema *s, const struct schema_key *key, int node, void *out)
+{
+	struct spec_layer *layer = out;
+	const char *text = schema_text(s, node, key->name);
+
+	if (!text)
+		return;
+	layer->path_place = spec_yaml_place(s->yaml, node);
+	free(layer->image);
+	layer->image = tree_oci_join(s->dir, text, s->err);
+	s->stopped |= !layer->image;
+}
+
+static const struct schema_key oci_keys[] = {
+	{.name = "image", .type = SCHEMA_CUSTOM, .read = read_image, .flags = SCHEMA_REQUIRED,
+		.hint = "a folder or archive, or docker://NAME:TAG"},
+	{0},
+};
+
 #define TREE_PATH_KEY                                                                              \
 	{                                                                                          \
 		.name = "path", .type = SCHEMA_TREE_PATH, .offset = FIELD(path),                   \
@@ -229,6 +249,7 @@ static const struct layer_kind kinds[] = {
 	[SPEC_DEBIAN] = {"debian", "a debian layer", debian_keys, NULL},
 	[SPEC_TAR] = {"tar", "a tar layer", source_keys, "path"},
 	[SPEC_DIRECTORY] = {"directory", "a directory layer", source_keys, "path"},
+	[SPEC_OCI] = {"oci", "an oci layer", oci_keys, "image"},
 	[SPEC_WRITE] = {"write", "a write layer", write_keys, NULL},
 	[SPEC_MKDIR] = {"mkdir", "a mkdir layer", mkdir_keys, "path"},
 	[SPEC_SYMLINK] = {"symlink", "a symlink layer", symlink_keys, NULL},
@@ -291,6 +312,7 @@ static const struct schema_key layer_keys[] = {
 	KIND("debian", SPEC_DEBIAN),
 	KIND("tar", SPEC_TAR),
 	KIND("directory", SPEC_DIRECTORY),
+	KIND("oci", SPEC_OCI),
 	KIND("write", SPEC_WRITE),
 	KIND("mkdir", SPEC_MKDIR),
 	KIND("symlink", SPEC_SYMLINK),
@@ -299,7 +321,6 @@ static const struct schema_key layer_keys[] = {
 	KIND("chown", SPEC_CHOWN),
 	LATER("enable", "add the links below /etc/systemd/system by symlink layers"),
 	LATER("disable", "take the links below /etc/systemd/system out by remove layers"),
-	LATER("oci", "export the container's file system as a tar and use a tar layer"),
 	LATER("run", "do it beforehand and use a tar or directory layer"),
 	LATER("snapshot", "download the snapshot and use a tar or directory layer"),
 	{0},

@@ -24,26 +24,33 @@
 #include "base/num.h"
 #include "fs/tree_tar_internal.h"
 
-enum { WINDOW = 4096, FD_BLOCK = 128 << 10, NAMES_MAX = 1 << 30 };
+enum { FD_BLOCK = 128 << 10, NAMES_MAX = 1 << 30 };
 
 DEFINE_CLEANUP(archive, struct archive, archive_read_free)
 
-/* What the second reader reads from. */
-struct stream {
-	/* A plain file: */
-	int fd;
-	uint64_t size, pos;
-	uint8_t window[WINDOW];
-	/* Else the first reader: */
-	struct archive *raw;
-	bool ended; /* the tar reader has been told that nothing more comes */
-};
+static la_ssize_t read_range(struct archive *a, struct tar_stream *in, const void **data)
+{
+	size_t len = MIN(sizeof(in->window), in->size - in->pos);
+	struct error err = ERROR_INIT;
+
+	if (len > 0 && source_pread(in->range->src, in->range->id, in->window, len,
+		in->range->off + in->pos, &err) < 0) {
+		archive_set_error(a, err.errnum ? err.errnum : EIO, "%s", err.text);
+		return -1;
+	}
+	in->ended = len == 0;
+	in->pos += len;
+	*data = in->window;
+	return (la_ssize_t)len;
+}
 
 static la_ssize_t read_window(struct archive *a, void *arg, const void **data)
 {
-	struct stream *in = arg;
+	struct tar_stream *in = arg;
 	ssize_t n;
 
+	if (in->range)
+		return read_range(a, in, data);
 	do {
 		n = pread(in->fd, in->window, sizeof(in->window), (off_t)in->pos);
 	} while (n < 0 && errno == EINTR);
@@ -60,7 +67,7 @@ static la_ssize_t read_window(struct archive *a, void *arg, const void **data)
 /* Never past the end: what is missing must be found missing. */
 static la_int64_t skip_window(struct archive *a, void *arg, la_int64_t len)
 {
-	struct stream *in = arg;
+	struct tar_stream *in = arg;
 	uint64_t left = in->size > in->pos ? in->size - in->pos : 0;
 	uint64_t step = MIN(left, (uint64_t)len);
 
@@ -71,7 +78,7 @@ static la_int64_t skip_window(struct archive *a, void *arg, la_int64_t len)
 
 static la_ssize_t read_raw(struct archive *a, void *arg, const void **data)
 {
-	struct stream *in = arg;
+	struct tar_stream *in = arg;
 	la_int64_t off;
 	size_t len;
 	int r;
@@ -137,15 +144,18 @@ static int add_entries(struct tar_scan *s, struct error *err)
 			return refuse_warning(s, entry, err);
 		if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
 			return tar_damaged(s, err);
-		if (tar_add_entry(s, entry, err) < 0)
+		if (s->on_entry(s, entry, err) < 0)
 			return -1;
 	}
 }
 
-/* An archive that just stops between two entries is one that was cut off there. */
-static int check_end(const struct tar_scan *s, const struct stream *in, struct error *err)
+/*
+ * An archive that just stops between two entries is one that was cut off there. Layers are known to
+ * be whole by their digests, and some tools write them without the mark.
+ */
+static int check_end(const struct tar_scan *s, const struct tar_stream *in, struct error *err)
 {
-	if (!in->ended)
+	if (!in->ended || s->layer)
 		return 0;
 	return error_set(err, ERROR_INPUT, 0,
 		"'%s' is cut off behind entry '%s': there is no end-of-archive mark", s->name,
@@ -169,7 +179,7 @@ static int drain(const struct tar_scan *s, struct archive *raw, struct error *er
 		archive_error_string(raw));
 }
 
-static int open_tar(struct tar_scan *s, struct stream *in, struct error *err)
+static int open_tar(struct tar_scan *s, struct tar_stream *in, struct error *err)
 {
 	struct archive *a = s->archive;
 
@@ -194,51 +204,53 @@ static void scan_release(struct tar_scan *s)
 	free(s->pending);
 }
 
-/* Reads the tar of `in` to its end. source: where contents stay, or NULL. */
-static int scan_stream(struct tree *t, struct stream *in, struct source *source, const char *name,
-	const struct tree_tar_opts *opts, struct error *err)
+/* Reads the tar of `in` to its end. */
+static int scan_stream(struct tar_scan *s, struct tar_stream *in, struct error *err)
 {
-	static const struct tree_tar_opts no_opts;
 	CLEANUP(archive_cleanup) struct archive *a = archive_read_new();
-	struct tar_scan s = {.tree = t, .name = name, .opts = opts ? opts : &no_opts, .archive = a,
-		.source = source, .source_size = in->size, .parent = TREE_NONE,
-		.path = BUF_INIT(TREE_PATH_MAX), .target = BUF_INIT(TREE_PATH_MAX),
-		.parent_path = BUF_INIT(TREE_PATH_MAX), .names = BUF_INIT(NAMES_MAX)};
-	int r = -1;
 
 	if (!a)
 		return error_nomem(err, "a tar archive");
-	if (open_tar(&s, in, err) < 0 || add_entries(&s, err) < 0 || check_end(&s, in, err) < 0)
-		goto out;
-	if (in->raw && drain(&s, in->raw, err) < 0)
-		goto out;
-	r = tar_resolve_pending(&s, err);
-out:
-	scan_release(&s);
-	return r;
+	s->archive = a;
+	if (open_tar(s, in, err) < 0 || add_entries(s, err) < 0 || check_end(s, in, err) < 0)
+		return -1;
+	if (in->raw && drain(s, in->raw, err) < 0)
+		return -1;
+	return tar_resolve_pending(s, err);
 }
 
 /*
  * libarchive converts the UTF-8 names of pax headers to the locale's charset, and normalises them
  * when that is UTF-8 as well. In "C" it fails at that, and keeps the bytes.
  */
-static int scan_in_c_locale(struct tree *t, struct stream *in, struct source *source,
-	const char *name, const struct tree_tar_opts *opts, struct error *err)
+int tar_scan_run(struct tar_scan *s, struct tar_stream *in, struct error *err)
 {
+	static const struct tree_tar_opts no_opts;
 	locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0), old;
 	int r;
 
 	if (!c)
 		return error_nomem(err, "a locale");
 	old = uselocale(c);
-	r = scan_stream(t, in, source, name, opts, err);
+	if (!s->opts)
+		s->opts = &no_opts;
+	if (!s->on_entry)
+		s->on_entry = tar_add_entry;
+	s->parent = TREE_NONE;
+	buf_init(&s->path, TREE_PATH_MAX);
+	buf_init(&s->target, TREE_PATH_MAX);
+	buf_init(&s->last, 0);
+	buf_init(&s->parent_path, TREE_PATH_MAX);
+	buf_init(&s->names, NAMES_MAX);
+	r = scan_stream(s, in, err);
+	scan_release(s);
 	uselocale(old);
 	freelocale(c);
 	return r;
 }
 
 /* The first reader, whose filters are all that we take. */
-static struct archive *raw_new(struct error *err)
+struct archive *tar_raw_new(struct error *err)
 {
 	struct archive *a = archive_read_new();
 
@@ -259,7 +271,7 @@ static struct archive *raw_new(struct error *err)
 }
 
 /* r: what opening gave. */
-static int raw_begin(struct archive *raw, int r, const char *name, struct error *err)
+int tar_raw_begin(struct archive *raw, int r, const char *name, struct error *err)
 {
 	struct archive_entry *entry;
 
@@ -276,11 +288,13 @@ static int add_plain_file(struct tree *t, int fd, const char *path, const struct
 	const struct tree_tar_opts *opts, struct error *err)
 {
 	struct source *source = tar_source_new(fd, path, st, err);
-	struct stream in = {.fd = fd, .size = (uint64_t)st->st_size};
+	struct tar_stream in = {.fd = fd, .size = (uint64_t)st->st_size};
+	struct tar_scan s = {.tree = t, .name = path, .opts = opts, .source = source,
+		.source_size = in.size};
 
 	if (!source || tree_take_source(t, source, err) < 0)
 		return -1;
-	if (scan_in_c_locale(t, &in, source, path, opts, err) < 0) {
+	if (tar_scan_run(&s, &in, err) < 0) {
 		/* Whatever went wrong, a file that changed is the better reason. */
 		struct error changed = ERROR_INIT;
 
@@ -294,17 +308,18 @@ static int add_plain_file(struct tree *t, int fd, const char *path, const struct
 static int add_raw(struct tree *t, struct archive *raw, const char *name,
 	const struct tree_tar_opts *opts, struct error *err)
 {
-	struct stream in = {.fd = -1, .raw = raw};
+	struct tar_stream in = {.fd = -1, .raw = raw};
+	struct tar_scan s = {.tree = t, .name = name, .opts = opts};
 
-	return scan_in_c_locale(t, &in, NULL, name, opts, err);
+	return tar_scan_run(&s, &in, err);
 }
 
 int tree_tar_add_fd(struct tree *t, int fd, const char *name, const struct tree_tar_opts *opts,
 	struct error *err)
 {
-	CLEANUP(archive_cleanup) struct archive *raw = raw_new(err);
+	CLEANUP(archive_cleanup) struct archive *raw = tar_raw_new(err);
 
-	if (!raw || raw_begin(raw, archive_read_open_fd(raw, fd, FD_BLOCK), name, err) < 0)
+	if (!raw || tar_raw_begin(raw, archive_read_open_fd(raw, fd, FD_BLOCK), name, err) < 0)
 		return -1;
 	return add_raw(t, raw, name, opts, err);
 }
@@ -312,9 +327,9 @@ int tree_tar_add_fd(struct tree *t, int fd, const char *name, const struct tree_
 int tree_tar_add_mem(struct tree *t, const void *data, size_t len, const char *name,
 	const struct tree_tar_opts *opts, struct error *err)
 {
-	CLEANUP(archive_cleanup) struct archive *raw = raw_new(err);
+	CLEANUP(archive_cleanup) struct archive *raw = tar_raw_new(err);
 
-	if (!raw || raw_begin(raw, archive_read_open_memory(raw, data, len), name, err) < 0)
+	if (!raw || tar_raw_begin(raw, archive_read_open_memory(raw, data, len), name, err) < 0)
 		return -1;
 	return add_raw(t, raw, name, opts, err);
 }
@@ -330,8 +345,8 @@ int tree_tar_add(struct tree *t, const char *path, const struct tree_tar_opts *o
 		return error_set(err, ERROR_IO, errno, "cannot open '%s'", path);
 	if (S_ISDIR(st.st_mode))
 		return error_set(err, ERROR_INPUT, 0, "'%s' is a directory, not a tar archive", path);
-	raw = raw_new(err);
-	if (!raw || raw_begin(raw, archive_read_open_fd(raw, fd, FD_BLOCK), path, err) < 0)
+	raw = tar_raw_new(err);
+	if (!raw || tar_raw_begin(raw, archive_read_open_fd(raw, fd, FD_BLOCK), path, err) < 0)
 		return -1;
 	if (!S_ISREG(st.st_mode) || archive_filter_code(raw, 0) != ARCHIVE_FILTER_NONE)
 		return add_raw(t, raw, path, opts, err);

@@ -34,4 +34,34 @@ int tree_tar_add_fd(struct tree *t, int fd, const char *name, const struct tree_
 int tree_tar_add_mem(struct tree *t, const void *data, size_t len, const char *name,
 	const struct tree_tar_opts *opts, struct error *err) MUST_CHECK;
 
+/* Bytes [off, off+len) of content id of a source. */
+struct tree_tar_range {
+	struct source *src;
+	uint64_t id, off, len;
+};
+
+/* Whether a range is compressed in one of the ways above; an empty one is not. */
+int tree_tar_is_compressed(const struct tree_tar_range *range, const char *name, bool *compressed,
+	struct error *err) MUST_CHECK;
+/*
+ * Takes the compression off and hands the content to sink, in order; what sink returns below 0 is
+ * returned. ERROR_INPUT when the compressed stream is damaged or cut off.
+ */
+int tree_tar_unpack(const struct tree_tar_range *range, const char *name,
+	int (*sink)(void *arg, const void *data, size_t len, struct error *err), void *arg,
+	struct error *err) MUST_CHECK;
+
+/*
+ * A plain tar as a layer of an OCI image (image-spec, layer.md). The range's source belongs to t
+ * (tree_take_source, or the source of its spool, flushed); contents stay there. The archive's
+ * digest has been checked by the caller: an end-of-archive mark is not asked for.
+ *
+ * ".wh.NAME" takes NAME out and ".wh..wh..opq" all that its directory has, of what t had before:
+ * entries of the same archive stay, wherever the mark is in it. Neither these nor anything else
+ * that begins with ".wh." comes into the tree. A directory over a symbolic link replaces it, as it
+ * does in overlayfs, which layers are made from. ERROR_INPUT for a whiteout that names no file.
+ */
+int tree_tar_add_layer(struct tree *t, const struct tree_tar_range *range, const char *name,
+	struct error *err) MUST_CHECK;
+
 #endif

@@ -13,10 +13,12 @@
 
 #include "base/num.h"
 
-static int add_piece(struct tar_scan *s, tree_node node, uint64_t off, uint64_t len,
-	struct source *src, uint64_t src_off, struct error *err)
+/* Bytes at `at` of the archive as a piece. */
+static int refer(struct tar_scan *s, tree_node node, uint64_t off, uint64_t len, uint64_t at,
+	struct error *err)
 {
-	struct tree_piece piece = {.off = off, .len = len, .src = src, .src_off = src_off};
+	struct tree_piece piece = {.off = off, .len = len, .src = s->source, .id = s->source_id,
+		.src_off = s->source_off + at};
 
 	return tree_add_piece(s->tree, node, &piece, err);
 }
@@ -52,24 +54,25 @@ static int refer_whole(struct tar_scan *s, uint64_t size, tree_node node, struct
 		return tar_damaged(s, err);
 	if (check_in_archive(s, block_position(s), size, err) < 0)
 		return -1;
-	return add_piece(s, node, 0, size, s->source, block_position(s), err);
+	return refer(s, node, 0, size, block_position(s), err);
 }
 
 static int place_block(struct tar_scan *s, tree_node node, const void *data, size_t len, uint64_t off,
 	struct error *err)
 {
+	struct tree_piece piece = {.off = off, .len = len};
 	struct spool *spool;
-	uint64_t at;
 
 	if (s->source) {
 		if (check_in_archive(s, block_position(s), len, err) < 0)
 			return -1;
-		return add_piece(s, node, off, len, s->source, block_position(s), err);
+		return refer(s, node, off, len, block_position(s), err);
 	}
 	spool = tree_spool(s->tree, err);
-	if (!spool || spool_append(spool, data, len, &at, err) < 0)
+	if (!spool || spool_append(spool, data, len, &piece.src_off, err) < 0)
 		return -1;
-	return add_piece(s, node, off, len, spool_source(spool), at, err);
+	piece.src = spool_source(spool);
+	return tree_add_piece(s->tree, node, &piece, err);
 }
 
 static int add_blocks(struct tar_scan *s, uint64_t size, bool sparse, tree_node node,

@@ -42,8 +42,7 @@ static bool drop_last(struct buf *path)
 	return true;
 }
 
-/* raw without leading '/', empty components, "." and ".."; what is a name for messages. */
-static int make_safe(const struct tar_scan *s, const char *what, const char *raw, struct buf *out,
+int tar_make_safe(const struct tar_scan *s, const char *what, const char *raw, struct buf *out,
 	struct error *err)
 {
 	buf_clear(out);
@@ -175,7 +174,7 @@ static int add_file(struct tar_scan *s, struct archive_entry *entry, const struc
 	if (find_parent(s, buf_str(&s->path), &dir, &name, err) < 0)
 		return -1;
 	old = find_replaced(s, dir, name);
-	if (old != TREE_NONE && S_ISDIR(attr->mode) &&
+	if (old != TREE_NONE && S_ISDIR(attr->mode) && !s->layer &&
 		tree_dir_behind_link(s->tree, old, &behind, err) < 0)
 		return -1;
 	if (behind != TREE_NONE)
@@ -254,7 +253,7 @@ static int add_link(struct tar_scan *s, struct archive_entry *entry, const struc
 	bool carries_data = archive_entry_size(entry) > 0;
 	tree_node target, node;
 
-	if (make_safe(s, "link target", raw_target, &s->target, err) < 0)
+	if (tar_make_safe(s, "link target", raw_target, &s->target, err) < 0)
 		return -1;
 	if (tree_lookup(s->tree, buf_str(&s->target), false, &target, err) < 0)
 		return error_wrap(err, "'%s': link target of entry '%s'", s->name, buf_str(&s->last));
@@ -281,7 +280,7 @@ int tar_add_entry(struct tar_scan *s, struct archive_entry *entry, struct error 
 	buf_clear(&s->last);
 	if (!raw)
 		return error_set(err, ERROR_INPUT, 0, "'%s' has an entry without a name", s->name);
-	if (buf_add_str(&s->last, raw, err) < 0 || make_safe(s, "name", raw, &s->path, err) < 0)
+	if (buf_add_str(&s->last, raw, err) < 0 || tar_make_safe(s, "name", raw, &s->path, err) < 0)
 		return -1;
 	if (archive_entry_size(entry) < 0)
 		return error_set(err, ERROR_INPUT, 0, "'%s': entry '%s' has a negative size", s->name, raw);

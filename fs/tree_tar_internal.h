@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "fs/tree_tar.h"
 
+#include <stdbool.h>
 #include <sys/stat.h>
 
 struct archive;
@@ -16,14 +17,33 @@ struct tar_pending {
 	size_t name, target;
 };
 
-/* An archive on its way into a tree. */
+enum { TAR_WINDOW = 4096 };
+
+/* What the tar reader reads from: one of a range of a source, a plain file, another reader. */
+struct tar_stream {
+	const struct tree_tar_range *range;
+	int fd;
+	uint64_t size, pos; /* of range or fd */
+	uint8_t window[TAR_WINDOW];
+	struct archive *raw;
+	bool ended; /* the tar reader has been told that nothing more comes */
+};
+
+/*
+ * An archive on its way into a tree. The caller sets tree and name, and of the next ones what is
+ * not NULL, 0 or false; tar_scan_run() the rest.
+ */
 struct tar_scan {
 	struct tree *tree;
 	const char *name; /* of the archive, for messages */
 	const struct tree_tar_opts *opts;
+	/* What is done with each entry; NULL: tar_add_entry(). */
+	int (*on_entry)(struct tar_scan *s, struct archive_entry *entry, struct error *err);
+	bool layer; /* of an OCI image: a directory replaces a link; whole without an end mark */
+	struct source *source; /* plain: where contents stay; NULL: they go to the tree's spool */
+	uint64_t source_id, source_off; /* the archive begins there */
+	uint64_t source_size;           /* bytes of the archive */
 	struct archive *archive;
-	struct source *source; /* plain file: where contents stay; NULL: they go to the tree's spool */
-	uint64_t source_size;
 	struct buf path, target; /* made safe: no leading '/', no "", "." or ".." */
 	struct buf last;         /* raw name of the last entry, for messages about damage */
 	/* The directory of the last entry: archives go through one directory after another. */
@@ -33,6 +53,22 @@ struct tar_scan {
 	size_t nr_pending, alloc_pending;
 	struct buf names;
 };
+
+/* Reads the whole of `in`, entry by entry, and links the pending hard links. */
+int tar_scan_run(struct tar_scan *s, struct tar_stream *in, struct error *err) MUST_CHECK;
+
+/*
+ * A reader that only takes compression off; the caller's to free. r: what opening it gave.
+ */
+struct archive *tar_raw_new(struct error *err) MUST_CHECK;
+int tar_raw_begin(struct archive *raw, int r, const char *name, struct error *err) MUST_CHECK;
+
+/*
+ * raw without leading '/', empty components, "." and "..", into out; a path that would leave the
+ * tree is ERROR_INPUT. what: "name" or "link target", for messages.
+ */
+int tar_make_safe(const struct tar_scan *s, const char *what, const char *raw, struct buf *out,
+	struct error *err) MUST_CHECK;
 
 /* Puts one entry into the tree. Its content is read from s->archive or referred to. */
 int tar_add_entry(struct tar_scan *s, struct archive_entry *entry, struct error *err) MUST_CHECK;
