@@ -64,7 +64,6 @@ int build_read(struct build *b, struct context *ctx, const char *path, const str
 
 int build_make(struct build *b, struct context *ctx, struct error *err)
 {
-	struct plan_opts opts = {.epoch = b->spec.epoch, .salt = b->salt};
 	uint64_t start = context_now_ms();
 
 	log_info("building %s %s for %s", b->spec.name, b->spec.version, b->spec.architecture);
@@ -73,7 +72,14 @@ int build_make(struct build *b, struct context *ctx, struct error *err)
 		return -1;
 	report_time(&b->times, "layers", context_now_ms() - start);
 	start = context_now_ms();
-	if (plan_make(&b->plan, &b->spec, b->tree, &opts, &ctx->diag, err) < 0)
+	b->plan_opts = (struct plan_opts){
+		.epoch = b->spec.epoch,
+		.salt = b->salt,
+		.spool_dir = b->spool_dir,
+		.workers = context_workers(ctx),
+		.cancelled = context_cancelled,
+	};
+	if (plan_make(&b->plan, &b->spec, b->tree, &b->plan_opts, &ctx->diag, err) < 0)
 		return -1;
 	report_time(&b->times, "plan", context_now_ms() - start);
 	log_info("tree: %u names, %u inodes", tree_nr_nodes(b->tree), tree_nr_inodes(b->tree));

@@ -19,6 +19,7 @@ struct build_opts {
 struct build {
 	struct spec spec;
 	struct plan plan;
+	struct plan_opts plan_opts; /* what the plan borrows */
 	struct tree *tree;     /* owned */
 	char salt[33];         /* "" or random hex */
 	const char *spool_dir; /* borrowed */

@@ -176,6 +176,8 @@ static int check_layout(const struct spec_disk *disk, struct diag *d, struct err
 
 		req[i].name = p->name ? p->name : "?";
 		req[i].size = p->size_kind == SPEC_SIZE_BYTES && p->size ? p->size : PARTITION_ALIGN;
+		if (p->size_kind == SPEC_SIZE_PERCENT)
+			req[i].size = plan_percent(disk->size, p->size);
 		if (p->size_kind == SPEC_SIZE_REST && !rest) {
 			rest = true;
 			req[i].size = 0;
@@ -254,7 +256,7 @@ void plan_image(const struct plan *p, const struct ec2_mapping *mappings, const 
 	out->description = s->ami.description;
 	out->architecture = s->architecture;
 	out->root_device = s->disks[p->root_disk].device;
-	out->boot_mode = s->boot.mode;
+	out->boot_mode = p->boot_mode;
 	out->imds = s->ami.imds;
 	out->tpm = s->ami.tpm;
 	out->ena = s->ami.ena;
@@ -270,7 +272,7 @@ static int check_image(const struct spec *s, struct diag *d, struct error *err)
 {
 	CLEANUP_FREE struct ec2_mapping *mappings = NULL;
 	CLEANUP_FREE const char **ids = calloc(s->nr_disks + 1, sizeof(*ids));
-	struct plan p = {.spec = s, .root_disk = plan_root_disk(s)};
+	struct plan p = {.spec = s, .root_disk = plan_root_disk(s), .boot_mode = plan_asked_mode(s)};
 	struct ec2_image_opts opts;
 	struct error e = ERROR_INIT;
 

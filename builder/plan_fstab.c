@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /etc/fstab by UUID: one line a mounted file system, parents before children. */
+/* /etc/fstab by UUID: one line a file system, parents before children, swap last. */
 #include "builder/plan_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
-#include "base/log.h"
 #include "base/num.h"
 #include "fs/tree_edit.h"
 
@@ -27,15 +25,13 @@ static bool has_entries(const char *text)
 	return false;
 }
 
-/* *own: the tree brings an fstab that must stay. */
-static int look_at_existing(const struct tree *t, bool *own, struct error *err)
+/* The text of the tree's own fstab; empty when there is none. */
+static int read_existing(const struct tree *t, struct buf *text, struct error *err)
 {
-	CLEANUP_BUF struct buf text = BUF_INIT(FSTAB_MAX);
 	struct tree_attr attr;
 	tree_node node;
 	void *room;
 
-	*own = false;
 	if (tree_lookup(t, "/etc/fstab", true, &node, err) < 0)
 		return -1;
 	if (node == TREE_NONE)
@@ -43,22 +39,47 @@ static int look_at_existing(const struct tree *t, bool *own, struct error *err)
 	tree_get(t, node, &attr);
 	if (!S_ISREG(attr.mode))
 		return error_set(err, ERROR_INPUT, 0, "'/etc/fstab' of the tree is no regular file");
-	room = buf_extend(&text, attr.size, err);
+	room = buf_extend(text, attr.size, err);
 	if (!room || tree_pread(t, node, room, attr.size, 0, err) < 0)
 		return error_wrap(err, "'/etc/fstab' of the tree");
-	*own = has_entries(buf_str(&text));
 	return 0;
 }
 
+struct entry {
+	const struct plan_fs *fs;
+	size_t disk;
+};
+
+/* Swap, which has no mount point, comes last. */
 static int by_mount(const void *pa, const void *pb)
 {
-	const struct plan_fs *const *a = pa, *const *b = pb;
+	const struct entry *a = pa, *b = pb;
 
-	return strcmp((*a)->mount, (*b)->mount);
+	if (!a->fs->mount || !b->fs->mount)
+		return !a->fs->mount - !b->fs->mount;
+	return strcmp(a->fs->mount, b->fs->mount);
 }
 
-/* All mounted file systems in the order of their mount points; *list is the caller's. */
-static int collect(const struct plan *p, const struct plan_fs ***list, size_t *nr, struct error *err)
+static bool is_swap(const struct plan_fs *fs)
+{
+	return fs->fs.ops->flags & FS_NO_TREE;
+}
+
+/*
+ * A root file system that nobody may write to is mounted by whoever started the kernel, in whatever
+ * way; a line here would only mount it a second time.
+ */
+static bool has_line(const struct plan *p, size_t disk, const struct plan_fs *fs)
+{
+	bool root = fs->mount && !strcmp(fs->mount, "/");
+
+	if (root && (p->disks[disk].verity.used || (fs->fs.ops->flags & FS_READ_ONLY)))
+		return false;
+	return fs->mount || is_swap(fs);
+}
+
+/* All file systems that get a line, in the order of their mount points; *list is the caller's. */
+static int collect(const struct plan *p, struct entry **list, size_t *nr, struct error *err)
 {
 	size_t max = 1;
 
@@ -70,43 +91,63 @@ static int collect(const struct plan *p, const struct plan_fs ***list, size_t *n
 		return error_nomem(err, "the list of file systems");
 	for (size_t i = 0; i < p->nr_disks; i++)
 		for (size_t j = 0; j < p->disks[i].nr_fs; j++)
-			if (p->disks[i].fs[j].mount)
-				(*list)[(*nr)++] = &p->disks[i].fs[j];
+			if (has_line(p, i, &p->disks[i].fs[j]))
+				(*list)[(*nr)++] = (struct entry){&p->disks[i].fs[j], i};
 	qsort(*list, *nr, sizeof(**list), by_mount);
 	return 0;
 }
 
-static int add_line(struct buf *out, const struct plan_fs *fs, struct error *err)
+static const char *usual_options(const struct plan_fs *fs)
 {
-	bool root = !strcmp(fs->mount, "/");
-	char uuid[UUID_TEXT_SIZE];
+	const char *type = fs->fs.ops->name;
 
-	return buf_addf(out, err, "UUID=%s %s %s %s 0 %d\n", uuid_format(uuid, fs->ext4.uuid),
-		fs->mount, fs->type, root ? "defaults,errors=remount-ro" : "defaults", root ? 1 : 2);
+	if (is_swap(fs))
+		return "sw";
+	if (!strcmp(type, "vfat"))
+		return "umask=0077";
+	if (!strncmp(type, "ext", 3) && !strcmp(fs->mount, "/"))
+		return "defaults,errors=remount-ro";
+	return "defaults";
 }
 
-int plan_fstab(const struct plan *p, struct tree *t, struct error *err)
+/* ext and vfat are checked at boot, the root first; the others need or have no such check. */
+static int check_pass(const struct plan_fs *fs)
 {
-	CLEANUP_FREE const struct plan_fs **list = NULL;
-	CLEANUP_BUF struct buf text = BUF_INIT(FSTAB_MAX);
-	bool own;
-	size_t nr;
+	const char *type = fs->fs.ops->name;
 
-	if (collect(p, &list, &nr, err) < 0)
-		return -1;
-	if (!nr || strcmp(list[0]->mount, "/"))
+	if (strncmp(type, "ext", 3) && strcmp(type, "vfat"))
 		return 0;
-	if (look_at_existing(t, &own, err) < 0)
-		return -1;
-	if (own) {
-		log_warn("the tree's own /etc/fstab has entries and is kept: check that they fit the "
-			 "partitions of the spec");
+	return strcmp(fs->mount, "/") ? 2 : 1;
+}
+
+static int add_line(const struct plan *p, struct buf *out, const struct entry *e, struct error *err)
+{
+	const struct plan_fs *fs = e->fs;
+	char source[FS_ID_TEXT];
+
+	plan_fs_source(p, e->disk, fs, source);
+	return buf_addf(out, err, "%s %s %s %s%s 0 %d\n", source, is_swap(fs) ? "none" : fs->mount,
+		fs->fs.ops->name, fs->options ? fs->options : usual_options(fs),
+		fs->grow ? ",x-systemd.growfs" : "", is_swap(fs) ? 0 : check_pass(fs));
+}
+
+int plan_fstab(const struct plan *p, struct tree *t, struct diag *d, struct error *err)
+{
+	CLEANUP_FREE struct entry *list = NULL;
+	CLEANUP_BUF struct buf text = BUF_INIT(FSTAB_MAX);
+	CLEANUP_BUF struct buf own = BUF_INIT(FSTAB_MAX);
+	size_t nr, disk;
+
+	if (!plan_find_mount(p, "/", &disk))
 		return 0;
-	}
+	if (collect(p, &list, &nr, err) < 0 || read_existing(t, &own, err) < 0)
+		return -1;
+	if (has_entries(buf_str(&own)))
+		return plan_fstab_check(p, buf_str(&own), d, err);
 	if (buf_add_str(&text, "# <file system> <mount point> <type> <options> <dump> <pass>\n", err) < 0)
 		return -1;
 	for (size_t i = 0; i < nr; i++)
-		if (add_line(&text, list[i], err) < 0)
+		if (add_line(p, &text, &list[i], err) < 0)
 			return -1;
 	return tree_edit_write(t, "/etc/fstab", buf_str(&text), text.len, 0644,
 		(struct tree_edit_owner){0, 0}, p->epoch, err);

@@ -84,7 +84,7 @@ static int image_digest(struct publish *p, struct error *err)
 		if (buf_addf(&text, err, "\ndisk %zu %s", i, p->disks[i].content) < 0)
 			return -1;
 	if (buf_addf(&text, err, "\n%s %s %s %s ena=%d sriov=%d\n%s", s->architecture,
-		    s->boot.mode ? s->boot.mode : "-", s->ami.imds ? s->ami.imds : "-",
+		    p->build->plan.boot_mode ? p->build->plan.boot_mode : "-", s->ami.imds ? s->ami.imds : "-",
 		    s->ami.tpm ? s->ami.tpm : "-", s->ami.ena, s->ami.sriov,
 		    s->ami.description ? s->ami.description : "") < 0 ||
 		add_tags(p, &text, err) < 0 ||

@@ -11,6 +11,7 @@
 #include "builder/report_internal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/hash.h"
 
@@ -18,6 +19,7 @@ const char *const report_table_names[] = {
 	[PARTITION_TABLE_NONE] = NULL,
 	[PARTITION_TABLE_GPT] = "gpt",
 	[PARTITION_TABLE_MBR] = "mbr",
+	[PARTITION_TABLE_HYBRID] = "hybrid",
 };
 
 int report_set_uuid(struct json *obj, const char *key, const uint8_t uuid[16], struct error *err)
@@ -59,10 +61,12 @@ static struct json *partition_json(const struct partition *p, enum partition_tab
 static struct json *planned_fs_json(const struct plan_fs *fs, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *out = json_new_object(err);
+	char id[FS_ID_TEXT];
 
-	if (!out || json_set_str(out, "type", fs->type, err) < 0 ||
-		json_set_str(out, "label", fs->ext4.label, err) < 0 ||
-		report_set_uuid(out, "uuid", fs->ext4.uuid, err) < 0 ||
+	fs_id_text(&fs->fs, id);
+	if (!out || json_set_str(out, "type", fs->fs.ops->name, err) < 0 ||
+		json_set_str(out, "label", fs->fs.opts.label ? fs->fs.opts.label : "", err) < 0 ||
+		json_set_str(out, "uuid", id[0] ? id + strlen("UUID=") : NULL, err) < 0 ||
 		json_set_int(out, "size", (int64_t)fs->sums.size, err) < 0 ||
 		json_set_int(out, "used", (int64_t)fs->sums.used, err) < 0 ||
 		json_set_int(out, "free", (int64_t)fs->sums.free, err) < 0 ||

@@ -45,6 +45,7 @@ static const struct schema_key spec_keys[] = {
 		.flags = SCHEMA_REQUIRED, .hint = "an image has at least one disk"},
 	{.name = "boot", .type = SCHEMA_CUSTOM, .read = spec_read_boot},
 	{.name = "ami", .type = SCHEMA_CUSTOM, .read = spec_read_ami},
+	{.name = "strict", .type = SCHEMA_BOOL, .offset = FIELD(strict)},
 	{0},
 };
 
@@ -84,6 +85,7 @@ int spec_parse(struct spec *s, const char *text, size_t len, const char *file, s
 		read_text(s, text, len, d, err) < 0)
 		return -1;
 	spec_check(s, d);
+	spec_check_boot(s, d);
 	return diag_result(d, err);
 }
 
@@ -138,12 +140,16 @@ static void disk_release(struct spec_disk *d)
 		free(p->filesystem);
 		free(p->label);
 		free(p->mount);
+		free(p->options);
+		free(p->verity);
 	}
 	free(d->partitions);
 	free(d->device);
 	free(d->table);
 	free(d->filesystem);
+	free(d->label);
 	free(d->mount);
+	free(d->options);
 	free(d->ebs.type);
 }
 
@@ -165,7 +171,11 @@ void spec_release(struct spec *s)
 	free(s->name);
 	free(s->version);
 	free(s->architecture);
+	free(s->boot.loader);
 	free(s->boot.mode);
+	free(s->boot.cmdline);
+	free(s->boot.sign_key);
+	free(s->boot.sign_certificate);
 	free(s->ami.name);
 	free(s->ami.description);
 	free(s->ami.imds);

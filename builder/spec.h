@@ -18,6 +18,9 @@
 /* ext4 holds times up to the year 2446; the epoch must fit. */
 #define SPEC_EPOCH_MAX ((UINT64_C(1) << 34) - (UINT64_C(1) << 31) - 1)
 
+/* Both consoles of EC2: the screenshot's and the serial one. */
+#define SPEC_CMDLINE "console=tty0 console=ttyS0,115200n8"
+
 struct spec_strings {
 	char **items; /* NULL-terminated; NULL when not given */
 	size_t nr;
@@ -60,18 +63,22 @@ struct spec_layer {
 	bool recursive, missing_ok;
 };
 
-enum spec_size_kind { SPEC_SIZE_AUTO, SPEC_SIZE_BYTES, SPEC_SIZE_REST };
+enum spec_size_kind { SPEC_SIZE_AUTO, SPEC_SIZE_BYTES, SPEC_SIZE_REST, SPEC_SIZE_PERCENT };
 
 struct spec_partition {
 	struct diag_place place, name_place, type_place, size_place, mount_place, fs_place;
+	struct diag_place verity_place, grow_place;
 	char *name;
 	char *type;                 /* as written: "root", "esp", a GUID */
 	enum spec_size_kind size_kind;
-	uint64_t size;              /* bytes for SPEC_SIZE_BYTES */
-	char *filesystem;           /* "ext4"; NULL: none */
+	uint64_t size;              /* bytes for SPEC_SIZE_BYTES, 1 to 100 for SPEC_SIZE_PERCENT */
+	char *filesystem;           /* a name of fs_find(); NULL: none */
 	char *label;                /* of the file system; NULL: the partition's name */
 	char *mount;                /* "/", "/var" …; NULL: none */
+	char *options;              /* for fstab; NULL: the file system's usual ones */
+	char *verity;               /* this partition has the hashes of the one of that name; NULL: none */
 	uint32_t reserved_percent;
+	bool grow;                  /* to the end of its disk, at the first boot */
 };
 
 struct spec_ebs {
@@ -86,15 +93,16 @@ struct spec_ebs {
 struct spec_disk {
 	/* line 0: the key is not given; a value of NULL with a place was wrong */
 	struct diag_place place, device_place, size_place, table_place, partitions_place;
-	struct diag_place mount_place, fs_place, ephemeral_place;
+	struct diag_place mount_place, fs_place, ephemeral_place, grow_place;
 	char *device;               /* "/dev/xvda" */
 	enum spec_size_kind size_kind; /* AUTO or BYTES */
 	uint64_t size;
-	char *table;                /* "gpt" or NULL: none */
+	char *table;                /* "gpt", "mbr", "hybrid" or NULL: none */
 	struct spec_partition *partitions;
 	size_t nr_partitions;
 	char *filesystem;           /* of a disk without table */
-	char *mount;
+	char *label, *mount, *options;
+	bool grow;
 	struct spec_ebs ebs;
 	int ephemeral;              /* 0..23; -1: not an instance-store volume */
 	bool no_device;
@@ -113,9 +121,15 @@ struct spec {
 	struct spec_disk *disks;
 	size_t nr_disks;
 	struct {
-		char *mode;         /* legacy-bios, uefi, uefi-preferred; NULL: not said */
-		struct diag_place mode_place;
+		char *loader;       /* grub, systemd-boot, uki, none; NULL: none */
+		char *mode;         /* legacy-bios, uefi, uefi-preferred; auto and NULL: found out */
+		char *cmdline;      /* of the kernel, but for root=; NULL: SPEC_CMDLINE */
+		char *sign_key, *sign_certificate; /* host paths, PEM; NULL: unsigned */
+		uint32_t timeout;   /* seconds that a menu waits */
+		struct diag_place place, loader_place, mode_place, sign_place, key_place,
+			certificate_place;
 	} boot;
+	bool strict;                /* what makes an instance unfit is a mistake, not a warning */
 	struct {
 		char *name;         /* template: {name} {version} {arch} {epoch} */
 		char *description;

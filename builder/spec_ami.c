@@ -5,33 +5,65 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const boot_modes[] = {"legacy-bios", "uefi", "uefi-preferred", NULL};
+static const char *const boot_loaders[] = {"grub", "systemd-boot", "uki", "none", NULL};
+static const char *const boot_modes[] = {"auto", "legacy-bios", "uefi", "uefi-preferred", NULL};
 static const char *const version_2[] = {"v2.0", NULL};
 
 #define FIELD(name) offsetof(struct spec, name)
 
-static void read_loader(struct schema *s, const struct schema_key *key, int node, void *out)
+/* Of the kernel: one line, and nothing that would end it early in a loader's configuration. */
+static void read_cmdline(struct schema *s, const struct schema_key *key, int node, void *out)
 {
+	struct spec *spec = out;
 	const char *text = schema_text(s, node, key->name);
 
-	(void)out;
-	if (text && strcmp(text, "none"))
-		schema_bad(s, node, "boot loader '%s' is not supported by this version; write none and "
-				    "bring a loader in the image's own files", text);
+	if (!text)
+		return;
+	for (const char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f) {
+			schema_bad(s, node, "'%s' must be one line without control characters", key->name);
+			return;
+		}
+	if (strlen(text) > 1800)
+		schema_bad(s, node, "'%s' is longer than the 1800 bytes that fit a kernel's 2048 with "
+				    "what the loader adds", key->name);
+	else
+		schema_set(s, &spec->boot.cmdline, text, strlen(text));
 }
 
-static const struct schema_key boot_keys[] = {
-	{.name = "loader", .type = SCHEMA_CUSTOM, .read = read_loader},
-	{.name = "mode", .type = SCHEMA_CHOICE, .offset = FIELD(boot.mode),
-		.place = FIELD(boot.mode_place), .choices = boot_modes},
-	{.name = "cmdline", .type = SCHEMA_LATER,
-		.hint = "it comes with boot loaders: set it in the image's own files"},
+static const struct schema_key sign_keys[] = {
+	{.name = "key", .type = SCHEMA_PATH, .offset = FIELD(boot.sign_key),
+		.place = FIELD(boot.key_place), .flags = SCHEMA_REQUIRED,
+		.hint = "the file of the private key, PEM"},
+	{.name = "certificate", .type = SCHEMA_PATH, .offset = FIELD(boot.sign_certificate),
+		.place = FIELD(boot.certificate_place), .flags = SCHEMA_REQUIRED,
+		.hint = "the file of its X.509 certificate, PEM"},
 	{0},
 };
 
-void spec_read_boot(struct schema *s, const struct schema_key *key, int node, void *spec)
+static void read_sign(struct schema *s, const struct schema_key *key, int node, void *out)
 {
 	(void)key;
+	schema_map(s, node, sign_keys, "'sign'", out);
+}
+
+static const struct schema_key boot_keys[] = {
+	{.name = "loader", .type = SCHEMA_CHOICE, .offset = FIELD(boot.loader),
+		.place = FIELD(boot.loader_place), .choices = boot_loaders},
+	{.name = "mode", .type = SCHEMA_CHOICE, .offset = FIELD(boot.mode),
+		.place = FIELD(boot.mode_place), .choices = boot_modes},
+	{.name = "cmdline", .type = SCHEMA_CUSTOM, .read = read_cmdline},
+	{.name = "timeout", .type = SCHEMA_NUMBER, .offset = FIELD(boot.timeout), .max = 600},
+	{.name = "sign", .type = SCHEMA_CUSTOM, .read = read_sign, .place = FIELD(boot.sign_place)},
+	{0},
+};
+
+void spec_read_boot(struct schema *s, const struct schema_key *key, int node, void *out)
+{
+	struct spec *spec = out;
+
+	(void)key;
+	spec->boot.place = spec_yaml_place(s->yaml, node);
 	schema_map(s, node, boot_keys, "'boot'", spec);
 }
 

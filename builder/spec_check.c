@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "fs/fs.h"
 #include "fs/partition.h"
 #include "fs/tree_oci.h"
 
@@ -83,7 +84,9 @@ static void add_mount(struct diag *d, struct mounts *all, const struct mounted *
 	if (!m->mount)
 		return;
 	if (!m->fs_place.line)
-		diag_add(d, m->place, "'mount' needs a 'filesystem' (ext4) beside it");
+		diag_add(d, m->place, "'mount' needs a 'filesystem' (such as ext4) beside it");
+	if (m->filesystem && (fs_find(m->filesystem)->flags & FS_NO_TREE))
+		diag_add(d, m->place, "%s is not mounted anywhere: leave 'mount' out", m->filesystem);
 	check_mount_path(d, m);
 	all->root |= !strcmp(m->mount, "/");
 	for (size_t i = 0; i < all->nr; i++)
@@ -122,6 +125,88 @@ static bool same_place(struct diag_place a, struct diag_place b)
 	return a.line == b.line && a.column == b.column;
 }
 
+/* Whether what makes the file system is there; each kind once. */
+static void check_fs_available(const struct spec *s, struct diag *d)
+{
+	for (const char *const *name = fs_names(); *name; name++) {
+		const struct fs_ops *ops = fs_find(*name);
+		const struct diag_place *place = NULL;
+		struct error e = ERROR_INIT;
+
+		for (size_t i = 0; i < s->nr_disks && !place; i++) {
+			const struct spec_disk *disk = &s->disks[i];
+
+			if (disk->filesystem && !strcmp(disk->filesystem, *name))
+				place = &disk->fs_place;
+			for (size_t j = 0; j < disk->nr_partitions && !place; j++)
+				if (disk->partitions[j].filesystem &&
+					!strcmp(disk->partitions[j].filesystem, *name))
+					place = &disk->partitions[j].fs_place;
+		}
+		if (place && ops->available && ops->available(&e) < 0)
+			diag_add(d, *place, "%s", e.text);
+	}
+}
+
+/* Growing is the last partition's: what lies behind another one cannot move. */
+static void check_grow(const struct spec_disk *disk, size_t index, struct diag *d)
+{
+	const struct spec_partition *p = &disk->partitions[index];
+
+	if (!p->grow)
+		return;
+	if (index + 1 != disk->nr_partitions)
+		diag_add(d, p->grow_place, "only the last partition of a disk can grow: move '%s' to the end",
+			p->name ? p->name : "it");
+	if (!p->mount || !p->filesystem || (fs_find(p->filesystem)->flags & FS_READ_ONLY))
+		diag_add(d, p->grow_place, "'grow' needs a 'filesystem' that can grow and its 'mount' beside it");
+	if (p->filesystem && !strcmp(p->filesystem, "vfat"))
+		diag_add(d, p->grow_place, "vfat cannot grow while it is mounted");
+}
+
+static void check_size_kind(const struct spec_disk *disk, const struct spec_partition *p,
+	struct diag *d)
+{
+	if (p->size_kind == SPEC_SIZE_PERCENT && disk->size_kind != SPEC_SIZE_BYTES)
+		diag_add(d, p->size_place, "a percentage needs a disk of fixed size: give the disk a 'size'");
+	if (!p->fs_place.line && !p->verity_place.line && p->size_kind == SPEC_SIZE_AUTO &&
+		same_place(p->size_place, p->place))
+		diag_add(d, p->size_place, "a partition without 'filesystem' needs a 'size', or rest");
+	if (!p->fs_place.line && (p->label || p->reserved_percent || p->options))
+		diag_add(d, p->place, "'label', 'options' and 'reserved_percent' need a 'filesystem' beside "
+				      "them");
+}
+
+/* The hashes of one partition in another one. */
+static void check_verity(const struct spec_disk *disk, const struct spec_partition *p, struct diag *d)
+{
+	const struct spec_partition *data = NULL;
+
+	if (!p->verity)
+		return;
+	if (p->fs_place.line)
+		diag_add(d, p->verity_place, "a partition holds either a 'filesystem' or the hashes of 'verity'");
+	if (disk->table && !strcmp(disk->table, "mbr"))
+		diag_add(d, p->verity_place, "dm-verity finds its partitions by GUID: it needs 'table: gpt'");
+	for (size_t i = 0; i < disk->nr_partitions; i++)
+		if (disk->partitions[i].name && !strcmp(disk->partitions[i].name, p->verity))
+			data = &disk->partitions[i];
+	if (!data)
+		diag_add(d, p->verity_place, "this disk has no partition '%s' whose hashes could be made",
+			p->verity);
+	else if (!data->mount || strcmp(data->mount, "/"))
+		diag_add(d, p->verity_place, "dm-verity is for the root file system ('mount: /'), which '%s' is "
+					     "not", p->verity);
+	else if (data->filesystem && strcmp(data->filesystem, "squashfs") && strcmp(data->filesystem, "ext4"))
+		diag_add(d, p->verity_place, "dm-verity is made over squashfs or ext4, not over %s",
+			data->filesystem);
+	if (data && data->size_kind == SPEC_SIZE_REST && p->size_kind == SPEC_SIZE_AUTO)
+		diag_add(d, p->size_place, "give '%s' a size: that of its data is not known while it takes the "
+					   "rest", p->name ? p->name : "verity");
+	if (data && data->grow)
+		diag_add(d, data->grow_place, "a file system under dm-verity cannot grow");
+}
+
 static void check_partition(const struct spec *s, const struct spec_disk *disk, size_t index,
 	struct diag *d)
 {
@@ -137,13 +222,12 @@ static void check_partition(const struct spec *s, const struct spec_disk *disk, 
 		if (disk->partitions[i].name && !strcmp(disk->partitions[i].name, p->name))
 			diag_add(d, p->name_place, "partition '%s' is there already, in line %u", p->name,
 				disk->partitions[i].place.line);
-	if (!p->fs_place.line && p->size_kind == SPEC_SIZE_AUTO &&
-		same_place(p->size_place, p->place))
-		diag_add(d, p->size_place, "a partition without 'filesystem' needs a 'size', or rest");
-	if (!p->fs_place.line && (p->label || p->reserved_percent))
-		diag_add(d, p->place, "'label' and 'reserved_percent' need a 'filesystem' beside them");
-	if (p->label && strlen(p->label) > 16)
-		diag_add(d, p->place, "label '%s' is longer than the 16 bytes of ext4", p->label);
+	check_size_kind(disk, p, d);
+	check_grow(disk, index, d);
+	check_verity(disk, p, d);
+	if (p->label && p->filesystem && !strncmp(p->filesystem, "ext", 3) && strlen(p->label) > 16)
+		diag_add(d, p->place, "label '%s' is longer than the 16 bytes of %s", p->label,
+			p->filesystem);
 	if (p->size_kind != SPEC_SIZE_REST)
 		return;
 	for (size_t i = 0; i < index; i++)
@@ -212,9 +296,14 @@ static void check_disk(const struct spec *s, size_t index, struct diag *d)
 	if (disk->table_place.line && !disk->partitions_place.line)
 		diag_add(d, disk->place, "'table' needs 'partitions' beside it");
 	if (disk->partitions_place.line && !disk->table_place.line)
-		diag_add(d, disk->place, "'partitions' need 'table: gpt' beside them");
+		diag_add(d, disk->place, "'partitions' need 'table: gpt' (or mbr, hybrid) beside them");
 	if (disk->nr_partitions > PARTITION_MAX)
 		diag_add(d, disk->place, "a GPT has at most %d partitions", PARTITION_MAX);
+	if (disk->table && !strcmp(disk->table, "mbr") && disk->nr_partitions > PARTITION_MBR_MAX)
+		diag_add(d, disk->table_place, "an MBR has at most %d partitions, this disk has %zu: write "
+					       "'table: gpt'", PARTITION_MBR_MAX, disk->nr_partitions);
+	if (disk->grow && !disk->mount)
+		diag_add(d, disk->grow_place, "'grow' needs a 'filesystem' and its 'mount' beside it");
 	for (size_t i = 0; i < index; i++)
 		if (disk->device && s->disks[i].device && !strcmp(disk->device, s->disks[i].device))
 			diag_add(d, disk->device_place, "device '%s' is there already, in line %u",
@@ -230,6 +319,7 @@ void spec_check(const struct spec *s, struct diag *d)
 	for (size_t i = 0; i < s->nr_disks; i++)
 		check_disk(s, i, d);
 	check_mounts(s, d);
+	check_fs_available(s, d);
 	if (s->ami.tpm && (!s->boot.mode || strcmp(s->boot.mode, "uefi")))
 		diag_add(d, s->ami.tpm_place, "'tpm' needs 'mode: uefi' in 'boot'");
 }
@@ -276,4 +366,6 @@ void spec_check_sources(const struct spec *s, struct diag *d)
 		check_keyring(d, l);
 		check_image(d, l);
 	}
+	check_source(d, s->boot.key_place, s->boot.sign_key, false);
+	check_source(d, s->boot.certificate_place, s->boot.sign_certificate, false);
 }

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "fs/fs.h"
 
-static const char *const filesystems[] = {"ext4", NULL};
-static const char *const tables[] = {"gpt", NULL};
+static const char *const tables[] = {"gpt", "mbr", "hybrid", NULL};
 static const char *const volume_types[] = {
 	"gp3", "gp2", "io1", "io2", "st1", "sc1", "standard", NULL,
 };
@@ -46,6 +46,36 @@ static const struct schema_key ebs_keys[] = {
 #undef FIELD
 #define FIELD(name) offsetof(struct spec_partition, name)
 
+/* The value of `filesystem`, of a partition or a disk. */
+static void read_fs(struct schema *s, const struct schema_key *key, int node, char **slot)
+{
+	const struct schema_key choice = {
+		.name = key->name, .type = SCHEMA_CHOICE, .choices = fs_names()};
+
+	schema_value(s, &choice, node, slot);
+}
+
+static void read_partition_fs(struct schema *s, const struct schema_key *key, int node, void *out)
+{
+	read_fs(s, key, node, &((struct spec_partition *)out)->filesystem);
+}
+
+/* One word of fstab. */
+static void read_options(struct schema *s, const struct schema_key *key, int node, char **slot)
+{
+	const char *text = schema_text(s, node, key->name);
+
+	if (text && strpbrk(text, " \t\r\n\\"))
+		schema_bad(s, node, "'%s' are mount options with commas between, without blanks", key->name);
+	else if (text)
+		schema_set(s, slot, text, strlen(text));
+}
+
+static void read_partition_options(struct schema *s, const struct schema_key *key, int node, void *out)
+{
+	read_options(s, key, node, &((struct spec_partition *)out)->options);
+}
+
 static void read_partition_size(struct schema *s, const struct schema_key *key, int node, void *out)
 {
 	struct spec_partition *part = out;
@@ -60,11 +90,14 @@ static const struct schema_key partition_keys[] = {
 	{.name = "type", .type = SCHEMA_TEXT, .offset = FIELD(type), .place = FIELD(type_place),
 		.flags = SCHEMA_REQUIRED, .hint = "root, esp, bios-boot, linux … or a GUID"},
 	{.name = "size", .type = SCHEMA_CUSTOM, .read = read_partition_size, .place = FIELD(size_place)},
-	{.name = "filesystem", .type = SCHEMA_CHOICE, .offset = FIELD(filesystem),
-		.place = FIELD(fs_place), .choices = filesystems, .more_later = true},
+	{.name = "filesystem", .type = SCHEMA_CUSTOM, .read = read_partition_fs,
+		.place = FIELD(fs_place)},
 	{.name = "label", .type = SCHEMA_TEXT, .offset = FIELD(label)},
 	{.name = "mount", .type = SCHEMA_TREE_PATH, .offset = FIELD(mount), .place = FIELD(mount_place)},
+	{.name = "options", .type = SCHEMA_CUSTOM, .read = read_partition_options},
 	{.name = "reserved_percent", .type = SCHEMA_NUMBER, .offset = FIELD(reserved_percent), .max = 50},
+	{.name = "grow", .type = SCHEMA_BOOL, .offset = FIELD(grow), .place = FIELD(grow_place)},
+	{.name = "verity", .type = SCHEMA_TEXT, .offset = FIELD(verity), .place = FIELD(verity_place)},
 	{0},
 };
 
@@ -104,6 +137,16 @@ static void read_disk_size(struct schema *s, const struct schema_key *key, int n
 	schema_size(s, node, key->name, false, &disk->size_kind, &disk->size);
 }
 
+static void read_disk_fs(struct schema *s, const struct schema_key *key, int node, void *out)
+{
+	read_fs(s, key, node, &((struct spec_disk *)out)->filesystem);
+}
+
+static void read_disk_options(struct schema *s, const struct schema_key *key, int node, void *out)
+{
+	read_options(s, key, node, &((struct spec_disk *)out)->options);
+}
+
 static void read_ebs(struct schema *s, const struct schema_key *key, int node, void *out)
 {
 	struct spec_disk *disk = out;
@@ -131,12 +174,14 @@ static const struct schema_key disk_keys[] = {
 		.flags = SCHEMA_REQUIRED, .hint = "/dev/xvda, for example"},
 	{.name = "size", .type = SCHEMA_CUSTOM, .read = read_disk_size, .place = FIELD(size_place)},
 	{.name = "table", .type = SCHEMA_CHOICE, .offset = FIELD(table), .place = FIELD(table_place),
-		.choices = tables, .more_later = true},
+		.choices = tables},
 	{.name = "partitions", .type = SCHEMA_CUSTOM, .read = read_partitions,
 		.place = FIELD(partitions_place)},
-	{.name = "filesystem", .type = SCHEMA_CHOICE, .offset = FIELD(filesystem),
-		.place = FIELD(fs_place), .choices = filesystems, .more_later = true},
+	{.name = "filesystem", .type = SCHEMA_CUSTOM, .read = read_disk_fs, .place = FIELD(fs_place)},
+	{.name = "label", .type = SCHEMA_TEXT, .offset = FIELD(label)},
 	{.name = "mount", .type = SCHEMA_TREE_PATH, .offset = FIELD(mount), .place = FIELD(mount_place)},
+	{.name = "options", .type = SCHEMA_CUSTOM, .read = read_disk_options},
+	{.name = "grow", .type = SCHEMA_BOOL, .offset = FIELD(grow), .place = FIELD(grow_place)},
 	{.name = "ebs", .type = SCHEMA_CUSTOM, .read = read_ebs},
 	{.name = "ephemeral", .type = SCHEMA_CUSTOM, .read = read_ephemeral,
 		.place = FIELD(ephemeral_place)},

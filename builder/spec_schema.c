@@ -106,7 +106,18 @@ void *schema_array(struct schema *s, size_t nr, size_t size)
 	return items;
 }
 
-void schema_size(struct schema *s, int node, const char *name, bool with_rest,
+/* "25%"; false when it is no percentage. */
+static bool read_percent(const char *text, uint64_t *percent)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	if (!digits || digits > 3 || strcmp(text + digits, "%"))
+		return false;
+	*percent = strtoul(text, NULL, 10);
+	return *percent >= 1 && *percent <= 100;
+}
+
+void schema_size(struct schema *s, int node, const char *name, bool partition,
 	enum spec_size_kind *kind, uint64_t *bytes)
 {
 	const char *text = schema_text(s, node, name);
@@ -116,10 +127,13 @@ void schema_size(struct schema *s, int node, const char *name, bool with_rest,
 		return;
 	if (!strcmp(text, "auto")) {
 		*kind = SPEC_SIZE_AUTO;
-	} else if (with_rest && !strcmp(text, "rest")) {
+	} else if (partition && !strcmp(text, "rest")) {
 		*kind = SPEC_SIZE_REST;
+	} else if (partition && read_percent(text, bytes)) {
+		*kind = SPEC_SIZE_PERCENT;
 	} else if (num_parse_size(text, bytes, &e) < 0) {
-		schema_bad(s, node, "%s, or auto%s", e.text, with_rest ? " or rest" : "");
+		schema_bad(s, node, "%s, or auto%s", e.text,
+			partition ? ", rest or 1% to 100% of the disk" : "");
 	} else {
 		*kind = SPEC_SIZE_BYTES;
 		if (!*bytes)
@@ -203,8 +217,7 @@ static void read_choice(struct schema *s, const struct schema_key *key, int node
 			return;
 		}
 	}
-	schema_bad(s, node, "'%s' cannot be '%s'%s: known are %s", key->name, text,
-		key->more_later ? " in this version" : "", buf_str(&known));
+	schema_bad(s, node, "'%s' cannot be '%s': known are %s", key->name, text, buf_str(&known));
 }
 
 static void read_strings(struct schema *s, const struct schema_key *key, int node,

@@ -42,7 +42,6 @@ struct schema_key {
 	uint64_t min, max;
 	const char *const *choices;
 	const char *hint; /* SCHEMA_LATER: what to do instead; else what a missing key would be */
-	bool more_later;  /* for SCHEMA_CHOICE: later versions know more */
 	/* For SCHEMA_CUSTOM; out is the whole struct. */
 	void (*read)(struct schema *s, const struct schema_key *key, int node, void *out);
 };
@@ -63,8 +62,8 @@ const char *schema_text(struct schema *s, int node, const char *name);
 void schema_set(struct schema *s, char **slot, const char *text, size_t len);
 /* An array of nr zeroed items; NULL when nr is 0 or memory is out (then stopped). */
 void *schema_array(struct schema *s, size_t nr, size_t size);
-/* A size in bytes, or one of the words auto and (with_rest) rest. */
-void schema_size(struct schema *s, int node, const char *name, bool with_rest,
+/* A size in bytes, or auto; in a partition also rest or a percentage of the disk. */
+void schema_size(struct schema *s, int node, const char *name, bool partition,
 	enum spec_size_kind *kind, uint64_t *bytes);
 
 /* One function for each part of the spec; out is what the part fills. */
@@ -73,8 +72,9 @@ void spec_read_disks(struct schema *s, const struct schema_key *key, int node, v
 void spec_read_boot(struct schema *s, const struct schema_key *key, int node, void *spec);
 void spec_read_ami(struct schema *s, const struct schema_key *key, int node, void *spec);
 
-/* Rules that need more than one key. */
+/* Rules that need more than one key; the second for what concerns booting. */
 void spec_check(const struct spec *spec, struct diag *d);
+void spec_check_boot(const struct spec *spec, struct diag *d);
 /* Whether the sources on the host are there and can be read. */
 void spec_check_sources(const struct spec *spec, struct diag *d);
 

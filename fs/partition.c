@@ -5,6 +5,7 @@
  */
 #include "fs/partition.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ static const struct {
 	{"srv", NULL, NULL, "3b8f8425-20e0-4f3b-907f-1a25a76f98e8"},
 	{"var", NULL, NULL, "4d21b016-b534-45c2-a9fb-5c16e091fd2d"},
 	{"linux", NULL, NULL, "0fc63daf-8483-4772-8e79-3d69d8477de4"},
+	{"data", NULL, NULL, "0fc63daf-8483-4772-8e79-3d69d8477de4"},
 	{"bios-boot", NULL, NULL, "21686148-6449-6e6f-744e-656564454649"},
 	{"lvm", NULL, NULL, "e6d6d379-f507-44c2-a23c-238f2a3df928"},
 	{"raid", NULL, NULL, "a19d880f-05fc-4d3b-a006-743f0f84911e"},
@@ -42,6 +44,17 @@ void partition_table_release(struct partition_table *t)
 {
 	free(t->parts);
 	memset(t, 0, sizeof(*t));
+}
+
+void partition_id_text(const struct partition_table *t, size_t index, char out[PARTITION_ID_TEXT])
+{
+	char uuid[UUID_TEXT_SIZE];
+
+	if (t->kind == PARTITION_TABLE_MBR)
+		snprintf(out, PARTITION_ID_TEXT, "PARTUUID=%08x-%02x", num_get_le32(t->guid),
+			(unsigned)index + 1);
+	else
+		snprintf(out, PARTITION_ID_TEXT, "PARTUUID=%s", uuid_format(uuid, t->parts[index].uuid));
 }
 
 int partition_table_add(struct partition_table *t, const struct partition *p, struct error *err)

@@ -9,7 +9,8 @@
 
 #include "base/dev.h"
 
-enum { PARTITION_NAME_MAX = 36, PARTITION_MAX = 128, PARTITION_ALIGN = 1 << 20 };
+enum { PARTITION_NAME_MAX = 36, PARTITION_MAX = 128, PARTITION_MBR_MAX = 4, PARTITION_ALIGN = 1 << 20,
+	PARTITION_ID_TEXT = 48 };
 
 struct partition {
 	uint64_t off, len;  /* bytes */
@@ -21,7 +22,9 @@ struct partition {
 	bool bootable;      /* MBR active flag when read */
 };
 
-enum partition_table_kind { PARTITION_TABLE_NONE, PARTITION_TABLE_GPT, PARTITION_TABLE_MBR };
+enum partition_table_kind {
+	PARTITION_TABLE_NONE, PARTITION_TABLE_GPT, PARTITION_TABLE_MBR, PARTITION_TABLE_HYBRID,
+};
 
 struct partition_table {
 	enum partition_table_kind kind;
@@ -42,6 +45,12 @@ int partition_type(const char *name, const char *architecture, uint8_t out[16], 
 	MUST_CHECK;
 /* The short name of a type GUID ("root-x86-64" …), or NULL. */
 const char *partition_type_name(const uint8_t type[16]);
+
+/*
+ * "PARTUUID=…" of a partition as fstab, blkid and the kernel have it: the GUID, or signature and
+ * number of an MBR.
+ */
+void partition_id_text(const struct partition_table *t, size_t index, char out[PARTITION_ID_TEXT]);
 
 /* What is asked for one partition. */
 struct partition_request {

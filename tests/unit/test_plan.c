@@ -123,12 +123,12 @@ static void test_places(void **state)
 	assert_int_equal(disk->fs[1].off, 66 * MIB);
 	/* The backup table has the last MiB. */
 	assert_int_equal(disk->fs[2].off + disk->fs[2].len, GIB - MIB);
-	assert_string_equal(disk->fs[1].ext4.label, "root");
+	assert_string_equal(disk->fs[1].fs.opts.label, "root");
 	assert_int_equal(tree_lookup(p.tree, "/srv/data", false, &node, &p.err), 0);
-	assert_int_equal(disk->fs[0].root, node);
+	assert_int_equal(disk->fs[0].fs.root, node);
 	tree_get(p.tree, node, &attr);
 	assert_true(attr.mount_point);
-	assert_ptr_equal(disk->fs[2].tree, p.plan.blank);
+	assert_ptr_equal(disk->fs[2].fs.tree, p.plan.blank);
 	done(&p);
 }
 
@@ -152,8 +152,8 @@ static void test_fstab(void **state)
 
 	(void)state;
 	good(&p, two_parts, NULL);
-	uuid_format(data, p.plan.disks[0].fs[0].ext4.uuid);
-	uuid_format(root, p.plan.disks[0].fs[1].ext4.uuid);
+	uuid_format(data, p.plan.disks[0].fs[0].fs.opts.uuid);
+	uuid_format(root, p.plan.disks[0].fs[1].fs.opts.uuid);
 	snprintf(expected, sizeof(expected),
 		"# <file system> <mount point> <type> <options> <dump> <pass>\n"
 		"UUID=%s / ext4 defaults,errors=remount-ro 0 1\n"
@@ -201,11 +201,11 @@ static void test_ids(void **state)
 	make(&c, two_parts, NULL, "twin");
 	/* A function of name, version and partition, not of the tree; the salt changes all of them. */
 	assert_memory_equal(a.plan.disks[0].table.guid, b.plan.disks[0].table.guid, 16);
-	assert_memory_equal(a.plan.disks[0].fs[1].ext4.uuid, b.plan.disks[0].fs[1].ext4.uuid, 16);
+	assert_memory_equal(a.plan.disks[0].fs[1].fs.opts.uuid, b.plan.disks[0].fs[1].fs.opts.uuid, 16);
 	assert_memory_not_equal(a.plan.disks[0].table.guid, c.plan.disks[0].table.guid, 16);
-	assert_memory_not_equal(a.plan.disks[0].fs[1].ext4.uuid, c.plan.disks[0].fs[1].ext4.uuid, 16);
-	assert_memory_not_equal(a.plan.disks[0].fs[0].ext4.uuid, a.plan.disks[0].fs[1].ext4.uuid, 16);
-	assert_memory_not_equal(a.plan.disks[0].fs[0].ext4.uuid, a.plan.disks[0].table.parts[1].uuid, 16);
+	assert_memory_not_equal(a.plan.disks[0].fs[1].fs.opts.uuid, c.plan.disks[0].fs[1].fs.opts.uuid, 16);
+	assert_memory_not_equal(a.plan.disks[0].fs[0].fs.opts.uuid, a.plan.disks[0].fs[1].fs.opts.uuid, 16);
+	assert_memory_not_equal(a.plan.disks[0].fs[0].fs.opts.uuid, a.plan.disks[0].table.parts[1].uuid, 16);
 	done(&a);
 	done(&b);
 	done(&c);

@@ -191,17 +191,67 @@ static void test_keys(void **state)
 static void test_later(void **state)
 {
 	(void)state;
-	REFUSED(HEAD DISK "boot: {loader: grub, cmdline: x}\n",
-		"t.yaml:5:16: boot loader 'grub' is not supported by this version; write none",
-		"t.yaml:5:22: 'cmdline' is not supported by this version");
 	REFUSED(HEAD DISK "root: [{enable: [a]}, {oci: x}]\n",
 		"t.yaml:5:9: 'enable' is not supported by this version",
 		"t.yaml:5:24: 'oci' is not supported by this version");
 	REFUSED(HEAD DISK "ami: {copies: [], share: {}}\n",
 		"t.yaml:5:7: 'copies' is not supported by this version",
 		"t.yaml:5:19: 'share' is not supported by this version");
-	REFUSED(HEAD "disks: [{device: /dev/xvda, filesystem: xfs, mount: /}]\n",
-		"t.yaml:4:41: 'filesystem' cannot be 'xfs' in this version: known are ext4");
+	REFUSED(HEAD "disks: [{device: /dev/xvda, filesystem: zfs, mount: /}]\n",
+		"t.yaml:4:41: 'filesystem' cannot be 'zfs': known are ext4");
+}
+
+#define ROOT_PART "{name: root, type: root, filesystem: ext4, mount: /, size: rest}"
+#define ESP_PART "{name: esp, type: esp, filesystem: vfat, mount: /boot/efi, size: 64M}"
+#define BIOS_PART "{name: bios, type: bios-boot, size: 1M}"
+#define LAYOUT(table, parts)                                                                       \
+	HEAD "disks:\n  - {device: /dev/xvda, table: " table ", partitions: [" parts "]}\n"
+
+static void test_boot(void **state)
+{
+	(void)state;
+	accepted(LAYOUT("gpt", BIOS_PART ", " ESP_PART ", " ROOT_PART)
+		"boot: {loader: grub, mode: uefi-preferred, cmdline: quiet, timeout: 3}\n");
+	accepted(LAYOUT("mbr", ROOT_PART) "boot: {loader: grub, mode: legacy-bios}\n");
+	accepted(LAYOUT("gpt", ESP_PART ", " ROOT_PART) "boot: {loader: uki, mode: auto}\n");
+	REFUSED(LAYOUT("gpt", ROOT_PART) "boot: {loader: grub, mode: uefi}\n",
+		"t.yaml:6:28: UEFI needs an EFI system partition on the root disk: add {name: esp");
+	REFUSED(LAYOUT("gpt", ROOT_PART) "boot: {loader: grub, mode: legacy-bios}\n",
+		"t.yaml:6:28: 'mode: legacy-bios' needs a place for GRUB's core: add a partition {name: bios");
+	REFUSED(LAYOUT("gpt", ROOT_PART) "boot: {loader: systemd-boot}\n",
+		"t.yaml:6:16: systemd-boot needs an EFI system partition");
+	REFUSED(LAYOUT("gpt", ESP_PART ", " ROOT_PART) "boot: {loader: uki, mode: uefi-preferred}\n",
+		"t.yaml:6:27: uki starts on UEFI only: with 'mode: uefi-preferred' the loader must be grub");
+	REFUSED(LAYOUT("gpt", "{name: esp, type: esp, size: 64M}, " ROOT_PART) "boot: {loader: grub}\n",
+		"t.yaml:5:56: firmware reads only FAT: the EFI system partition needs 'filesystem: vfat'");
+	REFUSED(LAYOUT("gpt", ROOT_PART) "boot: {cmdline: x}\n",
+		"t.yaml:6:7: 'cmdline' needs a 'loader' that passes it");
+	REFUSED(LAYOUT("gpt", ROOT_PART) "boot: {loader: lilo}\n",
+		"t.yaml:6:16: 'loader' cannot be 'lilo': known are grub, systemd-boot, uki, none");
+	REFUSED(LAYOUT("gpt", ESP_PART ", " ROOT_PART) "boot: {loader: uki, sign: {key: k}}\n",
+		"t.yaml:6:27: missing key 'certificate' in 'sign'");
+}
+
+static void test_layout_rules(void **state)
+{
+	(void)state;
+	REFUSED(LAYOUT("mbr", "{name: a, type: linux, size: 1M}, {name: b, type: linux, size: 1M}, "
+			      "{name: c, type: linux, size: 1M}, {name: d, type: linux, size: 1M}, " ROOT_PART),
+		"t.yaml:5:31: an MBR has at most 4 partitions, this disk has 5: write 'table: gpt'");
+	REFUSED(LAYOUT("gpt", "{name: a, type: linux, size: 10%}, " ROOT_PART),
+		"t.yaml:5:79: a percentage needs a disk of fixed size: give the disk a 'size'");
+	REFUSED(LAYOUT("gpt", "{name: a, type: linux, size: 0%}, " ROOT_PART),
+		"t.yaml:5:79: '0%' is no size");
+	REFUSED(LAYOUT("gpt", "{name: r, type: root, filesystem: ext4, mount: /, size: 1G, grow: true}, "
+			      "{name: b, type: linux, size: 1M}"),
+		"t.yaml:5:122: only the last partition of a disk can grow: move 'r' to the end");
+	REFUSED(LAYOUT("gpt", "{name: r, type: root, filesystem: ext4, mount: /, size: auto}, "
+			      "{name: v, type: root-verity, verity: s, size: auto}") "boot: {loader: uki}\n",
+		"t.yaml:5:156: this disk has no partition 's' whose hashes could be made",
+		"t.yaml:6:16: uki needs an EFI system partition");
+	REFUSED(LAYOUT("gpt", ESP_PART ", {name: r, type: root, filesystem: ext4, mount: /, size: auto}, "
+			      "{name: v, type: root-verity, verity: r, size: auto}"),
+		"t.yaml:5:229: somebody must tell the kernel the root hash: write 'loader: uki' in 'boot'");
 }
 
 static void test_syntax(void **state)
@@ -339,6 +389,8 @@ int main(void)
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_later),
+		cmocka_unit_test(test_boot),
+		cmocka_unit_test(test_layout_rules),
 		cmocka_unit_test(test_syntax),
 		cmocka_unit_test(test_aliases),
 		cmocka_unit_test(test_bomb),
