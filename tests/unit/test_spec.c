@@ -191,9 +191,9 @@ static void test_keys(void **state)
 static void test_later(void **state)
 {
 	(void)state;
-	REFUSED(HEAD DISK "root: [{enable: [a]}, {oci: x}]\n",
+	REFUSED(HEAD DISK "root: [{enable: [a]}, {run: x}]\n",
 		"t.yaml:5:9: 'enable' is not supported by this version",
-		"t.yaml:5:24: 'oci' is not supported by this version");
+		"t.yaml:5:24: 'run' is not supported by this version");
 	REFUSED(HEAD DISK "ami: {copies: [], share: {}}\n",
 		"t.yaml:5:7: 'copies' is not supported by this version",
 		"t.yaml:5:19: 'share' is not supported by this version");
@@ -223,7 +223,7 @@ static void test_boot(void **state)
 	REFUSED(LAYOUT("gpt", ESP_PART ", " ROOT_PART) "boot: {loader: uki, mode: uefi-preferred}\n",
 		"t.yaml:6:27: uki starts on UEFI only: with 'mode: uefi-preferred' the loader must be grub");
 	REFUSED(LAYOUT("gpt", "{name: esp, type: esp, size: 64M}, " ROOT_PART) "boot: {loader: grub}\n",
-		"t.yaml:5:56: firmware reads only FAT: the EFI system partition needs 'filesystem: vfat'");
+		"t.yaml:5:50: firmware reads only FAT: the EFI system partition needs 'filesystem: vfat'");
 	REFUSED(LAYOUT("gpt", ROOT_PART) "boot: {cmdline: x}\n",
 		"t.yaml:6:7: 'cmdline' needs a 'loader' that passes it");
 	REFUSED(LAYOUT("gpt", ROOT_PART) "boot: {loader: lilo}\n",
@@ -237,11 +237,11 @@ static void test_layout_rules(void **state)
 	(void)state;
 	REFUSED(LAYOUT("mbr", "{name: a, type: linux, size: 1M}, {name: b, type: linux, size: 1M}, "
 			      "{name: c, type: linux, size: 1M}, {name: d, type: linux, size: 1M}, " ROOT_PART),
-		"t.yaml:5:31: an MBR has at most 4 partitions, this disk has 5: write 'table: gpt'");
+		"t.yaml:5:32: an MBR has at most 4 partitions, this disk has 5: write 'table: gpt'");
 	REFUSED(LAYOUT("gpt", "{name: a, type: linux, size: 10%}, " ROOT_PART),
 		"t.yaml:5:79: a percentage needs a disk of fixed size: give the disk a 'size'");
 	REFUSED(LAYOUT("gpt", "{name: a, type: linux, size: 0%}, " ROOT_PART),
-		"t.yaml:5:79: '0%' is no size");
+		"t.yaml:5:79: '0%' is not a size");
 	REFUSED(LAYOUT("gpt", "{name: r, type: root, filesystem: ext4, mount: /, size: 1G, grow: true}, "
 			      "{name: b, type: linux, size: 1M}"),
 		"t.yaml:5:122: only the last partition of a disk can grow: move 'r' to the end");
