@@ -12,6 +12,8 @@
 static const struct fs_ops *const table[] = {
 	&fs_ext4_ops,
 	&fs_vfat_ops,
+	&fs_squashfs_ops,
+	&fs_swap_ops,
 };
 
 const struct fs_ops *fs_find(const char *type)
