@@ -244,14 +244,14 @@ static void test_layout_rules(void **state)
 		"t.yaml:5:79: '0%' is not a size");
 	REFUSED(LAYOUT("gpt", "{name: r, type: root, filesystem: ext4, mount: /, size: 1G, grow: true}, "
 			      "{name: b, type: linux, size: 1M}"),
-		"t.yaml:5:122: only the last partition of a disk can grow: move 'r' to the end");
+		"t.yaml:5:116: only the last partition of a disk can grow: move 'r' to the end");
 	REFUSED(LAYOUT("gpt", "{name: r, type: root, filesystem: ext4, mount: /, size: auto}, "
 			      "{name: v, type: root-verity, verity: s, size: auto}") "boot: {loader: uki}\n",
-		"t.yaml:5:156: this disk has no partition 's' whose hashes could be made",
+		"t.yaml:5:150: this disk has no partition 's' whose hashes could be made",
 		"t.yaml:6:16: uki needs an EFI system partition");
 	REFUSED(LAYOUT("gpt", ESP_PART ", {name: r, type: root, filesystem: ext4, mount: /, size: auto}, "
 			      "{name: v, type: root-verity, verity: r, size: auto}"),
-		"t.yaml:5:229: somebody must tell the kernel the root hash: write 'loader: uki' in 'boot'");
+		"t.yaml:5:221: somebody must tell the kernel the root hash: write 'loader: uki' in 'boot'");
 }
 
 static void test_syntax(void **state)
