@@ -5,6 +5,7 @@
  */
 #include "builder/plan_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,8 +105,12 @@ void plan_fs_source(const struct plan *p, size_t disk, const struct plan_fs *fs,
 	char out[FS_ID_TEXT])
 {
 	fs_id_text(&fs->fs, out);
-	if (!out[0] && fs->part)
-		partition_id_text(&p->disks[disk].table, fs->part_index, out);
+	if (!out[0] && fs->part) {
+		char id[PARTITION_ID_TEXT];
+
+		partition_id_text(&p->disks[disk].table, fs->part_index, id);
+		snprintf(out, FS_ID_TEXT, "PARTUUID=%s", id);
+	}
 }
 
 /* The kernel's argument for its root, and where GRUB finds /boot. */

@@ -70,6 +70,11 @@ static int init_verity(const struct plan *p, struct plan_disk *disk, size_t inde
 	return plan_derive(p, disk->spec->device, part->name, "verity-salt-2", v->salt + 16, err);
 }
 
+static bool table_has_mbr(const struct plan_disk *disk)
+{
+	return disk->table.kind == PARTITION_TABLE_MBR || disk->table.kind == PARTITION_TABLE_HYBRID;
+}
+
 static int init_partition(const struct plan *p, struct plan_disk *disk, size_t i, struct error *err)
 {
 	const struct spec_partition *part = &disk->spec->partitions[i];
@@ -80,6 +85,8 @@ static int init_partition(const struct plan *p, struct plan_disk *disk, size_t i
 	if (plan_derive(p, disk->spec->device, part->name, "partition", out->uuid, err) < 0 ||
 		partition_type(part->type, p->spec->architecture, out->type, err) < 0)
 		return -1;
+	out->bootable = table_has_mbr(disk) && part->mount && !strcmp(part->mount, "/");
+	out->hybrid = out->bootable && disk->table.kind == PARTITION_TABLE_HYBRID;
 	if (part->verity)
 		return init_verity(p, disk, i, err);
 	if (!part->filesystem)
@@ -90,8 +97,10 @@ static int init_partition(const struct plan *p, struct plan_disk *disk, size_t i
 	return init_fs(p, disk, fs, err);
 }
 
-static enum partition_table_kind table_kind(const char *name)
+enum partition_table_kind plan_table_kind(const char *name)
 {
+	if (!name)
+		return PARTITION_TABLE_NONE;
 	if (!strcmp(name, "mbr"))
 		return PARTITION_TABLE_MBR;
 	return strcmp(name, "hybrid") ? PARTITION_TABLE_GPT : PARTITION_TABLE_HYBRID;
@@ -120,7 +129,7 @@ static int init_disk(const struct plan *p, struct plan_disk *disk, struct error 
 		return init_fs(p, disk, &disk->fs[disk->nr_fs++], err);
 	if (!spec->nr_partitions)
 		return 0;
-	table->kind = table_kind(spec->table);
+	table->kind = plan_table_kind(spec->table);
 	table->parts = calloc(spec->nr_partitions, sizeof(*table->parts));
 	if (!table->parts)
 		return error_nomem(err, "the plan");

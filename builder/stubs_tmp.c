@@ -6,6 +6,4 @@ int verity_write(struct dev *data, struct dev *hash, const struct verity_opts *o
 int fitness_check(const struct fitness_in *in, struct fitness *out, struct error *err) {(void)in;(void)out;(void)err;return 0;}
 void fitness_release(struct fitness *f){(void)f;}
 int fitness_text(const struct fitness_point *p, struct buf *out, struct error *err){(void)p;(void)out;(void)err;return 0;}
-const struct loader_ops loader_grub={.name="grub"}, loader_systemd_boot={.name="systemd-boot"}, loader_uki={.name="uki"};
-void loader_out_release(struct loader_out *out){(void)out;}
-int loader_grub_write(const struct loader_out *out, struct dev *dev, uint64_t core_off, uint64_t core_room, struct error *err){(void)out;(void)dev;(void)core_off;(void)core_room;(void)err;return 0;}
+const struct loader_ops loader_systemd_boot={.name="systemd-boot"}, loader_uki={.name="uki"};

@@ -1,34 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GUID partition tables by libfdisk on a memfd: protective MBR, primary and backup table, 1 MiB
- * alignment, given GUIDs (nothing random). And reading back of GPT and MBR tables.
- * Source: UEFI Specification 2.10, chapter 5.
+ * Partition tables, written with given ids (nothing random) and read back, partitions at whole MiB:
+ *
+ *   GPT     by libfdisk on a memfd: protective MBR, primary and backup table
+ *   MBR     up to four primary partitions; a boot loader's core lies in the gap before the first
+ *   hybrid  a GPT whose MBR also has up to three of its partitions, for BIOSes and boot loaders
+ *           that know no GPT (PV-GRUB of old). The MBR's first entry is a protective one (0xee)
+ *           over the GPT's header and entries, so that systems that know GPT take the GPT.
+ *
+ * The first 440 bytes of the disk are a boot loader's: writing a table leaves what is there.
+ * Source: UEFI Specification 2.10, chapter 5 (5.2.1: MBR, 5.2.3: protective MBR).
  */
 #ifndef AMIWRIGHT_FS_PARTITION_H
 #define AMIWRIGHT_FS_PARTITION_H
 
 #include "base/dev.h"
 
-enum { PARTITION_NAME_MAX = 36, PARTITION_MAX = 128, PARTITION_MBR_MAX = 4, PARTITION_ALIGN = 1 << 20,
-	PARTITION_ID_TEXT = 48 };
+enum { PARTITION_NAME_MAX = 36, PARTITION_MAX = 128, PARTITION_ALIGN = 1 << 20 };
 
 struct partition {
 	uint64_t off, len;  /* bytes */
 	uint8_t type[16];   /* type GUID, bytes in text order */
 	uint8_t uuid[16];   /* unique GUID, bytes in text order */
-	uint8_t mbr_type;   /* for MBR tables when read */
+	uint8_t mbr_type;   /* MBR tables: when read; when written 0 derives it from type */
 	char name[PARTITION_NAME_MAX * 4 + 1]; /* UTF-8, at most 36 UTF-16 units */
 	uint64_t attrs;     /* GPT attribute bits */
-	bool bootable;      /* MBR active flag when read */
+	bool bootable;      /* active flag of its MBR entry */
+	bool hybrid;        /* hybrid tables: also in the MBR */
 };
 
+/* A hybrid table is read as a GPT whose mirrored partitions have `hybrid` set. */
 enum partition_table_kind {
-	PARTITION_TABLE_NONE, PARTITION_TABLE_GPT, PARTITION_TABLE_MBR, PARTITION_TABLE_HYBRID,
+	PARTITION_TABLE_NONE,
+	PARTITION_TABLE_GPT,
+	PARTITION_TABLE_MBR,
+	PARTITION_TABLE_HYBRID,
 };
+
+enum { PARTITION_MBR_MAX = 4, PARTITION_HYBRID_MAX = 3 };
 
 struct partition_table {
 	enum partition_table_kind kind;
-	uint8_t guid[16]; /* disk GUID, bytes in text order */
+	uint8_t guid[16]; /* disk GUID, bytes in text order; an MBR has its first 4 bytes as signature */
 	struct partition *parts; /* owned */
 	size_t nr;
 };
@@ -45,11 +58,14 @@ int partition_type(const char *name, const char *architecture, uint8_t out[16], 
 	MUST_CHECK;
 /* The short name of a type GUID ("root-x86-64" …), or NULL. */
 const char *partition_type_name(const uint8_t type[16]);
+/* The type of an MBR for a type GUID: 0x83 for what Linux mounts, 0 when an MBR has none for it. */
+uint8_t partition_mbr_type(const uint8_t type[16]);
 
 /*
- * "PARTUUID=…" of a partition as fstab, blkid and the kernel have it: the GUID, or signature and
- * number of an MBR.
+ * What the kernel calls PARTUUID of a partition that is written with this table: its GUID, or
+ * "SIGNATURE-NN" of an MBR. Lower case.
  */
+enum { PARTITION_ID_TEXT = 37 };
 void partition_id_text(const struct partition_table *t, size_t index, char out[PARTITION_ID_TEXT]);
 
 /* What is asked for one partition. */
@@ -67,8 +83,16 @@ struct partition_request {
  */
 int partition_layout(const struct partition_request *req, size_t nr, uint64_t disk_size,
 	struct partition *parts, uint64_t *needed, struct error *err) MUST_CHECK;
+/* The same for a kind of table: behind an MBR's partitions there is nothing, and four are the most. */
+int partition_layout_of(enum partition_table_kind kind, const struct partition_request *req,
+	size_t nr, uint64_t disk_size, struct partition *parts, uint64_t *needed, struct error *err)
+	MUST_CHECK;
 
-/* Writes protective MBR, both GPTs. Only the sectors of the tables become data. */
+/*
+ * Writes the table: GPT, MBR or hybrid by its kind. Only the sectors of the tables become data. A
+ * hybrid mirrors the partitions with `hybrid`, or those that are bootable when none has it, in
+ * their order; none or more than three are ERROR_INPUT, as is what an MBR cannot hold.
+ */
 int partition_write(struct dev *dev, const struct partition_table *table, struct error *err)
 	MUST_CHECK;
 

@@ -188,18 +188,24 @@ static int copy_in(struct dev *dev, int fd, uint64_t off, uint64_t len, struct e
 	return file_pwrite_all(fd, buf, len, off, scratch_name, err);
 }
 
-int partition_write(struct dev *dev, const struct partition_table *table, struct error *err)
+/* A boot loader's code in the first sector stays. */
+static int keep_boot_code(struct dev *dev, int fd, struct error *err)
+{
+	uint8_t code[MBR_SIGNATURE];
+
+	if (dev_pread(dev, code, sizeof(code), 0, err) < 0)
+		return -1;
+	return file_pwrite_all(fd, code, sizeof(code), 0, scratch_name, err);
+}
+
+int partition_gpt_write(struct dev *dev, const struct partition_table *table, struct error *err)
 {
 	CLEANUP_CLOSE int fd = -1;
 	CLEANUP(fdisk_cleanup) struct fdisk_context *cxt = NULL;
 
-	if (table->kind != PARTITION_TABLE_GPT || table->nr > PARTITION_MAX)
+	if (table->nr > PARTITION_MAX)
 		return error_set(err, ERROR_BUG, 0, "only GPTs of up to %d partitions are written",
 			PARTITION_MAX);
-	if (dev->size < 2 * PARTITION_ALIGN || dev->size % PARTITION_SECTOR != 0)
-		return error_set(err, ERROR_INPUT, 0,
-			"a disk of %llu bytes holds no partition table: it needs whole sectors and 2 MiB",
-			(unsigned long long)dev->size);
 	for (size_t i = 0; i < table->nr; i++)
 		if (check_partition(&table->parts[i], dev->size, err) < 0)
 			return -1;
@@ -209,7 +215,7 @@ int partition_write(struct dev *dev, const struct partition_table *table, struct
 	cxt = context_new(fd, err);
 	if (!cxt || fill_table(cxt, table, err) < 0)
 		return -1;
-	if (copy_out(fd, dev, 0, PARTITION_GPT_HEAD, err) < 0)
+	if (keep_boot_code(dev, fd, err) < 0 || copy_out(fd, dev, 0, PARTITION_GPT_HEAD, err) < 0)
 		return -1;
 	return copy_out(fd, dev, dev->size - PARTITION_GPT_TAIL, PARTITION_GPT_TAIL, err);
 }

@@ -10,6 +10,16 @@ enum { PARTITION_SECTOR = 512 };
 /* A GPT's first sectors (protective MBR, header, 128 entries) and its last (entries, header). */
 enum { PARTITION_GPT_HEAD = 34 * PARTITION_SECTOR, PARTITION_GPT_TAIL = 33 * PARTITION_SECTOR };
 
+/* MBR: four entries of 16 bytes behind the boot code and the disk signature. */
+enum {
+	MBR_SIGNATURE = 440,
+	MBR_ENTRIES = 446,
+	MBR_ENTRY = 16,
+	MBR_NR = 4,
+	MBR_MAGIC = 510,
+	MBR_PROTECTIVE = 0xee,
+};
+
 /* Appends a copy of p. */
 int partition_table_add(struct partition_table *t, const struct partition *p, struct error *err)
 	MUST_CHECK;
@@ -17,5 +27,18 @@ int partition_table_add(struct partition_table *t, const struct partition *p, st
 /* Both fill an empty table; kind stays NONE when the device holds no table of theirs. */
 int partition_gpt_read(struct dev *dev, struct partition_table *t, struct error *err) MUST_CHECK;
 int partition_mbr_read(struct dev *dev, struct partition_table *t, struct error *err) MUST_CHECK;
+
+/* Sets `hybrid` of the partitions of a GPT that its MBR has too. */
+int partition_mbr_mark(struct dev *dev, struct partition_table *t, struct error *err) MUST_CHECK;
+
+int partition_gpt_write(struct dev *dev, const struct partition_table *table, struct error *err)
+	MUST_CHECK;
+int partition_mbr_write(struct dev *dev, const struct partition_table *table, struct error *err)
+	MUST_CHECK;
+/* Puts the mirrored partitions into the MBR of a GPT that was written. */
+int partition_hybrid_write(struct dev *dev, const struct partition_table *table, struct error *err)
+	MUST_CHECK;
+/* What partition_hybrid_write() would refuse, found before anything is written. */
+int partition_hybrid_check(const struct partition_table *table, struct error *err) MUST_CHECK;
 
 #endif

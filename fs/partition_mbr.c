@@ -12,8 +12,6 @@
 
 #include "base/num.h"
 
-enum { MBR_ENTRIES = 446, MBR_ENTRY = 16, MBR_NR = 4, MBR_MAGIC = 510, MBR_PROTECTIVE = 0xee };
-
 struct mbr_entry {
 	bool active, extended;
 	uint8_t type;        /* 0: empty */
@@ -130,4 +128,23 @@ int partition_mbr_read(struct dev *dev, struct partition_table *t, struct error 
 	if (t->nr > 0)
 		t->kind = PARTITION_TABLE_MBR;
 	return 0;
+}
+
+int partition_mbr_mark(struct dev *dev, struct partition_table *t, struct error *err)
+{
+	struct mbr_entry entries[MBR_NR];
+	int r = read_sector(dev, 0, entries, err);
+
+	for (int i = 0; r == 1 && i < MBR_NR; i++) {
+		if (entries[i].type == 0 || entries[i].type == MBR_PROTECTIVE)
+			continue;
+		for (size_t j = 0; j < t->nr; j++) {
+			if (t->parts[j].off != entries[i].start || t->parts[j].len != entries[i].len)
+				continue;
+			t->parts[j].hybrid = true;
+			t->parts[j].bootable = entries[i].active;
+			t->parts[j].mbr_type = entries[i].type;
+		}
+	}
+	return r < 0 ? -1 : 0;
 }
