@@ -141,7 +141,7 @@ int tree_make_parents(struct tree *t, const char *path, const struct tree_attr *
 
 /* Whole attributes of a node. Pointers are borrowed until the next change. */
 void tree_get(const struct tree *t, tree_node node, struct tree_attr *attr);
-/* "" for the root; NUL-terminated. Stays valid until tree_free(), even when the node goes. */
+/* "" for the root; NUL-terminated; len may be NULL. Valid until tree_free(), even when the node goes. */
 const char *tree_name(const struct tree *t, tree_node node, size_t *len);
 tree_node tree_parent(const struct tree *t, tree_node node); /* root's parent is root */
 /* Number of pieces, and one of them. */

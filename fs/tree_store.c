@@ -90,7 +90,8 @@ const char *arena_text(const struct arena *a, uint32_t pos, size_t *len)
 {
 	const char *at = a->chunks[pos >> ARENA_SHIFT] + (pos & ((1u << ARENA_SHIFT) - 1));
 
-	*len = (size_t)(unsigned char)at[0] << 8 | (unsigned char)at[1];
+	if (len)
+		*len = (size_t)(unsigned char)at[0] << 8 | (unsigned char)at[1];
 	return at + 2;
 }
 
