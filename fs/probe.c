@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/num.h"
 #include "fs/ext4_probe.h"
+#include "fs/verity.h"
 
 /* Room for the superblock that lies farthest behind: that of btrfs, at 64 KiB. */
 enum { HEAD = (64 << 10) + 4096 };
@@ -159,6 +160,24 @@ static bool probe_iso(const uint8_t *head, struct probe *p)
 	return true;
 }
 
+/* The hash device of dm-verity; its size is that of its tree (fs/verity.h). */
+static bool probe_verity(const uint8_t *head, struct probe *p)
+{
+	uint64_t blocks = num_get_le64(head + 72);
+
+	if (!has(head, 0, "verity\0\0", 8) || num_get_le32(head + 8) != 1)
+		return false;
+	set_type(p, "DM_verity_hash");
+	set_uuid(p, head + 16);
+	p->block_size = num_get_le32(head + 68);
+	if (has(head, 32, "sha256", 7) && num_get_le32(head + 64) == VERITY_BLOCK &&
+		p->block_size == VERITY_BLOCK && blocks < UINT64_MAX / VERITY_BLOCK / 2) {
+		p->size = p->used = verity_size(blocks * VERITY_BLOCK);
+		p->usage_known = true;
+	}
+	return true;
+}
+
 static bool is_power_of_2(uint32_t v)
 {
 	return v > 0 && (v & (v - 1)) == 0;
@@ -231,7 +250,7 @@ static bool probe_ext(const uint8_t *head, struct probe *p)
 }
 
 static bool (*const probes[])(const uint8_t *head, struct probe *p) = {
-	probe_luks, probe_xfs, probe_squashfs, probe_ext, probe_btrfs, probe_swap, probe_lvm, probe_iso,
+	probe_luks, probe_verity, probe_xfs, probe_squashfs, probe_ext, probe_btrfs, probe_swap, probe_lvm, probe_iso,
 	probe_ntfs, probe_vfat,
 };
 
