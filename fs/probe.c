@@ -16,6 +16,7 @@
 #include "base/num.h"
 #include "fs/ext4_probe.h"
 #include "fs/verity.h"
+#include "fs/vfat_probe.h"
 
 /* Room for the superblock that lies farthest behind: that of btrfs, at 64 KiB. */
 enum { HEAD = (64 << 10) + 4096 };
@@ -268,6 +269,17 @@ static int add_ext_usage(struct dev *dev, struct probe *p, struct error *err)
 	return 0;
 }
 
+static int add_vfat_usage(struct dev *dev, struct probe *p, struct error *err)
+{
+	struct vfat_usage usage;
+
+	if (vfat_probe_usage(dev, NULL, NULL, &usage, err) < 0)
+		return -1;
+	p->used = usage.used;
+	p->usage_known = usage.known;
+	return 0;
+}
+
 int probe_dev(struct dev *dev, struct probe *out, struct error *err)
 {
 	CLEANUP_FREE uint8_t *head = calloc(1, HEAD);
@@ -280,6 +292,8 @@ int probe_dev(struct dev *dev, struct probe *out, struct error *err)
 	for (size_t i = 0; i < ARRAY_SIZE(probes); i++) {
 		if (!probes[i](head, out))
 			continue;
+		if (strcmp(out->type, "vfat") == 0)
+			return add_vfat_usage(dev, out, err);
 		return strncmp(out->type, "ext", 3) == 0 ? add_ext_usage(dev, out, err) : 0;
 	}
 	return 0;

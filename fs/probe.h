@@ -9,7 +9,8 @@
 #include "base/dev.h"
 
 struct probe {
-	char type[16];   /* "ext4", "ext3", "ext2", "vfat", "xfs", "btrfs", "squashfs", "swap" …; "" unknown */
+	char type[16];   /* "ext4", "ext3", "ext2", "vfat", "xfs", "btrfs", "squashfs", "swap",
+			  "DM_verity_hash" …, as blkid has them; "" unknown */
 	char label[64];
 	char uuid[40];   /* as the file system's tools print it */
 	uint64_t size;   /* bytes of the file system, 0 unknown */
@@ -22,7 +23,7 @@ struct probe {
 int probe_dev(struct dev *dev, struct probe *out, struct error *err) MUST_CHECK;
 
 /*
- * A read-only device over dev that knows which blocks of its ext2/3/4 file systems (whole disk or
+ * A read-only device over dev that knows which blocks of its ext2/3/4 and vfat file systems (whole disk or
  * in partitions) and which gaps between partitions nobody reads: those are EXTENT_UNUSED.
  * Everything that is not understood stays as it is in dev. dev is borrowed.
  */

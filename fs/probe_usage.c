@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A device over another one that knows what nobody reads: free blocks of ext2/3/4 file systems, and
- * the gaps behind the partitions of a GPT. Such ranges are EXTENT_UNUSED and read as zeros, so that
+ * A device over another one that knows what nobody reads: free blocks of ext2/3/4 and vfat file
+ * systems, and the gaps behind the partitions of a GPT. Such ranges are EXTENT_UNUSED and read as zeros, so that
  * what is left in them (deleted files) goes nowhere. All else is passed through.
  */
 #include "fs/probe.h"
@@ -13,6 +13,7 @@
 #include "base/window.h"
 #include "fs/ext4_probe.h"
 #include "fs/partition.h"
+#include "fs/vfat_probe.h"
 
 struct range {
 	uint64_t off, len;
@@ -189,6 +190,7 @@ static int look_into(struct usage *u, uint64_t off, uint64_t len, struct error *
 	struct place place = {.usage = u, .base = off};
 	struct dev *w = window_new(u->base, off, len, err);
 	struct ext4_usage ext4;
+	struct vfat_usage vfat;
 	struct probe p;
 	int r;
 
@@ -197,6 +199,8 @@ static int look_into(struct usage *u, uint64_t off, uint64_t len, struct error *
 	r = probe_dev(w, &p, err);
 	if (r == 0 && is_ext(&p))
 		r = ext4_probe_usage(w, add_free, &place, &ext4, err);
+	else if (r == 0 && strcmp(p.type, "vfat") == 0)
+		r = vfat_probe_usage(w, add_free, &place, &vfat, err);
 	dev_close(w, NULL);
 	return r;
 }

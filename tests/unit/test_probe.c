@@ -6,6 +6,7 @@
 #include "fs/probe.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -111,6 +112,7 @@ static void test_types_labels_and_uuids_as_blkid(void **state)
 		{"btrfs", "truncate -s 128M fs && mkfs.btrfs -q -L butter fs", 128 * MIB},
 		{"swap", "truncate -s 1M fs && mkswap -L tausch fs", MIB},
 		{"squashfs", "mkdir s && touch s/f && mksquashfs s fs -quiet -no-progress", 0},
+		{"DM_verity_hash", "truncate -s 3M blocks && veritysetup format blocks fs", 5 * 4096 + 3 * 4096},
 	};
 
 	(void)state;
@@ -127,6 +129,43 @@ static void test_types_labels_and_uuids_as_blkid(void **state)
 		assert_string_equal(p.uuid, output("blkid -p -o value -s UUID fs"));
 		if (cases[i].size)
 			assert_int_equal(p.size, cases[i].size);
+	}
+}
+
+/* Used and free of a FAT as fsck.fat counts them, and its free clusters unused. */
+static void test_free_clusters_of_vfat(void **state)
+{
+	static const char *const makes[] = {"mkfs.fat -F 16 -s 4 fs", "mkfs.fat -F 32 -s 1 fs"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(makes); i++) {
+		struct extent_list list = EXTENT_LIST_INIT;
+		struct error err = ERROR_INIT;
+		uint64_t unused = 0, nr, all;
+		struct dev *dev, *usage;
+		struct probe p;
+		char line[400];
+
+		snprintf(line, sizeof(line), "rm -f fs; truncate -s 64M fs && %s && head -c 3000000 "
+			"/dev/urandom >f && mcopy -i fs f ::a && mcopy -i fs f ::b && "
+			"mcopy -i fs f ::c && mdel -i fs ::b", makes[i]);
+		if (shell(line) != 0)
+			continue;
+		p = probe_file("fs");
+		assert_true(p.usage_known);
+		assert_int_equal(sscanf(output("fsck.fat -n fs | sed -n 's/.* files, //p'"),
+			"%" SCNu64 "/%" SCNu64, &nr, &all), 2);
+		assert_int_equal(p.size - p.used, (all - nr) * p.block_size);
+		dev = open_dev("fs");
+		usage = probe_usage_dev(dev, &err);
+		assert_non_null(usage);
+		assert_int_equal(dev_extents(usage, 0, usage->size, &list, &err), 0);
+		for (size_t k = 0; k < list.nr; k++)
+			unused += list.items[k].kind == EXTENT_UNUSED ? list.items[k].len : 0;
+		assert_int_equal(unused, p.size - p.used);
+		extent_list_release(&list);
+		dev_close(usage, NULL);
+		dev_close(dev, NULL);
 	}
 }
 
@@ -356,6 +395,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_types_labels_and_uuids_as_blkid),
+		cmocka_unit_test(test_free_clusters_of_vfat),
 		cmocka_unit_test(test_nothing_known),
 		cmocka_unit_test(test_free_blocks_are_unused),
 		cmocka_unit_test(test_noise_in_unused_blocks_does_no_harm),
