@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ext4 writer from outside: plan, size, write. The steps are listed in fs/ext4_internal.h. */
+/* The ext2, ext3 and ext4 writer from outside: plan, size, write. The steps are listed in fs/ext4_internal.h. */
 #include "fs/ext4.h"
 
 #include <stdlib.h>
@@ -13,6 +13,7 @@ int ext4_build_init(struct ext4_build *b, const struct tree *t, tree_node root,
 {
 	*b = (struct ext4_build){.t = t, .root = root, .opts = opts};
 	b->block_size = opts->block_size ? opts->block_size : 4096;
+	b->classic = opts->version == 2 || opts->version == 3;
 	if (b->block_size != 1024 && b->block_size != 2048 && b->block_size != 4096)
 		return error_set(err, ERROR_INPUT, 0,
 			"file system '%s' cannot have blocks of %u bytes: 1024, 2048 or "
@@ -164,7 +165,8 @@ static int write_placed(struct ext4_build *b, struct dev *dev, struct error *err
 	int rc;
 
 	memcpy(b->fs->super->s_uuid, b->opts->uuid, sizeof(b->opts->uuid));
-	b->fs->super->s_checksum_type = EXT2_CRC32C_CHKSUM;
+	if (!b->classic)
+		b->fs->super->s_checksum_type = EXT2_CRC32C_CHKSUM;
 	ext2fs_init_csum_seed(b->fs);
 	rc = ext4_out_init(&out, dev, b, err);
 	if (rc == 0)

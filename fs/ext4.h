@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ext4 from a tree, over libext2fs for the structures and with block placement, directories and
+ * ext4, ext3 and ext2 from a tree, over libext2fs for the structures and with block placement, directories and
  * inode tables of our own: metadata is written to the device once, file contents are referred to.
  *
  * Two steps, so that sizes are known before anything is written: ext4_plan() computes the layout,
@@ -14,6 +14,11 @@
 #include "fs/tree.h"
 
 struct ext4_opts {
+	/*
+	 * 2 or 3: ext2 or ext3, with the features that mke2fs gives them (block maps, no checksums,
+	 * at most 32000 links); 0: ext4.
+	 */
+	uint32_t version;
 	/* Bytes; 0: the least that holds the tree (ext4_plan), all of the device (ext4_write). */
 	uint64_t size;
 	uint32_t block_size; /* 1024, 2048 or 4096; 0: 4096 */

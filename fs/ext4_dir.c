@@ -43,14 +43,25 @@ static const char *entry_name(const struct ext4_build *b, tree_node node, size_t
 	return tree_name(b->t, node, len);
 }
 
+/* What a block of entries has at its end for a checksum, and one of an index. */
+static uint32_t tail_of(const struct ext4_build *b)
+{
+	return b->classic ? 0 : TAIL;
+}
+
+static uint32_t index_tail(const struct ext4_build *b)
+{
+	return b->classic ? 0 : (uint32_t)sizeof(struct ext2_dx_tail);
+}
+
 static uint32_t root_limit(const struct ext4_build *b)
 {
-	return (b->block_size - ROOT_INDEX - (uint32_t)sizeof(struct ext2_dx_tail)) / 8;
+	return (b->block_size - ROOT_INDEX - index_tail(b)) / 8;
 }
 
 static uint32_t node_limit(const struct ext4_build *b)
 {
-	return (b->block_size - NODE_INDEX - (uint32_t)sizeof(struct ext2_dx_tail)) / 8;
+	return (b->block_size - NODE_INDEX - index_tail(b)) / 8;
 }
 
 static int grow_dirents(struct ext4_build *b, struct error *err)
@@ -147,7 +158,7 @@ static int sort_entries(struct ext4_build *b, size_t nr, struct error *err)
 /* The entries from `from` on that fill one leaf: returns where the next one begins. */
 static size_t fill_leaf(const struct ext4_build *b, size_t from, size_t nr)
 {
-	uint32_t room = b->block_size - TAIL;
+	uint32_t room = b->block_size - tail_of(b);
 	size_t len;
 
 	while (from < nr) {
@@ -182,7 +193,7 @@ int ext4_dir_blocks(struct ext4_build *b, tree_node dir, uint32_t *nr_blocks, st
 	*nr_blocks = 1;
 	if (list_entries(b, dir, &nr, &bytes, err) < 0)
 		return -1;
-	if (bytes <= b->block_size - TAIL)
+	if (bytes <= b->block_size - tail_of(b))
 		return 0;
 	if (sort_entries(b, nr, err) < 0)
 		return -1;
@@ -267,9 +278,11 @@ static int flush_block(struct writer *w, struct error *err)
 static int flush_leaf(struct writer *w, uint32_t last, struct error *err)
 {
 	uint8_t *block = w->out->block;
-	uint32_t size = w->out->b->block_size - TAIL;
+	uint32_t size = w->out->b->block_size - tail_of(w->out->b);
 
 	num_put_le16(block + last + 4, (uint16_t)(size - last));
+	if (w->out->b->classic)
+		return flush_block(w, err);
 	num_put_le16(block + size + 4, TAIL);
 	num_put_le16(block + size + 6, EXT2_DIR_NAME_LEN_CSUM);
 	num_put_le32(block + size + 8, ext2fs_crc32c_le(w->crc, block, size));
@@ -323,6 +336,8 @@ static int flush_index(
 
 	num_put_le16(block + off, (uint16_t)limit);
 	num_put_le16(block + off + 2, (uint16_t)count);
+	if (w->out->b->classic)
+		return flush_block(w, err);
 	crc = ext2fs_crc32c_le(w->crc, block, off + count * 8);
 	crc = ext2fs_crc32c_le(crc, zeros, sizeof(zeros));
 	num_put_le32(block + off + limit * 8 + 4, crc);

@@ -96,6 +96,8 @@ uint64_t ext4_extent_blocks(const struct ext4_build *b, const struct ext4_run_it
 	struct ext4_run run;
 	uint64_t nr = 0, blocks = 0;
 
+	if (b->classic)
+		return ext4_indirect_blocks(b, from);
 	while (ext4_runs_next(&it, &run))
 		nr++;
 	while (nr > EXT4_INLINE_EXTENTS) {
@@ -114,7 +116,7 @@ uint64_t ext4_slot_extent_blocks(const struct ext4_build *b, const struct ext4_s
 		return 0;
 	/* Nearly all: no holes, no gap below. */
 	ext4_space_block(&b->space, slot->at, &room);
-	if (slot->nr_blocks <= room && slot->nr_blocks <= EXT_INIT_MAX_LEN &&
+	if (!b->classic && slot->nr_blocks <= room && slot->nr_blocks <= EXT_INIT_MAX_LEN &&
 		(slot->kind == EXT4_CLASS_META ||
 			tree_nr_pieces(b->t, slot->node) <= EXT4_INLINE_EXTENTS))
 		return 0;
@@ -262,6 +264,8 @@ int ext4_extent_build(struct ext4_out *out, const struct ext4_run_iter *from, ui
 	uint32_t nr = 0;
 	int rc;
 
+	if (out->b->classic)
+		return ext4_indirect_build(out, from, tree_at, inode, err);
 	inode->i_flags |= EXT4_EXTENTS_FL;
 	if (blocks) {
 		struct level l = {.out = out,

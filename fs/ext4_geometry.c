@@ -2,7 +2,8 @@
 /*
  * Geometry: how a number of blocks is divided. libext2fs decides groups, inodes per group and
  * reserved descriptor blocks, as mke2fs would; the places of bitmaps and inode tables are ours:
- * those of 16 groups (a flex group) lie together behind the first group's descriptors:
+ * those of 16 groups (a flex group; in ext2 and ext3 of 1) lie together behind the first group's
+ * descriptors:
  *
  *   | super | descriptors | reserved | 16 block maps | 16 inode maps | 16 inode tables | space
  */
@@ -14,7 +15,7 @@
 #include "base/num.h"
 
 enum {
-	LOG_FLEX = 4,
+	LOG_FLEX = 4, /* ext2 and ext3: 0 */
 	BYTES_PER_INODE = 16384,
 	FEWEST_INODES = 16, /* the reserved ones and room for a few */
 	COMPAT = EXT2_FEATURE_COMPAT_RESIZE_INODE | EXT2_FEATURE_COMPAT_DIR_INDEX |
@@ -24,6 +25,8 @@ enum {
 	RO_COMPAT = EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER | EXT2_FEATURE_RO_COMPAT_LARGE_FILE |
 		    EXT4_FEATURE_RO_COMPAT_HUGE_FILE | EXT4_FEATURE_RO_COMPAT_DIR_NLINK |
 		    EXT4_FEATURE_RO_COMPAT_EXTRA_ISIZE | EXT4_FEATURE_RO_COMPAT_METADATA_CSUM,
+	CLASSIC_INCOMPAT = EXT2_FEATURE_INCOMPAT_FILETYPE,
+	CLASSIC_RO_COMPAT = EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER | EXT2_FEATURE_RO_COMPAT_LARGE_FILE,
 };
 
 /*
@@ -177,7 +180,8 @@ uint64_t ext4_space_align(const struct ext4_space *s, uint64_t at, uint64_t alig
 static uint32_t reserved_gdt(const struct ext4_build *b, uint64_t nr_blocks)
 {
 	const uint32_t per_group = b->block_size * 8, apb = b->block_size / 4;
-	const uint32_t per_block = b->block_size / EXT2_MIN_DESC_SIZE_64BIT;
+	const uint32_t per_block =
+		b->block_size / (b->classic ? EXT2_MIN_DESC_SIZE : EXT2_MIN_DESC_SIZE_64BIT);
 	uint64_t max = MIN(b->opts->resize_max / b->block_size, (uint64_t)UINT32_MAX);
 	uint64_t have, want;
 
@@ -205,9 +209,10 @@ static void fill_params(const struct ext4_build *b, uint64_t nr_blocks, bool jou
 	p->s_log_block_size = (uint32_t)__builtin_ctz(b->block_size) - 10;
 	p->s_inode_size = EXT4_INODE_SIZE;
 	p->s_feature_compat = COMPAT | (journal ? EXT3_FEATURE_COMPAT_HAS_JOURNAL : 0);
-	p->s_feature_incompat = INCOMPAT | (b->large_dir ? EXT4_FEATURE_INCOMPAT_LARGEDIR : 0);
-	p->s_feature_ro_compat = RO_COMPAT;
-	p->s_log_groups_per_flex = LOG_FLEX;
+	p->s_feature_incompat = (b->classic ? CLASSIC_INCOMPAT : INCOMPAT) |
+				(b->large_dir ? EXT4_FEATURE_INCOMPAT_LARGEDIR : 0);
+	p->s_feature_ro_compat = b->classic ? CLASSIC_RO_COMPAT : RO_COMPAT;
+	p->s_log_groups_per_flex = b->classic ? 0 : LOG_FLEX;
 	p->s_errors = EXT2_ERRORS_CONTINUE;
 	p->s_inodes_count = inodes;
 	p->s_reserved_gdt_blocks = (uint16_t)reserved_gdt(b, nr_blocks);
@@ -244,10 +249,10 @@ static bool take(ext2_filsys fs, uint64_t *block, uint64_t len, uint64_t *taken)
 	return true;
 }
 
-/* Bitmaps and tables of the flex group that begins with `group`. */
-static bool place_flex(ext2_filsys fs, dgrp_t group, uint64_t *block)
+/* Bitmaps and tables of the flex group of `len` groups that begins with `group`. */
+static bool place_flex(ext2_filsys fs, dgrp_t group, dgrp_t len, uint64_t *block)
 {
-	const dgrp_t end = MIN(group + (1u << LOG_FLEX), fs->group_desc_count);
+	const dgrp_t end = MIN(group + len, fs->group_desc_count);
 	uint64_t at;
 
 	*block = MAX(*block, ext2fs_group_first_block2(fs, group));
@@ -369,11 +374,16 @@ static int initialize(struct ext4_build *b, uint64_t nr_blocks, bool journal, ui
 int ext4_geometry(struct ext4_build *b, uint64_t nr_blocks, uint32_t journal_blocks, bool *fits,
 	uint64_t *lacking, struct error *err)
 {
+	const dgrp_t flex = b->classic ? 1 : 1u << LOG_FLEX;
 	uint64_t block = 0;
 
 	ext4_geometry_release(b);
 	*fits = false;
 	*lacking = 64;
+	if (b->classic && nr_blocks > UINT32_MAX)
+		return error_set(err, ERROR_INPUT, 0,
+			"file system '%s' of %llu blocks is too large: ext%u has at most 2^32 - 1",
+			b->opts->label, (unsigned long long)nr_blocks, b->opts->version);
 	if (initialize(b, nr_blocks, journal_blocks != 0, lacking, err) < 0)
 		return -1;
 	if (!b->fs)
@@ -382,8 +392,8 @@ int ext4_geometry(struct ext4_build *b, uint64_t nr_blocks, uint32_t journal_blo
 		return error_set(err, ERROR_INPUT, 0,
 			"file system '%s' of %llu blocks is too large for blocks of %u bytes",
 			b->opts->label, (unsigned long long)nr_blocks, b->block_size);
-	for (dgrp_t g = 0; g < b->fs->group_desc_count; g += 1u << LOG_FLEX) {
-		if (!place_flex(b->fs, g, &block))
+	for (dgrp_t g = 0; g < b->fs->group_desc_count; g += flex) {
+		if (!place_flex(b->fs, g, flex, &block))
 			return 0;
 	}
 	if (list_fixed(b, err) < 0 || list_space(b, err) < 0)

@@ -6,13 +6,14 @@
  *   ext4_geometry  number of blocks → groups, tables, and the space left (numbers by libext2fs)
  *   ext4_place     slots → places in that space; the sizes that fit
  *   ext4_extent    which blocks a slot has, and its extent tree
+ *   ext4_indirect  its block map instead, in ext2 and ext3
  *   ext4_dir, ext4_xattr, ext4_inode, ext4_data, ext4_super   what is written
  *
  * Space is counted in *places*: the blocks that fixed metadata (superblocks, descriptors, bitmaps,
  * inode tables) leaves over, numbered from 0 in ascending order. Whatever a slot owns is one
  * interval of places:
  *
- *   at ─▶ | content, nr_blocks | extent-tree blocks | xattr block |
+ *   at ─▶ | content, nr_blocks | extent-tree or map blocks | xattr block |
  *
  * so two numbers say all about where an inode lies, and the sorted intervals are the allocation
  * map.
@@ -29,6 +30,7 @@ enum {
 	EXT4_INODE_SIZE = 256,
 	EXT4_EXTRA_ISIZE = 32,
 	EXT4_LINKS_MAX = 65000,
+	EXT2_LINKS_MAX = 32000,
 	EXT4_ALIGN_BYTES = 512 * 1024, /* files from this size on begin at a multiple of it */
 	EXT4_LOST_FOUND_BYTES = 16 * 1024,
 	EXT4_INLINE_EXTENTS = 4,
@@ -80,6 +82,7 @@ struct ext4_build {
 	tree_node root;
 	const struct ext4_opts *opts; /* borrowed */
 	uint32_t block_size;
+	bool classic; /* ext2 or ext3: block maps, no checksums, all tables written */
 	uint32_t hash_seed[4];
 
 	/* ext4_scan */
@@ -124,6 +127,9 @@ static inline uint32_t ext4_inodes_used(const struct ext4_build *b)
 int ext4_build_init(struct ext4_build *b, const struct tree *t, tree_node root,
 	const struct ext4_opts *opts, struct error *err) MUST_CHECK;
 void ext4_build_release(struct ext4_build *b);
+
+/* "ext4", "ext3" or "ext2". */
+const char *ext4_name(const struct ext4_build *b);
 
 /* ERROR_INPUT with "'/path' …" before the text. */
 int ext4_path_error(const struct ext4_build *b, tree_node node, struct error *err, const char *fmt,
@@ -199,15 +205,24 @@ bool ext4_runs_next(struct ext4_run_iter *it, struct ext4_run *run);
 
 /* Blocks of a regular file's content: those that any piece touches. */
 uint64_t ext4_content_blocks(const struct ext4_build *b, tree_node node);
-/* Extent-tree blocks beside the inode for what `it` yields (a copy is iterated). */
+/* Blocks of the extent tree or the block map beside the inode for what `it` yields (a copy is iterated). */
 uint64_t ext4_extent_blocks(const struct ext4_build *b, const struct ext4_run_iter *it);
 uint64_t ext4_slot_extent_blocks(const struct ext4_build *b, const struct ext4_slot *slot);
 /* All places of a slot. */
 uint64_t ext4_slot_places(const struct ext4_build *b, const struct ext4_slot *slot);
 
 struct ext4_out;
+
+/* ---- ext4_indirect: what ext4_extent calls for ext2 and ext3 ---- */
+
+uint64_t ext4_indirect_blocks(const struct ext4_build *b, const struct ext4_run_iter *it);
+int ext4_indirect_build(struct ext4_out *out, const struct ext4_run_iter *it, uint64_t map_at,
+	struct ext2_inode_large *inode, struct error *err) MUST_CHECK;
+/* Bytes of the largest file. */
+uint64_t ext4_indirect_max(uint32_t block_size);
+
 /*
- * Fills i_block with the extent tree's root; writes the tree's blocks, which are the places from
+ * Fills i_block with the extent tree's root or the block map; writes the tree's blocks, which are the places from
  * tree_at on.
  */
 int ext4_extent_build(struct ext4_out *out, const struct ext4_run_iter *it, uint64_t tree_at,

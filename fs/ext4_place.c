@@ -155,7 +155,8 @@ static uint32_t smaller_journal(uint32_t blocks)
 
 int ext4_place(struct ext4_build *b, uint64_t nr_blocks, uint64_t *lacking, struct error *err)
 {
-	int wanted = b->opts->no_journal ? -1 : ext2fs_default_journal_size(nr_blocks);
+	bool none = b->opts->no_journal || b->opts->version == 2;
+	int wanted = none ? -1 : ext2fs_default_journal_size(nr_blocks);
 	uint32_t journal = wanted > 0 ? (uint32_t)wanted : 0;
 
 	/* A smaller journal is better than a file system that does not fit. */

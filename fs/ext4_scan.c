@@ -27,6 +27,11 @@ int ext4_path_error(
 	return error_wrap(err, "'%s'", buf_str(&path));
 }
 
+const char *ext4_name(const struct ext4_build *b)
+{
+	return !b->classic ? "ext4" : b->opts->version == 3 ? "ext3" : "ext2";
+}
+
 tree_node ext4_first_child(const struct ext4_build *b, tree_node dir)
 {
 	struct tree_attr attr;
@@ -74,9 +79,11 @@ static int count_link(struct ext4_build *b, tree_node node, uint32_t ino, struct
 {
 	struct ext4_slot *slot = &b->slots[ext4_slot_of(ino)];
 
-	if (++slot->links > EXT4_LINKS_MAX)
-		return ext4_path_error(
-			b, node, err, "ext4 holds at most %d hard links to a file", EXT4_LINKS_MAX);
+	const uint32_t max = b->classic ? EXT2_LINKS_MAX : EXT4_LINKS_MAX;
+
+	if (++slot->links > max)
+		return ext4_path_error(b, node, err, "%s holds at most %u hard links to a file",
+			ext4_name(b), max);
 	return 0;
 }
 
@@ -97,8 +104,9 @@ static int number_children(struct ext4_build *b, tree_node dir, struct error *er
 		}
 		b->slots[b->nr_slots].node = n;
 		b->slots[b->nr_slots].links = S_ISDIR(attr.mode) ? 2 : 1;
-		if (S_ISDIR(attr.mode))
-			b->slots[parent].links++;
+		if (S_ISDIR(attr.mode) && ++b->slots[parent].links > EXT2_LINKS_MAX && b->classic)
+			return ext4_path_error(b, dir, err, "%s holds at most %d folders in one",
+				ext4_name(b), EXT2_LINKS_MAX - 2);
 		b->ino_of[attr.inode] = ext4_ino(b->nr_slots++);
 	}
 	return 0;
@@ -126,13 +134,14 @@ static int number_all(struct ext4_build *b, struct error *err)
 static int measure_file(struct ext4_build *b, struct ext4_slot *slot, const struct tree_attr *attr,
 	struct error *err)
 {
-	uint64_t max = (uint64_t)UINT32_MAX * b->block_size;
+	uint64_t max = b->classic ? ext4_indirect_max(b->block_size)
+				  : (uint64_t)UINT32_MAX * b->block_size;
 
 	if (attr->size > max)
 		return ext4_path_error(b, slot->node, err,
-			"has %llu bytes, and a file of ext4 holds at most %llu "
+			"has %llu bytes, and a file of %s holds at most %llu "
 			"with blocks of %u bytes",
-			(unsigned long long)attr->size, (unsigned long long)max, b->block_size);
+			(unsigned long long)attr->size, ext4_name(b), (unsigned long long)max, b->block_size);
 	slot->nr_blocks = (uint32_t)ext4_content_blocks(b, slot->node);
 	slot->kind = (uint64_t)slot->nr_blocks * b->block_size >= EXT4_ALIGN_BYTES
 			     ? EXT4_CLASS_BIG
@@ -185,6 +194,9 @@ static int measure(struct ext4_build *b, struct ext4_slot *slot, struct error *e
 		rc = ext4_dir_blocks(b, slot->node, &slot->nr_blocks, err);
 	else if (S_ISCHR(attr.mode) || S_ISBLK(attr.mode))
 		rc = measure_device(b, slot, &attr, err);
+	if (rc == 0 && b->large_dir && b->classic)
+		rc = ext4_path_error(b, slot->node, err, "has more entries than a folder of %s holds",
+			ext4_name(b));
 	if (rc < 0)
 		return -1;
 	return ext4_xattr_plan(b, slot->node, &slot->xattr_block, err);

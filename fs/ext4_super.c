@@ -165,11 +165,12 @@ static int finish_blocks(struct ext4_out *out, uint32_t group, uint32_t nr_free,
 	uint64_t loc = ext2fs_block_bitmap_loc(fs, group);
 
 	ext2fs_bg_free_blocks_count_set(fs, group, nr_free);
-	if (nr_free + head == size && group + 1 < fs->group_desc_count) {
+	if (!b->classic && nr_free + head == size && group + 1 < fs->group_desc_count) {
 		ext2fs_bg_flags_set(fs, group, EXT2_BG_BLOCK_UNINIT);
 		return ext4_out_clear(out, loc, 1, EXTENT_ZERO, err);
 	}
-	ext2fs_bg_flags_clear(fs, group, EXT2_BG_BLOCK_UNINIT);
+	if (!b->classic)
+		ext2fs_bg_flags_clear(fs, group, EXT2_BG_BLOCK_UNINIT);
 	if (ext2fs_block_bitmap_csum_set(
 		    fs, group, (char *)out->block, (int)fs->super->s_clusters_per_group / 8))
 		return error_set(err, ERROR_BUG, 0, "cannot sum a bitmap");
@@ -204,14 +205,17 @@ static int finish_inodes(struct ext4_out *out, uint32_t group, struct error *err
 	uint64_t loc = ext2fs_inode_bitmap_loc(fs, group);
 
 	ext2fs_bg_free_inodes_count_set(fs, group, per - used);
-	ext2fs_bg_itable_unused_set(fs, group, per - used);
 	ext2fs_bg_used_dirs_count_set(fs, group, count_dirs(b, group * per + 1, used));
-	ext2fs_bg_flags_set(fs, group, EXT2_BG_INODE_ZEROED);
-	if (used == 0) {
+	if (!b->classic) {
+		ext2fs_bg_itable_unused_set(fs, group, per - used);
+		ext2fs_bg_flags_set(fs, group, EXT2_BG_INODE_ZEROED);
+	}
+	if (used == 0 && !b->classic) {
 		ext2fs_bg_flags_set(fs, group, EXT2_BG_INODE_UNINIT);
 		return ext4_out_clear(out, loc, 1, EXTENT_ZERO, err);
 	}
-	ext2fs_bg_flags_clear(fs, group, EXT2_BG_INODE_UNINIT);
+	if (!b->classic)
+		ext2fs_bg_flags_clear(fs, group, EXT2_BG_INODE_UNINIT);
 	memset(out->block, 0xff, b->block_size);
 	clear_bits(out->block, used, per);
 	if (ext2fs_inode_bitmap_csum_set(fs, group, (char *)out->block, (int)per / 8))

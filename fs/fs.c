@@ -11,6 +11,8 @@
 
 static const struct fs_ops *const table[] = {
 	&fs_ext4_ops,
+	&fs_ext3_ops,
+	&fs_ext2_ops,
 	&fs_vfat_ops,
 	&fs_squashfs_ops,
 	&fs_swap_ops,

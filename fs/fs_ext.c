@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ext4 (fs/ext4.h) as one of the file systems. */
+/* ext2, ext3 and ext4 (fs/ext4.h) as file systems of the table. */
 #include "fs/fs_types.h"
 
 #include <string.h>
@@ -22,6 +22,7 @@ static void set_label(char out[17], const char *text)
 static struct ext4_opts ext_opts(const struct fs *fs)
 {
 	struct ext4_opts o = {
+		.version = fs->ops == &fs_ext2_ops ? 2 : fs->ops == &fs_ext3_ops ? 3 : 0,
 		.size = fs->len,
 		.epoch = fs->opts.epoch,
 		.reserved_percent = fs->opts.reserved_percent,
@@ -63,6 +64,20 @@ static int ext_write(struct fs *fs, struct dev *dev, struct error *err)
 
 	return ext4_write(dev, fs->tree, fs->root, &o, err);
 }
+
+const struct fs_ops fs_ext2_ops = {
+	.name = "ext2",
+	.sizes = ext_sizes,
+	.plan = ext_plan,
+	.write = ext_write,
+};
+
+const struct fs_ops fs_ext3_ops = {
+	.name = "ext3",
+	.sizes = ext_sizes,
+	.plan = ext_plan,
+	.write = ext_write,
+};
 
 const struct fs_ops fs_ext4_ops = {
 	.name = "ext4",

@@ -5,6 +5,8 @@
 
 #include "fs/fs.h"
 
+extern const struct fs_ops fs_ext2_ops;
+extern const struct fs_ops fs_ext3_ops;
 extern const struct fs_ops fs_ext4_ops;
 extern const struct fs_ops fs_vfat_ops;
 extern const struct fs_ops fs_squashfs_ops;
