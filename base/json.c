@@ -58,9 +58,10 @@ struct json *json_parse(const char *text, size_t len, const char *what, struct e
 	pthread_once(&once, set_allocator);
 	no_memory = false;
 	j = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &why);
-	if (j)
+	if (j && !no_memory)
 		return wrap(j);
 	if (no_memory) {
+		json_decref(j); /* one failure makes the lexer stop early, with an object that lacks keys */
 		error_nomem(err, "a JSON text");
 		return NULL;
 	}

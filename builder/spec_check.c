@@ -13,6 +13,7 @@
 #include "base/num.h"
 #include "fs/fs.h"
 #include "fs/partition.h"
+#include "fs/tree_debian.h"
 #include "fs/tree_oci.h"
 
 /* name and version become part of file names and of the AMI's name. */
@@ -355,6 +356,16 @@ static void check_image(struct diag *d, const struct spec_layer *l)
 		diag_add(d, l->path_place, "%s", e.text);
 }
 
+static void check_foreign(struct diag *d, const struct spec *s, const struct spec_layer *l)
+{
+	struct error e = ERROR_INIT;
+
+	if (l->kind != SPEC_DEBIAN || !s->architecture)
+		return;
+	if (tree_debian_check(strcmp(s->architecture, "x86_64") ? s->architecture : "amd64", &e) < 0)
+		diag_add(d, l->place, "%s", e.text);
+}
+
 void spec_check_sources(const struct spec *s, struct diag *d)
 {
 	for (size_t i = 0; i < s->nr_layers; i++) {
@@ -365,6 +376,7 @@ void spec_check_sources(const struct spec *s, struct diag *d)
 		check_source(d, l->from_place, l->from, false);
 		check_keyring(d, l);
 		check_image(d, l);
+		check_foreign(d, s, l);
 	}
 	check_source(d, s->boot.key_place, s->boot.sign_key, false);
 	check_source(d, s->boot.certificate_place, s->boot.sign_certificate, false);

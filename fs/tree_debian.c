@@ -273,6 +273,8 @@ int tree_debian_add(struct tree *t, const struct tree_debian_opts *opts, struct 
 	struct tree_debian_opts whole = *opts;
 	int r;
 
+	if (!opts->program && tree_debian_check(opts->architecture, err) < 0)
+		return -1;
 	if (!whole.environment)
 		whole.environment = (const char *const *)environ;
 	debian_messages_init(&c.messages);

@@ -37,10 +37,18 @@ struct tree_debian_opts {
 };
 
 /*
- * ERROR_USAGE when mmdebstrap is not installed (naming the package) or an option is malformed;
+ * ERROR_USAGE when mmdebstrap is not installed (naming the package), an option is malformed, or
+ * tree_debian_check() says so (not with another program);
  * ERROR_INPUT with its exit status and errors when it fails. It is stopped when we fail.
  */
 int tree_debian_add(struct tree *t, const struct tree_debian_opts *opts, struct error *err)
 	MUST_CHECK;
+
+/*
+ * Whether packages of an architecture (Debian's name) can be installed here: another one than the
+ * host's needs arch-test, qemu-user-static and its registration in the kernel, for root and for
+ * ordinary users alike. ERROR_USAGE that names what is missing.
+ */
+int tree_debian_check(const char *architecture, struct error *err) MUST_CHECK;
 
 #endif

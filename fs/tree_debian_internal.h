@@ -21,6 +21,13 @@ int debian_environment(const struct tree_debian_opts *opts, struct debian_string
 	struct error *err) MUST_CHECK;
 
 /*
+ * Whether the machine runs programs of an architecture that is not its own. binfmt: the folder of
+ * the kernel's registrations. ERROR_USAGE that says what is missing.
+ */
+int debian_check_foreign(const char *architecture, const char *binfmt, struct error *err)
+	MUST_CHECK;
+
+/*
  * Messages of mmdebstrap, line by line, to the log: "I: " as information, "W: " as warning, others
  * for debugging. What begins with "E: " is kept for the error, and the last lines in case there is
  * none.

@@ -75,17 +75,19 @@ static bool tag_matches(const struct json *descriptor, const char *tag)
 }
 
 /* Once each, and as many as there is room for. */
-static void list_name(struct buf *names, const char *name)
+static int list_name(struct buf *names, const char *name, struct error *err)
 {
 	const char *found = strstr(buf_str(names), name);
+	struct error e = ERROR_INIT;
 	size_t len = strlen(name);
 
 	if (!len)
-		return;
+		return 0;
 	if (found && (found == names->data || found[-1] == ' ') && (!found[len] || found[len] == ','))
-		return;
-	if (buf_addf(names, NULL, "%s%s", names->len ? ", " : "", name) < 0)
-		return;
+		return 0;
+	if (buf_addf(names, &e, "%s%s", names->len ? ", " : "", name) < 0 && e.kind == ERROR_NOMEM)
+		return error_nomem(err, "names of images");
+	return 0;
 }
 
 static int add_candidate(struct picking *p, const struct candidate *c, struct error *err)
@@ -154,7 +156,8 @@ static int visit_descriptor(struct picking *p, const struct json *d, const char 
 		return 0;
 	if (!name) {
 		name = name_of(d);
-		list_name(&p->names, name);
+		if (list_name(&p->names, name, err) < 0)
+			return -1;
 		if (p->tag && !tag_matches(d, p->tag))
 			return 0;
 	}
@@ -195,7 +198,8 @@ static int no_candidate(struct picking *p, struct error *err)
 
 		snprintf(text, sizeof(text), "%s/%s%s%s", is->os[0] ? is->os : "linux",
 			is->architecture, is->variant[0] ? "/" : "", is->variant);
-		list_name(&platforms, text);
+		if (list_name(&platforms, text, err) < 0)
+			return -1;
 	}
 	return error_set(err, ERROR_INPUT, 0, "'%s' has no image for linux/%s: it has %s",
 		p->store->name, p->architecture, p->nr ? buf_str(&platforms) : "none");
@@ -206,8 +210,9 @@ static int several(struct picking *p, unsigned best, struct error *err)
 	CLEANUP_BUF struct buf names = BUF_INIT(LISTED_MAX);
 
 	for (size_t i = 0; i < p->nr; i++)
-		if (oci_platform_fits(&p->items[i].platform, p->architecture) == best)
-			list_name(&names, p->items[i].name);
+		if (oci_platform_fits(&p->items[i].platform, p->architecture) == best &&
+			list_name(&names, p->items[i].name, err) < 0)
+			return -1;
 	return error_set(err, ERROR_USAGE, 0,
 		"'%s' has several images for linux/%s: choose one with oci:PATH:TAG (or "
 		"oci-archive:PATH:TAG), TAG being one of %s", p->store->name, p->architecture,

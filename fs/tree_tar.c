@@ -259,14 +259,16 @@ struct archive *tar_raw_new(struct error *err)
 		error_nomem(err, "a tar archive");
 		return NULL;
 	}
-	/*
-	 * A warning here says that an external program would be run for one that is not built in.
-	 */
-	archive_read_support_filter_gzip(a);
-	archive_read_support_filter_xz(a);
-	archive_read_support_filter_zstd(a);
-	archive_read_support_filter_bzip2(a);
-	archive_read_support_filter_lz4(a);
+	/* A warning says that an external program would be run for one that is not built in. */
+	if (archive_read_support_filter_gzip(a) == ARCHIVE_FATAL ||
+		archive_read_support_filter_xz(a) == ARCHIVE_FATAL ||
+		archive_read_support_filter_zstd(a) == ARCHIVE_FATAL ||
+		archive_read_support_filter_bzip2(a) == ARCHIVE_FATAL ||
+		archive_read_support_filter_lz4(a) == ARCHIVE_FATAL) {
+		archive_read_free(a);
+		error_nomem(err, "a tar archive");
+		return NULL;
+	}
 	return a;
 }
 

@@ -19,6 +19,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "fs/tree_debian_internal.h"
 
 static char dir[256];
 
@@ -255,6 +256,69 @@ static void test_a_missing_program(void **state)
 	tree_free(t);
 }
 
+/* A program of the user's PATH, which is the test's folder alone then. */
+static void fake_program(const char *name, const char *body)
+{
+	struct error err = ERROR_INIT;
+	char script[500];
+	int len = snprintf(script, sizeof(script), "#!/bin/sh\n%s\n", body);
+
+	assert_int_equal(file_write_atomic(in_dir(name), script, (size_t)len, 0755, false, &err), 0);
+	assert_int_equal(setenv("PATH", dir, 1), 0);
+}
+
+static void write_text(const char *name, const char *text)
+{
+	struct error err = ERROR_INIT;
+
+	assert_int_equal(file_write_atomic(in_dir(name), text, strlen(text), 0644, false, &err), 0);
+}
+
+static void assert_foreign(const char *binfmt, const char *words)
+{
+	struct error err = ERROR_INIT;
+	int r = debian_check_foreign("arm64", binfmt, &err);
+
+	assert_int_equal(r, words ? -1 : 0);
+	if (!words)
+		return;
+	assert_int_equal(err.kind, ERROR_USAGE);
+	assert_non_null(strstr(err.text, "packages for arm64 cannot be installed on this machine: "));
+	assert_non_null(strstr(err.text, words));
+}
+
+/* Each missing part, in the order in which one would install them. */
+static void test_what_another_architecture_needs(void **state)
+{
+	static const char registered[] = "enabled\ninterpreter /usr/libexec/q\nflags: POCF\noffset 0\n";
+	char *path = strdup(getenv("PATH")), binfmt[300];
+
+	(void)state;
+	snprintf(binfmt, sizeof(binfmt), "%s", dir);
+	/* Fails as arch-test does. */
+	fake_program("arch-test", "[ \"$1\" = arm64 ] || exit 9; echo not supported; exit 1");
+	if (access("/usr/sbin/qemu-aarch64-static", F_OK) < 0)
+		assert_foreign(binfmt, "install the package 'qemu-user-static'");
+	fake_program("qemu-aarch64-static", "");
+	assert_foreign(binfmt, "binfmt_misc is not mounted");
+	write_text("status", "enabled\n");
+	assert_foreign(binfmt, "does not know the emulator qemu-aarch64: install the package 'binfmt-support'");
+	write_text("qemu-aarch64", "disabled\n");
+	assert_foreign(binfmt, "is disabled");
+	write_text("qemu-aarch64", registered);
+	assert_foreign(binfmt, "does not run");
+	fake_program("arch-test", "[ \"$1\" = arm64 ] && echo arm64: ok");
+	assert_foreign(binfmt, NULL);
+	write_text("qemu-aarch64", "enabled\ninterpreter /usr/bin/F\nflags: PO\noffset 0\n");
+	assert_foreign(binfmt, "without the flag F");
+	assert_int_equal(unlink(in_dir("qemu-aarch64")), 0);
+	assert_foreign(binfmt, NULL);
+	assert_int_equal(unlink(in_dir("arch-test")), 0);
+	assert_foreign(binfmt, "install the package 'arch-test'");
+	assert_int_equal(setenv("PATH", path, 1), 0);
+	free(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +330,7 @@ int main(void)
 		cmocka_unit_test(test_failure_carries_the_reasons),
 		cmocka_unit_test(test_the_child_is_stopped_when_we_fail),
 		cmocka_unit_test(test_a_missing_program),
+		cmocka_unit_test(test_what_another_architecture_needs),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
