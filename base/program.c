@@ -9,14 +9,16 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/num.h"
 
 /* Of standard error only the end is kept: it is where programs say why they fail. */
-enum { POLL_MS = 200, MESSAGES_MAX = 64 << 10, TOLD_MAX = 400, ENV_MAX = 64 };
+enum { POLL_MS = 200, KILL_MS = 5000, MESSAGES_MAX = 64 << 10, TOLD_MAX = 400, ENV_MAX = 64 };
 
 static const char sbin[] = "/usr/local/sbin:/usr/sbin:/sbin";
 
@@ -28,6 +30,9 @@ static const char *const passed[] = {"HOME", "TMPDIR", "http_proxy", "https_prox
 struct child {
 	pid_t pid;
 	int out, messages; /* reading ends; -1 when not piped or at their end */
+	bool stopped;      /* it was told to end at stop_ms, and killed when that did not help */
+	bool killed;
+	int64_t stop_ms;
 };
 
 static const char *environment_value(const char *name)
@@ -47,12 +52,20 @@ static char *search_path(struct error *err)
 	return buf_strf(err, "%s:%s", path && *path ? path : "/usr/local/bin:/usr/bin:/bin", sbin);
 }
 
+/* A folder may be "executable" too. */
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK);
+}
+
 char *program_find(const char *name, struct error *err)
 {
 	CLEANUP_FREE char *path = NULL;
 
 	if (strchr(name, '/'))
-		return access(name, X_OK) ? NULL : buf_strf(err, "%s", name);
+		return is_program(name) ? buf_strf(err, "%s", name) : NULL;
 	path = search_path(err);
 	if (!path)
 		return NULL;
@@ -62,7 +75,7 @@ char *program_find(const char *name, struct error *err)
 
 		if (!file)
 			return NULL;
-		if (len && !access(file, X_OK))
+		if (len && is_program(file))
 			return steal_ptr(&file);
 		dir += len + (dir[len] == ':');
 	}
@@ -100,25 +113,36 @@ static bool is_passed(const char *variable)
 	return false;
 }
 
-/* Borrowed texts; the two that are made are the caller's. */
+/* True when the list sets the name of this NAME=VALUE. Of two of a name programs take either one. */
+static bool is_set(const char *const *list, const char *variable)
+{
+	size_t len = strcspn(variable, "=") + 1;
+
+	for (; list && *list; list++)
+		if (!strncmp(*list, variable, len))
+			return true;
+	return false;
+}
+
+/* All texts are borrowed. */
 static int make_environment(const struct program_opts *opts, const char **out, const char *path,
 	struct error *err)
 {
+	const char *const own[] = {path, "LC_ALL=C", "TZ=UTC"};
 	size_t nr = 0;
 
-	/* The first of two values of one variable is the one that getenv() finds. */
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		if (!is_set(opts->environment, own[i]))
+			out[nr++] = own[i];
+	for (char **e = environ; *e; e++)
+		if (is_passed(*e) && !is_set(opts->environment, *e) && nr < ENV_MAX)
+			out[nr++] = *e;
 	for (size_t i = 0; opts->environment && opts->environment[i]; i++) {
-		if (nr == ENV_MAX - 3)
+		if (nr == ENV_MAX)
 			return error_set(err, ERROR_BUG, 0, "too large an environment for '%s'",
 				opts->argv[0]);
 		out[nr++] = opts->environment[i];
 	}
-	out[nr++] = path;
-	out[nr++] = "LC_ALL=C";
-	out[nr++] = "TZ=UTC";
-	for (char **e = environ; *e; e++)
-		if (is_passed(*e) && nr < ENV_MAX)
-			out[nr++] = *e;
 	out[nr] = NULL;
 	return 0;
 }
@@ -216,10 +240,23 @@ static int start(const struct program_opts *opts, struct child *c, struct error 
 	if (make_pipe(&c->messages, &messages, err) < 0)
 		return -1;
 	r = spawn(opts, file, env, opts->out > 0 ? opts->out : out, messages, &c->pid);
+	if (r && opts->dir)
+		return error_set(err, ERROR_IO, r, "cannot run '%s' in '%s'", file, opts->dir);
 	return r ? error_set(err, ERROR_IO, r, "cannot run '%s'", file) : 0;
 }
 
-/* Reads what is there; closes at the end. data may be dropped (to NULL). */
+/* Makes room by dropping the older half, so that a good deal of the end always stays. */
+static void forget(struct buf *messages, size_t len)
+{
+	size_t keep = MIN(messages->len, (size_t)MESSAGES_MAX / 2);
+
+	if (messages->len + len <= MESSAGES_MAX)
+		return;
+	memmove(messages->data, messages->data + messages->len - keep, keep);
+	buf_truncate(messages, keep);
+}
+
+/* Reads what is there; closes at the end. Without `to` it is dropped. */
 static int take(int *fd, struct buf *to, bool only_end, struct error *err)
 {
 	char data[16384];
@@ -233,48 +270,92 @@ static int take(int *fd, struct buf *to, bool only_end, struct error *err)
 	}
 	if (!to)
 		return 0;
-	if (only_end && to->len + (size_t)n > MESSAGES_MAX)
-		buf_truncate(to, 0);
+	if (only_end)
+		forget(to, (size_t)n);
 	return buf_add(to, data, (size_t)n, err);
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void stop(struct child *c)
+{
+	kill(-c->pid, SIGTERM);
+	c->stopped = true;
+	c->stop_ms = now_ms();
+}
+
+/* Asks it to end when we are cancelled; one that does not within five seconds is ended. */
+static void check_cancelled(const struct program_opts *opts, struct child *c)
+{
+	if (!c->stopped && opts->cancelled && opts->cancelled())
+		stop(c);
+	if (c->stopped && !c->killed && now_ms() - c->stop_ms > KILL_MS) {
+		kill(-c->pid, SIGKILL);
+		c->killed = true;
+	}
+}
+
 static int pump(const struct program_opts *opts, struct child *c, struct buf *messages,
-	bool *stopped, struct error *err)
+	struct error *err)
 {
 	while (c->out >= 0 || c->messages >= 0) {
 		struct pollfd p[2] = {{c->out, POLLIN, 0}, {c->messages, POLLIN, 0}};
 
-		if (!*stopped && opts->cancelled && opts->cancelled()) {
-			kill(-c->pid, SIGTERM);
-			*stopped = true;
-		}
+		check_cancelled(opts, c);
 		if (poll(p, 2, POLL_MS) <= 0)
 			continue;
 		if ((p[0].revents && take(&c->out, opts->output, false, err) < 0) ||
 			(p[1].revents && take(&c->messages, messages, true, err) < 0)) {
-			kill(-c->pid, SIGTERM);
+			stop(c);
 			return -1;
 		}
 	}
 	return 0;
 }
 
+/*
+ * A program may close its output long before it ends: it is still to be stopped then. Most end at
+ * once, so the waits begin short.
+ */
+static int wait_for(const struct program_opts *opts, struct child *c)
+{
+	int status = 0, ms = 1;
+	pid_t pid;
+
+	while ((pid = waitpid(c->pid, &status, WNOHANG)) <= 0) {
+		if (pid < 0 && errno != EINTR)
+			break;
+		check_cancelled(opts, c);
+		poll(NULL, 0, ms);
+		ms = MIN(2 * ms, (int)POLL_MS);
+	}
+	return status;
+}
+
 /* The end of what it said, on one line. */
 static const char *last_words(struct buf *messages)
 {
-	char *text;
-	size_t len;
+	char *text = messages->data;
+	size_t start;
 
-	while (messages->len && strchr(" \n\r\t", messages->data[messages->len - 1]))
+	while (messages->len && strchr(" \n\r\t", text[messages->len - 1]))
 		buf_truncate(messages, messages->len - 1);
-	if (!messages->len || buf_add(messages, "", 1, NULL) < 0)
+	if (!messages->len)
 		return "it said nothing";
-	text = (char *)messages->data;
-	for (char *t = text; *t; t++)
-		if (*t == '\n' || *t == '\r' || *t == '\t')
-			*t = ' ';
-	len = strlen(text);
-	return len > TOLD_MAX ? text + len - TOLD_MAX : text;
+	start = messages->len > TOLD_MAX ? messages->len - TOLD_MAX : 0;
+	for (size_t i = start; i < messages->len; i++)
+		if ((unsigned char)text[i] < ' ')
+			text[i] = ' ';
+	/* Not in the middle of a character of UTF-8. */
+	while (start && ((unsigned char)text[start] & 0xc0) == 0x80)
+		start++;
+	return text + start;
 }
 
 static int result(const struct program_opts *opts, int status, bool stopped, struct buf *messages,
@@ -297,18 +378,16 @@ int program_run(const struct program_opts *opts, struct error *err)
 {
 	CLEANUP_BUF struct buf messages = BUF_INIT(2 * MESSAGES_MAX);
 	struct child c = {.pid = -1, .out = -1, .messages = -1};
-	bool stopped = false;
-	int status = 0, r = start(opts, &c, err);
+	int status, r = start(opts, &c, err);
 
 	if (!r)
-		r = pump(opts, &c, &messages, &stopped, err);
+		r = pump(opts, &c, &messages, err);
 	if (c.out >= 0)
 		close(c.out);
 	if (c.messages >= 0)
 		close(c.messages);
 	if (c.pid < 0)
 		return -1;
-	while (waitpid(c.pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return r < 0 ? -1 : result(opts, status, stopped, &messages, err);
+	status = wait_for(opts, &c);
+	return r < 0 ? -1 : result(opts, status, c.stopped, &messages, err);
 }

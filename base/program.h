@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Other programs (mkfs.fat, skopeo, sbsign …), run without a shell and in an environment that is
- * made anew, so that language, time zone and umask of the user cannot change what they write. They
- * lead a process group of their own and get SIGTERM when we are cancelled.
+ * made anew, so that language and time zone of the user cannot change what they write (the umask is
+ * the user's). They lead a process group of their own and get SIGTERM when we are cancelled, and
+ * SIGKILL five seconds later.
  */
 #ifndef AMIWRIGHT_BASE_PROGRAM_H
 #define AMIWRIGHT_BASE_PROGRAM_H
@@ -13,7 +14,8 @@
 
 struct program_opts {
 	const char *const *argv;     /* NULL-terminated; argv[0] is looked for by program_find() */
-	const char *const *environment; /* NAME=VALUE, before what is there; may be NULL */
+	const char *const *environment; /* NAME=VALUE put into the new environment, in the place of any
+	                                   other of that name; may be NULL */
 	const char *package;         /* Debian package of argv[0], for messages; NULL: argv[0] */
 	const char *dir;             /* working folder; NULL: ours */
 	int in;                      /* borrowed descriptor for standard input; 0 or less: /dev/null */

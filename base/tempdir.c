@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -25,27 +26,55 @@ char *tempdir_new(const char *below, struct error *err)
 	return steal_ptr(&path);
 }
 
-static void empty(int dirfd, int depth);
+/* A removal on its way. */
+struct remover {
+	int top;        /* the folder itself; borrowed */
+	unsigned moved; /* folders that were taken up to it because they lay too deep */
+};
 
-static void remove_entry(int dirfd, const char *name, int depth)
+static void empty(struct remover *r, int dirfd, int depth);
+
+/* What a program made unreadable or read-only for itself would else keep its files. */
+static int open_folder(int dirfd, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+		return -1;
+	(void)!fchmodat(dirfd, name, 0700, 0);
+	return openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Each level costs a descriptor: what is deeper than some has its turn at the top. */
+static void move_up(struct remover *r, int dirfd, const char *name)
+{
+	char to[32];
+
+	snprintf(to, sizeof(to), ".amiwright-deep%u", r->moved);
+	if (!renameat(dirfd, name, r->top, to))
+		r->moved++;
+}
+
+static void remove_entry(struct remover *r, int dirfd, const char *name, int depth)
 {
 	int fd;
 
 	if (!unlinkat(dirfd, name, 0))
 		return;
-	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = open_folder(dirfd, name);
 	if (fd >= 0 && depth < DEPTH_MAX) {
-		/* A folder that a program made read-only would keep its files. */
-		(void)!fchmod(fd, 0700);
-		empty(fd, depth + 1);
+		empty(r, fd, depth + 1);
 	} else if (fd >= 0) {
 		close(fd);
+		if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0)
+			move_up(r, dirfd, name);
+		return;
 	}
 	(void)!unlinkat(dirfd, name, AT_REMOVEDIR);
 }
 
 /* Takes the descriptor. */
-static void empty(int dirfd, int depth)
+static void empty(struct remover *r, int dirfd, int depth)
 {
 	DIR *dir = fdopendir(dirfd);
 	struct dirent *e;
@@ -56,19 +85,31 @@ static void empty(int dirfd, int depth)
 	}
 	while ((e = readdir(dir)))
 		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-			remove_entry(dirfd, e->d_name, depth);
+			remove_entry(r, dirfd, e->d_name, depth);
 	closedir(dir);
+}
+
+static void empty_all(const char *path)
+{
+	CLEANUP_CLOSE int top = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct remover r = {.top = top};
+	unsigned before;
+
+	/* Names of what was moved up are never used twice, so each round has new ones. */
+	do {
+		int fd = top < 0 ? -1 : openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		before = r.moved;
+		if (fd >= 0)
+			empty(&r, fd, 0);
+	} while (r.moved > before);
 }
 
 void tempdir_remove(char *path)
 {
-	int fd;
-
 	if (!path)
 		return;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0)
-		empty(fd, 0);
+	empty_all(path);
 	if (rmdir(path) < 0)
 		log_warn("cannot remove the temporary folder '%s': %s", path, strerror(errno));
 	free(path);

@@ -151,8 +151,8 @@ static void apply(struct tree *t, const struct fitness *f)
 	for (size_t i = 0; i < f->nr; i++)
 		if (f->items[i].cure[0] == '-')
 			assert_int_equal(buf_addf(&text, &err, "%s\n", f->items[i].cure), 0);
-	assert_int_equal(buf_add_str(&text, "disks:\n- {device: /dev/xvda, table: gpt, partitions: [{name: root, type: root, "
-		"filesystem: ext4, mount: /, size: rest}]}\n", &err), 0);
+	assert_int_equal(buf_add_str(&text, "disks:\n- {device: /dev/xvda, table: gpt, "
+		"partitions: [{name: root, type: root, filesystem: ext4, mount: /, size: rest}]}\n", &err), 0);
 	if (spec_parse(&spec, text.data, text.len, "cures.yaml", &diag, &err) < 0 ||
 		build_layers(&spec, t, &err) < 0)
 		fail_msg("%s\n%s", err.text, text.data);
