@@ -16,6 +16,8 @@ static const struct fs_ops *const table[] = {
 	&fs_vfat_ops,
 	&fs_squashfs_ops,
 	&fs_swap_ops,
+	&fs_xfs_ops,
+	&fs_btrfs_ops,
 };
 
 const struct fs_ops *fs_find(const char *type)

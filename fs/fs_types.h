@@ -11,5 +11,7 @@ extern const struct fs_ops fs_ext4_ops;
 extern const struct fs_ops fs_vfat_ops;
 extern const struct fs_ops fs_squashfs_ops;
 extern const struct fs_ops fs_swap_ops;
+extern const struct fs_ops fs_xfs_ops;
+extern const struct fs_ops fs_btrfs_ops;
 
 #endif

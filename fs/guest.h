@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libguestfs: a small virtual machine (the appliance) whose kernel works on an image, so that an
+ * ordinary user can have file systems made by the kernel that knows them. The library is loaded
+ * when it is first needed; nothing of it is linked, and no header of it is used.
+ *
+ * The appliance is run by qemu directly, with KVM where it works. /dev/kvm being there proves
+ * nothing (nested machines open it and then abort), so what works is found by trying: a start that
+ * fails with KVM is repeated under emulation, and the process remembers it.
+ *
+ * libguestfs reads its own environment variables (LIBGUESTFS_PATH for a ready appliance,
+ * LIBGUESTFS_HV, LIBGUESTFS_MEMSIZE, TMPDIR …); none of them changes what is written. Its appliance
+ * is kept in /var/tmp/.guestfs-UID. What it says goes to the debug log.
+ *
+ * Source of the interface: guestfs(3).
+ */
+#ifndef AMIWRIGHT_FS_GUEST_H
+#define AMIWRIGHT_FS_GUEST_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+
+struct guest;
+
+/*
+ * Whether an appliance can be started, as far as can be told without doing it: the library, the
+ * parts of the appliance, supermin and a kernel that we may read to make it from, qemu.
+ * ERROR_USAGE names what is missing and the package or command that cures it.
+ */
+int guest_available(struct error *err) MUST_CHECK;
+
+/*
+ * Starts an appliance with the raw image as its only disk (5 to 30 s). cancelled may be NULL.
+ * ERROR_USAGE as guest_available(); ERROR_INTERRUPTED; ERROR_IO with the reason when it does not
+ * start.
+ */
+struct guest *guest_start(const char *image, bool (*cancelled)(void), struct error *err) MUST_CHECK;
+
+/* The functions below: ERROR_IO with libguestfs's reason; ERROR_INTERRUPTED when cancelled. */
+
+/* Mounts the disk (a file system without partition table) at the appliance's root. */
+int guest_mount(struct guest *g, const char *options, struct error *err) MUST_CHECK;
+/*
+ * Unpacks the tar stream that fd gives, with owners, extended attributes and ACLs. ERROR_INPUT with
+ * errnum ENOSPC when the file system is full.
+ */
+int guest_tar_in(struct guest *g, int fd, struct error *err) MUST_CHECK;
+/* Discards the free space: it becomes holes of the image file. */
+int guest_trim(struct guest *g, struct error *err) MUST_CHECK;
+/* Unmounts, has everything written, and ends the appliance; g is gone in any case. */
+int guest_stop(struct guest *g, struct error *err) MUST_CHECK;
+/* Ends it at once, the image is worth nothing then. NULL is fine. */
+void guest_abort(struct guest *g);
+
+#endif
