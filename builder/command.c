@@ -14,9 +14,11 @@ const struct command *const command_table[] = {
 	&cmd_download,
 	&cmd_register,
 	&cmd_images,
+	&cmd_boot,
 	&cmd_serve,
 	&cmd_version,
 	&cmd_help,
+	&cmd_imds_bridge,
 	NULL,
 };
 
@@ -34,7 +36,8 @@ const char *command_nearest(const char *name)
 	size_t nr = 0;
 
 	for (const struct command *const *c = command_table; *c; c++)
-		names[nr++] = (*c)->name;
+		if (!(*c)->hidden)
+			names[nr++] = (*c)->name;
 	return options_nearest(name, names);
 }
 
@@ -45,7 +48,7 @@ static int add_overview(struct buf *out, struct error *err)
 			     "no EC2\ninstance.\n\ncommands:\n", err) < 0)
 		return -1;
 	for (const struct command *const *c = command_table; *c; c++)
-		if (buf_addf(out, err, "  %-10s %-14s %s\n", (*c)->name, (*c)->args,
+		if (!(*c)->hidden && buf_addf(out, err, "  %-10s %-14s %s\n", (*c)->name, (*c)->args,
 			    (*c)->summary) < 0)
 			return -1;
 	return buf_add_str(out, "\n'amiwright help COMMAND' says more.\n", err);

@@ -13,6 +13,7 @@ struct command {
 	const struct options_def *options;
 	size_t options_size;     /* bytes of the struct that `options` fills */
 	size_t min_args, max_args;
+	bool hidden;             /* not in the overview: what the program runs itself as */
 	int (*run)(struct context *ctx, const void *opts, const struct options_args *args,
 		struct error *err);
 };
@@ -28,6 +29,6 @@ const char *command_nearest(const char *name);
 int command_help(const struct command *command, struct buf *out, struct error *err) MUST_CHECK;
 
 extern const struct command cmd_build, cmd_publish, cmd_upload, cmd_download, cmd_register,
-	cmd_images, cmd_inspect, cmd_serve, cmd_version, cmd_help;
+	cmd_images, cmd_inspect, cmd_boot, cmd_imds_bridge, cmd_serve, cmd_version, cmd_help;
 
 #endif

@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `amiwright boot`: an image, a spec or an AMI in QEMU, as EC2 would run it; and `imds-bridge`, which
+ * QEMU runs for each connection of the guest to its metadata service.
+ */
+#include "builder/command.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "base/tempdir.h"
+#include "builder/boot_run.h"
+#include "builder/boot_source.h"
+#include "builder/command_tags.h"
+
+struct boot_options {
+	const char *firmware, *architecture, *accel, *ssh, *ssh_key, *user_data, *instance_type;
+	const char *console, *expect, *kernel, *initrd, *append, *spool_dir;
+	struct options_list disks, tags;
+	uint64_t memory, disk_size, timeout;
+};
+
+#define FIELD(field) offsetof(struct boot_options, field)
+
+enum { EXPECT_TIMEOUT_S = 600, PROCESSORS = 2, KEY_MAX = 16 << 10, HOSTNAME_SIZE = 80 };
+
+static const char *const firmwares[] = {"bios", "uefi", NULL};
+static const char *const architectures[] = {"x86_64", "arm64", NULL};
+static const char *const accelerators[] = {"auto", "kvm", "tcg", NULL};
+
+static const struct options_def options[] = {
+	{"firmware", 0, OPTIONS_CHOICE, FIELD(firmware), "FIRMWARE",
+		"bios or uefi (default: by the AMI's, spec's or manifest's boot mode, else uefi when there "
+		"is an EFI system partition)", 0, 0, firmwares},
+	{"architecture", 0, OPTIONS_CHOICE, FIELD(architecture), "ARCH",
+		"x86_64 or arm64 (default: what the image is for)", 0, 0, architectures},
+	{"accel", 0, OPTIONS_CHOICE, FIELD(accel), "HOW",
+		"kvm, tcg (emulation), or auto: KVM when a trial shows that it works (default)", 0, 0,
+		accelerators},
+	{"memory", 0, OPTIONS_SIZE, FIELD(memory), "SIZE", "the machine's memory (default: 1G)", 0, 0,
+		NULL},
+	{"disk", 0, OPTIONS_LIST, FIELD(disks), "FILE",
+		"a further raw image as volume, beside an image file; may be given many times", 0, 0, NULL},
+	{"disk-size", 0, OPTIONS_SIZE, FIELD(disk_size), "SIZE",
+		"size of the root volume, when it is to be larger than the image", 0, 0, NULL},
+	{"ssh", 0, OPTIONS_TEXT, FIELD(ssh), "PORT",
+		"forward this port of 127.0.0.1 to the guest's port 22; 0: a free one, which is said", 0, 0,
+		NULL},
+	{"ssh-key", 0, OPTIONS_TEXT, FIELD(ssh_key), "FILE",
+		"public key that the metadata service gives", 0, 0, NULL},
+	{"user-data", 0, OPTIONS_TEXT, FIELD(user_data), "FILE",
+		"user data that the metadata service gives", 0, 0, NULL},
+	{"instance-type", 0, OPTIONS_TEXT, FIELD(instance_type), "TYPE",
+		"what the machine says it is (default: m5.large, m6g.large)", 0, 0, NULL},
+	{"tag", 0, OPTIONS_LIST, FIELD(tags), "KEY=VALUE",
+		"an instance tag in the metadata; may be given many times", 0, 0, NULL},
+	{"console", 0, OPTIONS_TEXT, FIELD(console), "FILE",
+		"write the serial console to a file (default: to standard output)", 0, 0, NULL},
+	{"expect", 0, OPTIONS_TEXT, FIELD(expect), "REGEX",
+		"end with success when a line of the console matches this extended regular expression", 0, 0,
+		NULL},
+	{"timeout", 0, OPTIONS_NUMBER, FIELD(timeout), "SECONDS",
+		"end with failure after this time (default: 600 with --expect, else none)", 1, 604800, NULL},
+	{"kernel", 0, OPTIONS_TEXT, FIELD(kernel), "FILE",
+		"boot this kernel instead of what the disk has", 0, 0, NULL},
+	{"initrd", 0, OPTIONS_TEXT, FIELD(initrd), "FILE", "initrd for --kernel", 0, 0, NULL},
+	{"append", 0, OPTIONS_TEXT, FIELD(append), "TEXT", "command line for --kernel", 0, 0, NULL},
+	{"spool-dir", 0, OPTIONS_TEXT, FIELD(spool_dir), "DIR",
+		"folder for temporary data: what the guest writes, built and downloaded disks (default: "
+		"TMPDIR or /var/tmp)", 0, 0, NULL},
+	{0},
+};
+
+/* One run of the command. */
+struct run {
+	struct context *ctx;
+	const struct boot_options *opts;
+	char *folder; /* temporary */
+	struct command_tags tags;
+	struct buf key, user_data;
+	struct boot_source source;
+	struct boot_console console;
+	struct imds *imds;
+	struct imds_server *server;
+	struct qemu qemu;
+	uint16_t ssh_port; /* 0: none */
+	bool kvm;
+	int out;           /* console; -1: standard output */
+	char instance[20], ami[20], uuid[UUID_TEXT_SIZE], mac[18], hostname[HOSTNAME_SIZE];
+};
+
+static int read_key(struct run *r, struct error *err)
+{
+	const char *path = r->opts->ssh_key;
+	const char *text;
+
+	buf_init(&r->key, KEY_MAX);
+	if (!path)
+		return 0;
+	if (file_read(path, &r->key, err) < 0)
+		return -1;
+	while (r->key.len && strchr(" \r\n", r->key.data[r->key.len - 1]))
+		buf_truncate(&r->key, r->key.len - 1);
+	text = buf_str(&r->key);
+	if (strstr(text, "PRIVATE KEY"))
+		return error_set(err, ERROR_USAGE, 0,
+			"--ssh-key: '%s' is a private key; the public one (often '%s.pub') is right",
+			path, path);
+	if (strlen(text) != r->key.len || strpbrk(text, "\r\n") || !strchr(text, ' ') ||
+		(strncmp(text, "ssh-", 4) && strncmp(text, "ecdsa-", 6) && strncmp(text, "sk-", 3)))
+		return error_set(err, ERROR_USAGE, 0,
+			"--ssh-key: '%s' is not one public key in OpenSSH's form ('ssh-ed25519 AAAA…')",
+			path);
+	return buf_add_char(&r->key, '\n', err);
+}
+
+static int read_user_data(struct run *r, struct error *err)
+{
+	buf_init(&r->user_data, IMDS_USER_DATA_MAX);
+	if (r->opts->user_data && file_read(r->opts->user_data, &r->user_data, err) < 0) {
+		if (err->kind == ERROR_INPUT)
+			error_wrap(err, "--user-data (EC2 takes at most 16 KiB)");
+		return -1;
+	}
+	return 0;
+}
+
+static int check_tags(struct run *r, struct error *err)
+{
+	if (command_tags_parse(&r->tags, NULL, &r->opts->tags, err) < 0)
+		return -1;
+	for (size_t i = 0; i < r->tags.nr; i++)
+		if (imds_check_tag(r->tags.items[i].key, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int check_file(const char *option, const char *path, struct error *err)
+{
+	if (path && access(path, R_OK) < 0)
+		return error_set(err, ERROR_IO, errno, "%s: cannot read '%s'", option, path);
+	return 0;
+}
+
+/* A port that nobody has now; QEMU takes it a moment later. */
+static int free_port(uint16_t *port, struct error *err)
+{
+	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in where = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t len = sizeof(where);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&where, len) < 0 ||
+		getsockname(fd, (struct sockaddr *)&where, &len) < 0)
+		return error_set(err, ERROR_IO, errno, "cannot find a free port");
+	*port = ntohs(where.sin_port);
+	return 0;
+}
+
+static int choose_port(struct run *r, struct error *err)
+{
+	uint64_t port;
+
+	if (!r->opts->ssh)
+		return 0;
+	if (num_parse(r->opts->ssh, 65535, &port, err) < 0)
+		return error_wrap(err, "--ssh");
+	r->ssh_port = (uint16_t)port;
+	return port ? 0 : free_port(&r->ssh_port, err);
+}
+
+static int check_options(const struct run *r, struct error *err)
+{
+	const struct boot_options *o = r->opts;
+
+	if ((o->initrd || o->append) && !o->kernel)
+		return error_set(err, ERROR_USAGE, 0, "--%s goes with --kernel",
+			o->initrd ? "initrd" : "append");
+	if (r->ctx->opts.json && !o->console)
+		return error_set(err, ERROR_USAGE, 0,
+			"--json needs --console FILE: standard output has the console without it");
+	if (o->memory && (o->memory < 128 * MIB || o->memory % MIB))
+		return error_set(err, ERROR_USAGE, 0, "--memory: whole MiB and at least 128M are right");
+	if (o->disk_size % 512)
+		return error_set(err, ERROR_USAGE, 0, "--disk-size: a disk has whole sectors of 512 bytes");
+	if (check_file("--kernel", o->kernel, err) < 0 || check_file("--initrd", o->initrd, err) < 0)
+		return -1;
+	return 0;
+}
+
+/* All that can be wrong without QEMU is found before the disks are made. */
+static int check(struct run *r, struct error *err)
+{
+	if (check_options(r, err) < 0 || boot_console_init(&r->console, r->opts->expect, err) < 0 ||
+		check_tags(r, err) < 0 || read_key(r, err) < 0 || read_user_data(r, err) < 0)
+		return -1;
+	return choose_port(r, err);
+}
+
+/* Ids in EC2's forms. The uuid begins with "ec2", by which software knows EC2. */
+static int make_ids(struct run *r, struct error *err)
+{
+	uint8_t bytes[16 + 9 + 9 + 3];
+	char hex[2 * 9 + 1];
+
+	if (context_random(bytes, sizeof(bytes)) < 0)
+		return error_set(err, ERROR_IO, 0, "no randomness to be had for an instance id");
+	bytes[0] = 0xec;
+	bytes[1] = 0x20 | (bytes[1] & 0x0f);
+	uuid_format(r->uuid, bytes);
+	snprintf(r->instance, sizeof(r->instance), "i-%.17s", hex_encode(hex, bytes + 16, 9));
+	snprintf(r->ami, sizeof(r->ami), "ami-%.15s", hex_encode(hex, bytes + 25, 9));
+	snprintf(r->mac, sizeof(r->mac), "02:00:00:%02x:%02x:%02x", bytes[34], bytes[35], bytes[36]);
+	return 0;
+}
+
+static const char *instance_type(const struct run *r)
+{
+	if (r->opts->instance_type)
+		return r->opts->instance_type;
+	return r->source.architecture == QEMU_ARM64 ? "m6g.large" : "m5.large";
+}
+
+static const char *region(const struct run *r)
+{
+	if (r->ctx->aws)
+		return aws_region(r->ctx->aws);
+	return r->ctx->opts.region ? r->ctx->opts.region : "us-east-1";
+}
+
+static int start_imds(struct run *r, struct error *err)
+{
+	CLEANUP_FREE struct imds_disk *disks = calloc(r->source.nr + 1, sizeof(*disks));
+	CLEANUP_FREE char *zone = buf_strf(err, "%sa", region(r));
+	struct imds_opts opts = {
+		.ami_id = *r->source.ami_id ? r->source.ami_id : r->ami,
+		.instance_id = r->instance,
+		.instance_type = instance_type(r),
+		.region = region(r),
+		.zone = zone,
+		.architecture = qemu_architecture_name(r->source.architecture),
+		.hostname = r->hostname,
+		.ipv4 = QEMU_GUEST_ADDRESS,
+		.network = QEMU_GUEST_NETWORK,
+		.mac = r->mac,
+		.public_key = r->key.len ? buf_str(&r->key) : NULL,
+		.user_data = r->opts->user_data ? buf_str(&r->user_data) : NULL,
+		.user_data_len = r->user_data.len,
+		.tags = r->tags.items,
+		.nr_tags = r->tags.nr,
+		.disks = disks,
+		.nr_disks = r->source.nr + 1,
+		.start_s = context_wall_s(),
+	};
+
+	if (!disks || !zone)
+		return error_nomem(err, "metadata");
+	if (context_random(opts.secret, sizeof(opts.secret)) < 0)
+		return error_set(err, ERROR_IO, 0, "no randomness to be had for session tokens");
+	/* The root volume is there under two names. */
+	for (size_t i = 0; i < r->source.nr; i++)
+		disks[i] = r->source.disks[i].mapping;
+	disks[r->source.nr] = disks[0];
+	snprintf(disks[r->source.nr].name, sizeof(disks[0].name), "root");
+	r->imds = imds_new(&opts, err);
+	r->server = r->imds ? imds_server_new(r->imds, r->folder, err) : NULL;
+	return r->server ? 0 : -1;
+}
+
+static int choose_accelerator(struct run *r, struct error *err)
+{
+	const char *wanted = r->opts->accel ? r->opts->accel : "auto";
+	char why[200] = "";
+
+	if (!strcmp(wanted, "tcg"))
+		return 0;
+	if (qemu_try_kvm(r->source.architecture, r->folder, &r->kvm, why, err) < 0)
+		return -1;
+	if (!r->kvm && !strcmp(wanted, "kvm"))
+		return error_set(err, ERROR_INPUT, 0, "KVM does not work here: %s", why);
+	if (r->kvm)
+		log_info("running under KVM");
+	else
+		log_info("running under emulation, which is slow: KVM does not work here (%s)", why);
+	return 0;
+}
+
+/* The firmware's variables are written to by the guest. */
+static char *copy_vars(const struct run *r, const char *from, struct error *err)
+{
+	CLEANUP_BUF struct buf vars = BUF_INIT(256u << 20);
+	CLEANUP_FREE char *path = buf_strf(err, "%s/vars.fd", r->folder);
+
+	if (!path || file_read(from, &vars, err) < 0 ||
+		file_write_atomic(path, vars.data, vars.len, 0600, false, err) < 0)
+		return NULL;
+	return steal_ptr(&path);
+}
+
+static int start_machine(struct run *r, struct qemu_machine *m, struct error *err)
+{
+	CLEANUP_FREE struct qemu_disk *disks = calloc(r->source.nr + 1, sizeof(*disks));
+	CLEANUP_FREE char *vars = NULL;
+	/* By this name it can be run also when the file was replaced meanwhile. */
+	CLEANUP_FREE char *self = buf_strf(err, "/proc/%d/exe", (int)getpid());
+	CLEANUP_FREE char *short_name = buf_strf(err, "%.*s", (int)strcspn(r->hostname, "."), r->hostname);
+	struct qemu_argv argv = {0};
+	int ret;
+
+	if (!disks || !self || !short_name)
+		return error_nomem(err, "a machine");
+	for (size_t i = 0; i < r->source.nr; i++)
+		disks[i] = (struct qemu_disk){r->source.disks[i].file, r->source.disks[i].format,
+			r->source.disks[i].serial};
+	m->disks = disks;
+	m->nr_disks = r->source.nr;
+	m->self = self;
+	m->hostname = short_name;
+	if (m->firmware == QEMU_UEFI) {
+		if (qemu_find_uefi(m->architecture, &m->code, &m->vars, err) < 0)
+			return -1;
+		vars = copy_vars(r, m->vars, err);
+		if (!vars)
+			return -1;
+		m->vars = vars;
+	}
+	ret = qemu_args(m, &argv, err);
+	if (!ret)
+		ret = qemu_start(&r->qemu, m->architecture, &argv, err);
+	qemu_argv_release(&argv);
+	return ret;
+}
+
+static int start(struct run *r, struct error *err)
+{
+	struct qemu_machine m = {
+		.architecture = r->source.architecture,
+		.firmware = r->source.firmware,
+		.memory = r->opts->memory ? r->opts->memory : GIB,
+		.processors = PROCESSORS,
+		.mac = r->mac,
+		.imds_folder = r->folder,
+		.ssh_port = r->ssh_port,
+		.kernel = r->opts->kernel,
+		.initrd = r->opts->initrd,
+		.append = r->opts->append,
+		.uuid = r->uuid,
+		.instance_type = instance_type(r),
+		.instance_id = r->instance,
+	};
+
+	snprintf(r->hostname, sizeof(r->hostname), "ip-169-254-0-15.%.40s%s",
+		strcmp(region(r), "us-east-1") ? region(r) : "ec2",
+		strcmp(region(r), "us-east-1") ? ".compute.internal" : ".internal");
+	if (choose_accelerator(r, err) < 0 || start_imds(r, err) < 0)
+		return -1;
+	m.kvm = r->kvm;
+	return start_machine(r, &m, err);
+}
+
+/* Printed as soon as the machine runs, for those who want to get in. */
+static int print_result(struct run *r, struct error *err)
+{
+	CLEANUP_BUF struct buf out = BUF_INIT(0);
+	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
+	const char *firmware = r->source.firmware == QEMU_UEFI ? "uefi" : "bios";
+
+	log_info("%s, %s, %s", qemu_architecture_name(r->source.architecture), firmware, r->instance);
+	if (r->ssh_port)
+		log_info("the guest's ssh: 127.0.0.1 port %u", r->ssh_port);
+	if (!doc || !r->opts->console)
+		return doc ? 0 : -1;
+	if (!r->ctx->opts.json) {
+		if (r->ssh_port && buf_addf(&out, err, "%u\n", r->ssh_port) < 0)
+			return -1;
+		return context_print(&out, err);
+	}
+	if (json_set_str(doc, "instance", r->instance, err) < 0 ||
+		json_set_str(doc, "architecture", qemu_architecture_name(r->source.architecture),
+			err) < 0 ||
+		json_set_str(doc, "firmware", firmware, err) < 0 ||
+		json_set_str(doc, "accelerator", r->kvm ? "kvm" : "tcg", err) < 0 ||
+		(r->ssh_port ? json_set_int(doc, "ssh_port", r->ssh_port, err) :
+			       json_set_str(doc, "ssh_port", NULL, err)) < 0 ||
+		json_write(doc, true, &out, err) < 0)
+		return -1;
+	return context_print(&out, err);
+}
+
+/* Keys are for the guest when terminal and console are the user's and in the foreground. */
+static bool has_terminal(const struct run *r)
+{
+	return !r->opts->console && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) &&
+	       tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+static int run_machine(struct run *r, struct error *err)
+{
+	const struct boot_options *o = r->opts;
+	struct boot_run run = {
+		.qemu = &r->qemu,
+		.imds = r->server,
+		.console = &r->console,
+		.out = r->out >= 0 ? r->out : STDOUT_FILENO,
+		.out_name = o->console ? o->console : "standard output",
+		.in = has_terminal(r) ? STDIN_FILENO : -1,
+		.expect = o->expect,
+		.timeout_s = o->timeout ? o->timeout : o->expect ? EXPECT_TIMEOUT_S : 0,
+		.cancelled = context_cancelled,
+		.now_ms = context_now_ms,
+	};
+
+	if (run.in >= 0)
+		log_info("ctrl-A X ends the machine");
+	return boot_run(&run, err);
+}
+
+static int boot(struct run *r, const char *what, struct error *err)
+{
+	const struct boot_options *o = r->opts;
+	const char *below = o->spool_dir ? o->spool_dir : context_tmpdir(r->ctx);
+	struct boot_source_opts source = {
+		.spool_dir = o->spool_dir,
+		.architecture = o->architecture,
+		.firmware = o->firmware,
+		.kernel = o->kernel != NULL,
+		.disk_size = o->disk_size,
+		.disks = &o->disks,
+	};
+
+	if (check(r, err) < 0 || make_ids(r, err) < 0)
+		return -1;
+	r->folder = tempdir_new(below, err);
+	if (!r->folder)
+		return -1;
+	source.folder = r->folder;
+	if (boot_source_open(&r->source, r->ctx, what, &source, err) < 0)
+		return -1;
+	if (o->console)
+		r->out = open(o->console, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (o->console && r->out < 0)
+		return error_set(err, ERROR_IO, errno, "cannot create '%s'", o->console);
+	if (start(r, err) < 0 || print_result(r, err) < 0)
+		return -1;
+	return run_machine(r, err);
+}
+
+static int run(struct context *ctx, const void *popts, const struct options_args *args,
+	struct error *err)
+{
+	struct run r = {.ctx = ctx, .opts = popts, .qemu = QEMU_INIT, .out = -1};
+	int ret = boot(&r, args->items[0], err);
+
+	qemu_release(&r.qemu);
+	imds_server_free(r.server);
+	imds_free(r.imds);
+	if (r.out >= 0)
+		close(r.out);
+	boot_source_release(&r.source);
+	boot_console_release(&r.console);
+	buf_release(&r.key);
+	buf_release(&r.user_data);
+	command_tags_release(&r.tags);
+	tempdir_remove(r.folder);
+	return ret;
+}
+
+const struct command cmd_boot = {
+	.name = "boot",
+	.args = "IMAGE|SPEC|AMI",
+	.summary = "run it in QEMU as EC2 would",
+	.description =
+		"Runs a raw image, what a spec builds (a file that ends in .yaml or .yml), or an own AMI in\n"
+		"QEMU: NVMe volumes, EC2's DMI strings, the instance metadata service at 169.254.169.254,\n"
+		"KVM when it works and emulation else. The image is never written to. The serial console\n"
+		"goes to standard output, and a terminal's keys to it; ctrl-A X ends the machine. With\n"
+		"--console FILE the port of --ssh is printed instead.",
+	.options = options,
+	.options_size = sizeof(struct boot_options),
+	.min_args = 1,
+	.max_args = 1,
+	.run = run,
+};
+
+static int run_bridge(struct context *ctx, const void *popts, const struct options_args *args,
+	struct error *err)
+{
+	(void)ctx;
+	(void)popts;
+	return imds_bridge(args->items[0], STDIN_FILENO, STDOUT_FILENO, err);
+}
+
+const struct command cmd_imds_bridge = {
+	.name = "imds-bridge",
+	.args = "DIR",
+	.summary = "a guest's connection to its metadata service",
+	.description = "Joins standard input and output to the metadata service of a running 'boot'.",
+	.hidden = true,
+	.min_args = 1,
+	.max_args = 1,
+	.run = run_bridge,
+};
