@@ -242,8 +242,11 @@ static int run_trial(enum qemu_architecture a, const char *code, bool *works, ch
 		snprintf(why, 200, "a trial did not end");
 	else if (!ret && WIFEXITED(q.status) && WEXITSTATUS(q.status) == right)
 		*works = true;
-	else if (!ret)
-		snprintf(why, 200, "%.*s", first_line(&q), qemu_last_words(&q));
+	else if (!ret) {
+		int len = first_line(&q);
+
+		snprintf(why, 200, "%.*s", len, qemu_last_words(&q));
+	}
 	qemu_release(&q);
 	qemu_argv_release(&argv);
 	return ret;

@@ -1,7 +1,7 @@
 # Test, demo and developer targets. `check` and `demo` install what is missing and then run make again, because
 # what pkg-config says is read when make starts.
 
-.PHONY: setup demo demo-run check check-run check-unit check-integration check-sanitize lint fuzz \
+.PHONY: setup demo demo-run check check-run check-unit check-integration check-boot check-sanitize lint fuzz \
 	fuzz-replay bench coverage format
 
 setup: ## install missing packages (apt), saying which
@@ -36,6 +36,17 @@ check-integration: $(B)/amiwright $(bench_PROGS) ## tests with foreign clients a
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_BUILD=$(abspath $(B)) \
 		AMIWRIGHT_OBJECTS=$(abspath $(O)) \
 		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/integration
+
+check-boot: ## boot the images under images/ in QEMU (half an hour under emulation)
+	$(Q).ci/install-packages build image boot
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
+	$(Q)$(MAKE) --no-print-directory check-boot-run
+
+.PHONY: check-boot-run
+check-boot-run: $(B)/amiwright
+	$(Q)mkdir -p $(B)/boot
+	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_BUILD=$(abspath $(B)) \
+		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/boot
 
 check-sanitize: ## unit tests and fuzz seeds under ASan + UBSan, the pool under TSan
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SANITIZE=address,undefined check-programs
