@@ -19,7 +19,7 @@ enum loader_firmware { LOADER_BIOS, LOADER_UEFI };
 
 struct loader_in {
 	struct tree *tree;          /* the image's, with all layers */
-	struct tree *esp_tree;      /* where the ESP's files go: the same, or the ESP's own when it has no mount point */
+	struct tree *esp_tree;      /* where the ESP's files go: the same, or its own without mount point */
 	const char *esp;            /* its directory there ("/boot/efi", "" for its own tree); NULL: no ESP */
 	const char *xbootldr;       /* mount point of an XBOOTLDR partition; NULL: none */
 	const char *architecture;   /* "x86_64" or "arm64" */

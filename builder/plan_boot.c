@@ -128,8 +128,9 @@ static int find_root(struct plan *p, struct error *err)
 				 buf_strf(err, "root=%s %s", id,
 					 root->fs.ops->flags & FS_READ_ONLY ? "rootfstype=squashfs ro" : "ro");
 	fs_id_text(boot ? &boot->fs : &root->fs, id);
-	b->boot_uuid = buf_strf(err, "%s", id[0] ? id + strlen("UUID=") : "");
-	if (!b->root || !b->boot_uuid)
+	/* A squashfs has no uuid. */
+	b->boot_uuid = id[0] ? buf_strf(err, "%s", id + strlen("UUID=")) : NULL;
+	if (!b->root || (id[0] && !b->boot_uuid))
 		return -1;
 	b->in.root = b->root;
 	b->in.boot_uuid = b->boot_uuid;

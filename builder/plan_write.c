@@ -40,16 +40,18 @@ static int hash_root(const struct plan *p, struct plan_disk *disk, struct dev *d
 	const struct plan_fs *fs = &disk->fs[v->data];
 	const struct partition *part = &disk->table.parts[v->part];
 	struct verity_opts opts = {
-		.salt = v->salt,
 		.salt_len = sizeof(v->salt),
-		.uuid = v->uuid,
 		.workers = p->opts->workers,
 		.cancelled = p->opts->cancelled,
 	};
 	struct dev *data = window_new(dev, fs->off, fs->len, err);
 	struct dev *hashes = data ? window_new(dev, part->off, part->len, err) : NULL;
-	int ret = hashes ? verity_write(data, hashes, &opts, v->root_hash, err) : -1;
+	int ret = -1;
 
+	memcpy(opts.salt, v->salt, sizeof(v->salt));
+	memcpy(opts.uuid, v->uuid, sizeof(v->uuid));
+	if (hashes)
+		ret = verity_write(data, hashes, &opts, v->root_hash, err);
 	if (hashes)
 		ret = close_after(ret, hashes, err);
 	return data ? close_after(ret, data, err) : -1;

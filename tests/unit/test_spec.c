@@ -186,6 +186,10 @@ static void test_keys(void **state)
 	REFUSED(HEAD DISK "? [a]\n: b\n", "t.yaml:5:3: a key of the spec must be a text");
 	REFUSED(HEAD DISK "root: [{debian: {}}]\n", "t.yaml:5:17: missing key 'suite' in a debian layer");
 	REFUSED(HEAD DISK "root: [{write: {path: /x}}]\n", "t.yaml:5:16: missing key 'content'");
+	REFUSED(HEAD DISK "root: [{oci: {tag: x}}, {oci: []}]\n",
+		"t.yaml:5:14: missing key 'image' in an oci layer",
+		"t.yaml:5:15: unknown key 'tag' in an oci layer",
+		"t.yaml:5:31: an oci layer must be");
 }
 
 static void test_later(void **state)
