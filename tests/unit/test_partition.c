@@ -342,6 +342,173 @@ static void test_no_table(void **state)
 	dev_close(dev, NULL);
 }
 
+/* MBR of an ESP and a root partition, as the example has them without bios-boot. */
+static void mbr_example(struct partition_table *table, struct partition parts[3], uint64_t size)
+{
+	struct error err = ERROR_INIT;
+
+	example(table, parts, size);
+	table->kind = PARTITION_TABLE_MBR;
+	table->parts = parts + 1;
+	table->nr = 2;
+	assert_int_equal(partition_layout_of(PARTITION_TABLE_MBR, requests + 1, 2, size, parts + 1,
+				 NULL, &err),
+		0);
+	parts[2].bootable = true;
+}
+
+static void test_foreign_tools_accept_an_mbr(void **state)
+{
+	struct partition parts[3];
+	struct partition_table table, back;
+	struct error err = ERROR_INIT;
+	struct dev *dev = new_file(GIB, &err);
+	char id[PARTITION_ID_TEXT];
+
+	(void)state;
+	assert_non_null(dev);
+	mbr_example(&table, parts, GIB);
+	/* Nothing lies behind an MBR's partitions. */
+	assert_int_equal(parts[2].off + parts[2].len, GIB);
+	if (partition_write(dev, &table, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(partition_read(dev, &back, &err), 0);
+	assert_int_equal(back.kind, PARTITION_TABLE_MBR);
+	assert_int_equal(back.nr, 2);
+	assert_true(back.parts[1].bootable && back.parts[1].off == parts[2].off);
+	partition_table_release(&back);
+	partition_id_text(&table, 1, id);
+	assert_string_equal(id, "a0a1a2a3-02");
+	assert_int_equal(dev_close(dev, &err), 0);
+	assert_int_equal(run("sfdisk --verify %s >/dev/null 2>&1"), 0);
+	assert_int_equal(run("sfdisk -d %s | grep -q 'label-id: 0xa0a1a2a3'"), 0);
+	assert_int_equal(run("sfdisk -d %s | grep -q 'start= *2048, size= *131072, type=ef$'"), 0);
+	assert_int_equal(run("sfdisk -d %s | "
+			     "grep -q 'start= *133120, size= *1964032, type=83, bootable'"),
+		0);
+}
+
+/* sfdisk gives the same bytes for the same table, CHS addresses too. */
+static void test_an_mbr_is_the_same_as_sfdisks(void **state)
+{
+	struct partition parts[3];
+	struct partition_table table;
+	struct error err = ERROR_INIT;
+	uint8_t ours[512], theirs[512];
+	struct dev *dev = new_file(GIB, &err);
+
+	(void)state;
+	mbr_example(&table, parts, GIB);
+	assert_int_equal(partition_write(dev, &table, &err), 0);
+	assert_int_equal(dev_pread(dev, ours, sizeof(ours), 0, &err), 0);
+	assert_int_equal(dev_close(dev, &err), 0);
+	dev_close(new_file(GIB, &err), NULL);
+	assert_int_equal(run("printf 'label: dos\\nlabel-id: 0xa0a1a2a3\\n"
+			     "start=2048,size=131072,type=ef\\nstart=133120,size=1964032,type=83,bootable\\n' "
+			     "| sfdisk -q %s"),
+		0);
+	dev = filedev_open(disk_path(), &err);
+	assert_int_equal(dev_pread(dev, theirs, sizeof(theirs), 0, &err), 0);
+	dev_close(dev, NULL);
+	assert_memory_equal(ours, theirs, sizeof(ours));
+}
+
+static void test_a_hybrid_table(void **state)
+{
+	struct partition parts[3];
+	struct partition_table table, back;
+	struct error err = ERROR_INIT;
+	struct dev *dev = new_file(GIB, &err);
+
+	(void)state;
+	example(&table, parts, GIB);
+	table.kind = PARTITION_TABLE_HYBRID;
+	assert_int_equal(partition_write(dev, &table, &err), -1);
+	assert_int_equal(err.kind, ERROR_INPUT);
+	parts[2].bootable = true;
+	if (partition_write(dev, &table, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(partition_read(dev, &back, &err), 0);
+	assert_int_equal(back.kind, PARTITION_TABLE_GPT);
+	assert_int_equal(back.nr, 3);
+	assert_true(back.parts[2].hybrid && back.parts[2].bootable && !back.parts[1].hybrid);
+	assert_int_equal(back.parts[2].mbr_type, 0x83);
+	partition_table_release(&back);
+	assert_int_equal(dev_close(dev, &err), 0);
+	assert_int_equal(run("sfdisk --verify %s >/dev/null 2>&1"), 0);
+	if (have("sgdisk")) {
+		assert_int_equal(run("sgdisk -v %s | grep -q 'No problems found'"), 0);
+		assert_int_equal(run("sgdisk -p %s 2>&1 | grep -q ' 3 .*8305'"), 0);
+	}
+	/* The MBR that a system without GPT sees. */
+	assert_int_equal(run("sfdisk -d -Y dos %s 2>/dev/null | grep -q "
+			     "'start= *1, size= *135167, type=ee'"),
+		0);
+	assert_int_equal(run("sfdisk -d -Y dos %s 2>/dev/null | grep -q "
+			     "'start= *135168, size= *1959936, type=83, bootable'"),
+		0);
+}
+
+static void test_what_an_mbr_cannot_hold(void **state)
+{
+	static const struct partition_request five[5] = {{.name = "a", .size = MIB},
+		{.name = "b", .size = MIB}, {.name = "c", .size = MIB}, {.name = "d", .size = MIB},
+		{.name = "e", .size = MIB}};
+	struct partition parts[5];
+	struct partition_table table;
+	struct error err = ERROR_INIT;
+	struct dev *dev = disk_new(4 * TIB, NULL, &err);
+
+	(void)state;
+	assert_int_equal(
+		partition_layout_of(PARTITION_TABLE_MBR, five, 5, GIB, parts, NULL, &err), -1);
+	assert_non_null(strstr(err.text, "5 partitions"));
+	example(&table, parts, GIB);
+	table.kind = PARTITION_TABLE_MBR;
+	assert_int_equal(partition_write(dev, &table, &err), -1);
+	assert_non_null(strstr(err.text, "'bios': an MBR has no type for bios-boot"));
+	mbr_example(&table, parts, 4 * TIB);
+	assert_int_equal(partition_write(dev, &table, &err), -1);
+	assert_non_null(strstr(err.text, "take a GPT"));
+	mbr_example(&table, parts, GIB);
+	parts[2].off -= MIB;
+	assert_int_equal(partition_write(dev, &table, &err), -1);
+	assert_non_null(strstr(err.text, "overlap"));
+	mbr_example(&table, parts, GIB);
+	parts[1].bootable = true;
+	assert_int_equal(partition_write(dev, &table, &err), -1);
+	dev_close(dev, NULL);
+}
+
+/* Every kind of table leaves a boot loader's bytes. */
+static void test_boot_code_stays(void **state)
+{
+	static const enum partition_table_kind kinds[] = {
+		PARTITION_TABLE_GPT, PARTITION_TABLE_MBR, PARTITION_TABLE_HYBRID};
+	struct error err = ERROR_INIT;
+	uint8_t code[440], back[440];
+
+	(void)state;
+	memset(code, 0xc5, sizeof(code));
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct dev *dev = disk_new(GIB, NULL, &err);
+		struct partition parts[3];
+		struct partition_table table;
+
+		if (kinds[i] == PARTITION_TABLE_MBR)
+			mbr_example(&table, parts, GIB);
+		else
+			example(&table, parts, GIB);
+		table.kind = kinds[i];
+		parts[2].bootable = true;
+		assert_int_equal(dev_pwrite(dev, code, sizeof(code), 0, &err), 0);
+		assert_int_equal(partition_write(dev, &table, &err), 0);
+		assert_int_equal(dev_pread(dev, back, sizeof(back), 0, &err), 0);
+		assert_memory_equal(code, back, sizeof(code));
+		dev_close(dev, NULL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,6 +522,11 @@ int main(void)
 		cmocka_unit_test(test_a_damaged_gpt_is_an_error),
 		cmocka_unit_test(test_an_image_made_larger_still_reads),
 		cmocka_unit_test(test_no_table),
+		cmocka_unit_test(test_foreign_tools_accept_an_mbr),
+		cmocka_unit_test(test_an_mbr_is_the_same_as_sfdisks),
+		cmocka_unit_test(test_a_hybrid_table),
+		cmocka_unit_test(test_what_an_mbr_cannot_hold),
+		cmocka_unit_test(test_boot_code_stays),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
