@@ -137,7 +137,8 @@ static void test_whole(void **state)
 
 static void test_paths_join(void **state)
 {
-	static const char text[] = HEAD DISK "root: [{tar: a.tar}, {tar: /b.tar}]\n";
+	static const char text[] = HEAD DISK "root: [{tar: a.tar}, {tar: /b.tar}, "
+		"{oci: img}, {oci: {image: 'oci:img:tag'}}, {oci: 'docker://h/img:tag'}]\n";
 	struct parsed p = {0};
 
 	(void)state;
@@ -145,6 +146,9 @@ static void test_paths_join(void **state)
 	assert_int_equal(p.ret, 0);
 	assert_string_equal(p.spec.layers[0].path, "some/dir/a.tar");
 	assert_string_equal(p.spec.layers[1].path, "/b.tar");
+	assert_string_equal(p.spec.layers[2].image, "some/dir/img");
+	assert_string_equal(p.spec.layers[3].image, "oci:some/dir/img:tag");
+	assert_string_equal(p.spec.layers[4].image, "docker://h/img:tag");
 	done(&p);
 }
 
