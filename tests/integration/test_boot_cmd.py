@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """`amiwright boot`: what it refuses, and machines that run a boot sector of a few instructions."""
+import fcntl
 import hashlib
 import json
 import os
+import pty
 import shutil
 import signal
 import struct
 import subprocess
+import termios
 import time
 
 import pytest
@@ -195,6 +198,39 @@ def test_no_orphan(amiwright, disk, tmp_path, how):
         time.sleep(0.05)
     assert not runs(qemu[0])
     assert how == signal.SIGKILL or not list(tmp_path.glob(".amiwright-*"))
+
+
+def read_until(terminal, text):
+    """What comes from a terminal until the text is there."""
+    seen = b""
+    while text not in seen:
+        data = os.read(terminal, 4096)
+        assert data, seen
+        seen += data
+    return seen
+
+
+@needs_qemu
+def test_keys_of_a_terminal(amiwright, disk):
+    """ctrl-A X ends the machine, and the terminal is as it was."""
+    terminal, ours = pty.openpty()
+    before = termios.tcgetattr(ours)
+
+    def own_terminal():
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    with subprocess.Popen([amiwright.path, "boot", disk(power_off=False), "--accel", "tcg"], stdin=ours,
+                          stdout=ours, stderr=subprocess.PIPE, cwd=amiwright.folder,
+                          preexec_fn=own_terminal) as program:
+        read_until(terminal, b"hello from the disk")
+        assert not termios.tcgetattr(ours)[3] & termios.ECHO
+        os.write(terminal, b"abc\x03\x01b\x01\x01\x01x")
+        assert program.wait(20) == 0
+        assert b"ctrl-A X ends" in program.stderr.read()
+    assert termios.tcgetattr(ours) == before
+    os.close(terminal)
+    os.close(ours)
 
 
 def test_hidden_command_is_not_listed(amiwright):

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The images under images/ boot in QEMU as they would on EC2: login prompt, key from the metadata service, a
+system that runs, the layout of the spec, a root that has grown, the firmware asked for.
+"""
+import json
+
+import pytest
+
+from oracles import check_image
+
+GIB = 1 << 30
+
+# Units that may fail in QEMU though they would not on EC2, with the reason.
+MAY_FAIL = {}
+
+
+def check_system(machine):
+    state = machine.run("systemctl is-system-running --wait", timeout=400, status=None)
+    failed = machine.run("systemctl --failed --plain --no-legend").splitlines()
+    names = {line.split()[0] for line in failed}
+    logs = machine.run(f"sudo journalctl -b --no-pager -n 40 -u {' -u '.join(names)}") if names else ""
+    assert state in ("running", "degraded") and names <= set(MAY_FAIL), f"{state}: {failed}\n{logs}"
+
+
+def check_cloud_init(machine):
+    assert machine.run("sudo cloud-init status --wait | tail -n 1", timeout=300, status=None) != ""
+    assert machine.run("cloud-id") == "aws"
+    result = json.loads(machine.run("cat /run/cloud-init/result.json"))["v1"]
+    assert "Ec2" in result["datasource"] and result["errors"] == []
+
+
+def check_layout(machine, image):
+    for mount, kind in image.file_systems().items():
+        # A folder that is mounted at first use is so after this.
+        machine.run(f"sudo ls {mount} >/dev/null")
+        found = machine.run(f"findmnt --noheadings --output FSTYPE {mount}").split()
+        assert found and found[-1] == kind, f"{mount}: {found}, and {kind} by the spec"
+
+
+def check_firmware(machine, firmware):
+    efi = machine.ssh("test -d /sys/firmware/efi").returncode == 0
+    assert efi == (firmware == "uefi")
+
+
+def check_grown(machine, size):
+    """Root has most of a disk that is larger than the image."""
+    have = int(machine.run("df -B1 --output=size / | tail -n 1"))
+    assert have > size - size // 8, f"root has {have} bytes of a disk of {size}"
+
+
+def check_prompt(machine):
+    console = machine.console.read_text(errors="replace")
+    assert "login: " in console, console[-2000:]
+
+
+CASES = [
+    # image, firmware, root grows
+    ("debian-minimal", "bios", True),
+    ("debian-minimal", "uefi", True),
+    ("debian-systemd-boot", "uefi", True),
+    ("debian-uki", "uefi", False),
+    ("debian-xfs", "uefi", True),
+    ("two-disks", None, False),
+]
+
+
+@pytest.mark.parametrize("name, firmware, grows", CASES)
+def test_boots(built, boot, name, firmware, grows):
+    image = built(name)
+    size = image.size + 2 * GIB if grows else None
+    with boot(image, firmware=firmware, disk_size=size) as machine:
+        check_system(machine)
+        check_prompt(machine)
+        check_cloud_init(machine)
+        check_layout(machine, image)
+        if firmware:
+            check_firmware(machine, firmware)
+        if grows:
+            check_grown(machine, size)
+
+
+def test_arm64_to_the_prompt(built, expect):
+    expect(built("arm64"), "login:", timeout=900)
+
+
+@pytest.mark.parametrize("name", ["debian-minimal", "debian-systemd-boot", "debian-uki", "debian-xfs",
+                                  "two-disks", "arm64", "from-oci"])
+def test_image_is_clean(built, tmp_path, name):
+    image = built(name)
+    kinds = [kind for file in image.files for kind in check_image(file, tmp_path)]
+    wanted = image.file_systems().values()
+    assert not set(wanted) - set(kinds), f"{kinds}, and {list(wanted)} by the spec"
