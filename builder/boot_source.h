@@ -30,7 +30,6 @@ struct boot_source_opts {
 	const char *folder;      /* the temporary one */
 	const char *spool_dir;   /* for building a spec; may be NULL */
 	const char *architecture, *firmware; /* as told by the user; NULL: find out */
-	bool kernel;             /* the kernel is given: the disk need not boot by itself */
 	uint64_t disk_size;      /* bytes of the root volume; 0: as it is */
 	const struct options_list *disks; /* further image files, for an image file */
 };

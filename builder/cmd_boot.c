@@ -436,7 +436,6 @@ static int boot(struct run *r, const char *what, struct error *err)
 		.spool_dir = o->spool_dir,
 		.architecture = o->architecture,
 		.firmware = o->firmware,
-		.kernel = o->kernel != NULL,
 		.disk_size = o->disk_size,
 		.disks = &o->disks,
 	};
