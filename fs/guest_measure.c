@@ -7,20 +7,26 @@
  */
 #include "fs/guest_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/num.h"
 #include "fs/fs_types.h"
 #include "fs/tree_tar_out.h"
 
-enum { UNIT = 4096 };
+/*
+ * PATH_MAX_TAR: tar unpacks by whole paths, of 4095 bytes for the kernel, which it also puts behind
+ * "/proc/self/fd/N/".
+ */
+enum { UNIT = 4096, PATH_MAX_TAR = 4064 };
 
 /* xfs: an inode of 512 bytes has 336 for links, small directories and attributes. */
 enum {
 	XFS_INODE = 512,
 	XFS_INLINE = 150, /* half of it, as data and attributes share it */
 	XFS_DIR_ENTRY = 24, /* beside the name: in the data block, 8-aligned, and in the hash index */
-	XFS_SYMLINK_MAX = 1024,
+	XFS_SYMLINK_MAX = 1023,
+	XFS_MINOR_MAX = (1 << 18) - 1,
 	XFS_EXTENTS_A_BLOCK = 120, /* half of what a block of the extent tree holds */
 	XFS_INLINE_EXTENTS = 9,
 };
@@ -51,8 +57,8 @@ static int refuse(const struct measure *m, tree_node node, struct error *err, co
 
 	if (tree_path(m->fs->tree, node, &path, err) < 0)
 		return -1;
-	return error_set(err, ERROR_INPUT, 0, "'%s': %s cannot hold %s%s%s%s", buf_str(&path),
-		m->fs->ops->name, what, name ? " '" : "", name ? name : "", name ? "'" : "");
+	return error_set(err, ERROR_INPUT, 0, "'%.400s%s': %s cannot hold %s%s%s%s", buf_str(&path),
+		path.len > 400 ? "..." : "", m->fs->ops->name, what, name ? " '" : "", name ? name : "", name ? "'" : "");
 }
 
 static bool has_prefix(const char *text, const char *prefix)
@@ -142,25 +148,42 @@ static void add_directory(struct measure *m, tree_node dir, const struct tree_at
 		m->out->xfs_other += num_align(bytes * 3 / 2, UNIT) + (bytes > UNIT / 2 ? 2 * UNIT : 0);
 }
 
+static int check_path(const struct measure *m, tree_node node, struct error *err)
+{
+	char what[64];
+	size_t total = 0, len;
+
+	for (tree_node n = node; n != m->fs->root; n = tree_parent(m->fs->tree, n)) {
+		tree_name(m->fs->tree, n, &len);
+		total += len + 1;
+	}
+	if (total <= PATH_MAX_TAR)
+		return 0;
+	snprintf(what, sizeof(what), "so long a path (%zu bytes; at most %d)", total, PATH_MAX_TAR);
+	return refuse(m, node, err, what, NULL);
+}
+
 static int add_node(struct measure *m, tree_node node, struct error *err)
 {
 	struct tree_attr a;
 
+	if (check_path(m, node, err) < 0)
+		return -1;
 	tree_get(m->fs->tree, node, &a);
 	if (m->seen[a.inode / 8] & 1u << a.inode % 8)
 		return 0;
 	m->seen[a.inode / 8] |= (uint8_t)(1u << a.inode % 8);
 	m->out->nr_inodes++;
 	m->out->btrfs_meta += BTRFS_INODE;
-	if (S_ISSOCK(a.mode))
-		return refuse(m, node, err, "a socket, as it is filled through tar", NULL);
+	if (m->xfs && (S_ISCHR(a.mode) || S_ISBLK(a.mode)) && a.rdev_minor > XFS_MINOR_MAX)
+		return refuse(m, node, err, "a device with a minor number over 262143", NULL);
 	if (S_ISREG(a.mode))
 		add_content(m, node, &a);
 	if (S_ISDIR(a.mode))
 		add_directory(m, node, &a);
 	if (S_ISLNK(a.mode)) {
 		if (m->xfs && a.size > XFS_SYMLINK_MAX)
-			return refuse(m, node, err, "a symbolic link of over 1024 bytes", NULL);
+			return refuse(m, node, err, "a symbolic link of over 1023 bytes", NULL);
 		m->out->xfs_other += a.size > XFS_INLINE ? UNIT : 0;
 		m->out->btrfs_meta += BTRFS_ITEM + 21 + a.size;
 	}

@@ -428,7 +428,7 @@ static int start_entry(struct out *o, struct entry *e, struct error *err)
 	tree_get(o->t, e->node, &e->attr);
 	e->type = type_of(e->attr.mode);
 	if (!e->type)
-		return path_error(o, e->node, err, "a socket cannot go through tar; take it out of the tree");
+		return path_error(o, e->node, err, "it is of a kind that tar lacks");
 	if (entry_path(o, e->node, e->type == '5', &o->path, err) < 0)
 		return -1;
 	buf_clear(&o->link);
