@@ -58,7 +58,8 @@ static int refuse(const struct measure *m, tree_node node, struct error *err, co
 	if (tree_path(m->fs->tree, node, &path, err) < 0)
 		return -1;
 	return error_set(err, ERROR_INPUT, 0, "'%.400s%s': %s cannot hold %s%s%s%s", buf_str(&path),
-		path.len > 400 ? "..." : "", m->fs->ops->name, what, name ? " '" : "", name ? name : "", name ? "'" : "");
+		path.len > 400 ? "..." : "", m->fs->ops->name, what,
+		name ? " '" : "", name ? name : "", name ? "'" : "");
 }
 
 static bool has_prefix(const char *text, const char *prefix)

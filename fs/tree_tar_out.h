@@ -21,11 +21,11 @@
 
 /*
  * Writes what is at and below root to fd: root as "./", all else by names relative to it. The
- * children of mount points below root are left out. The tree is finished (tree_finish). fd is borrowed, need not seek, and
- * is left open; name for messages. ERROR_INPUT naming the path for what tar cannot hold (a
- * damaged ACL), and for contents that changed; ERROR_IO with errnum EPIPE when a reader went
- * away (the caller has SIGPIPE blocked or ignored); ERROR_INTERRUPTED when cancelled() (may be
- * NULL) says so, which is asked each 256 KiB.
+ * children of mount points below root are left out. The tree is finished (tree_finish). fd is
+ * borrowed, need not seek, and is left open; name for messages. ERROR_INPUT naming the path for
+ * what tar cannot hold (a damaged ACL), and for contents that changed; ERROR_IO with errnum EPIPE
+ * when a reader went away (the caller has SIGPIPE blocked or ignored); ERROR_INTERRUPTED when
+ * cancelled() (may be NULL) says so, which is asked each 256 KiB.
  */
 int tree_tar_write(const struct tree *t, tree_node root, int fd, const char *name,
 	bool (*cancelled)(void), struct error *err) MUST_CHECK;
