@@ -233,14 +233,13 @@ static sqfs_inode_generic_t *new_inode(const struct squashfs_build *b, const str
 }
 
 /* Writes an inode that is filled but for what all have, and keeps where it lies. */
-static int write_inode(struct squashfs_build *b, tree_node node, const struct tree_attr *attr,
+static int write_inode(struct squashfs_build *b, const struct tree_attr *attr,
 	uint32_t mode, uint32_t xattr, sqfs_inode_generic_t *inode, struct error *err)
 {
 	sqfs_u64 block;
 	sqfs_u32 off;
 	int code;
 
-	(void)node;
 	if (fill_base(b, attr, mode, inode, err) < 0)
 		return -1;
 	code = xattr == XATTR_NONE ? 0 : sqfs_inode_set_xattr_index(inode, xattr);
@@ -278,7 +277,7 @@ static int write_other(struct squashfs_build *b, tree_node node, struct error *e
 		if (!inode)
 			return error_nomem(err, "an inode");
 	}
-	r = write_inode(b, node, &attr, mode, xattr, inode, err);
+	r = write_inode(b, &attr, mode, xattr, inode, err);
 	free(own);
 	return r;
 }
@@ -323,7 +322,7 @@ static int write_dir(struct squashfs_build *b, tree_node dir, struct error *err)
 		b->dirs_writer, b->links[attr.inode], xattr, parent);
 	if (!inode)
 		return error_nomem(err, "an inode");
-	r = write_inode(b, dir, &attr, mode, xattr, inode, err);
+	r = write_inode(b, &attr, mode, xattr, inode, err);
 	sqfs_free(inode);
 	return r;
 }
