@@ -150,9 +150,12 @@ static int names_in_tree(const struct tree *t, const char *dir, struct grub_name
 	tree_get(t, node, &attr);
 	if (!S_ISDIR(attr.mode))
 		return 0;
-	for (tree_node n = tree_first_child(t, node); n != TREE_NONE; n = tree_next_sibling(t, n))
-		if (add_name(out, tree_name(t, n, NULL), err) < 0)
+	for (tree_node n = tree_first_child(t, node); n != TREE_NONE; n = tree_next_sibling(t, n)) {
+		size_t len;
+
+		if (add_name(out, tree_name(t, n, &len), err) < 0)
 			return -1;
+	}
 	return 0;
 }
 
