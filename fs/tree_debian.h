@@ -12,6 +12,13 @@
 
 #include "fs/tree.h"
 
+/* A text file that is there before the packages are installed. */
+struct tree_debian_file {
+	const char *path;    /* absolute, in the image; letters, digits and /._+@:~- */
+	const char *content; /* bytes, len of them, at most 64 KiB */
+	size_t len;
+};
+
 struct tree_debian_opts {
 	const char *suite;             /* "bookworm"; required */
 	const char *architecture;      /* Debian's name: "amd64", "arm64"; NULL: the host's */
@@ -19,6 +26,12 @@ struct tree_debian_opts {
 	const char *const *components; /* NULL-terminated, NULL: main */
 	const char *const *packages;   /* NULL-terminated, may be NULL */
 	const char *const *mirrors;    /* URIs or sources.list lines, NULL-terminated; NULL: mmdebstrap's own default */
+	/*
+	 * For what the packages' scripts read (dracut.conf.d, initramfs-tools, dpkg.cfg.d): written
+	 * root:root 0644 when the essential packages are there and before all others
+	 */
+	const struct tree_debian_file *files;
+	size_t nr_files;
 	const char *keyring;           /* file or folder; NULL: the host's */
 	/*
 	 * "20260101T000000Z": the archive as it was then, by snapshot.debian.org (not with

@@ -8,7 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/num.h"
+
+/* Of one argument the kernel takes 128 KiB. */
+enum { EARLY_FILE_MAX = 64 << 10 };
 
 static int add_string(struct debian_strings *s, char *text, struct error *err)
 {
@@ -135,6 +139,43 @@ static int add_sources(struct debian_strings *argv, const struct tree_debian_opt
 	return 0;
 }
 
+/*
+ * A file is written inside the root, by its own shell, as a link there could lead out of it; the
+ * content is base64, which no shell reads anything into.
+ */
+static int add_file(struct debian_strings *argv, const struct tree_debian_file *f, struct error *err)
+{
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+@:~-";
+	CLEANUP_BUF struct buf hook = BUF_INIT(4 * EARLY_FILE_MAX);
+
+	if (*f->path != '/' || strspn(f->path, allowed) != strlen(f->path) ||
+		f->path[strlen(f->path) - 1] == '/')
+		return error_set(err, ERROR_USAGE, 0,
+			"'%s' cannot be put there before the packages: write an absolute path of "
+			"letters, digits and /._+@:~-", f->path);
+	if (f->len > EARLY_FILE_MAX)
+		return error_set(err, ERROR_USAGE, 0,
+			"'%s' has %zu bytes; a file that is there before the packages has at most "
+			"%d", f->path, f->len, EARLY_FILE_MAX);
+	if (buf_add_str(&hook, "--essential-hook=printf %s '", err) < 0 ||
+		base64_encode(&hook, f->content, f->len, err) < 0)
+		return -1;
+	if (buf_addf(&hook, err, "' | chroot \"$1\" sh -c 'umask 022; mkdir -p \"${0%%/*}/\" && "
+		"base64 -d >\"$0\"' %s", f->path) < 0)
+		return -1;
+	return add_string(argv, buf_steal(&hook, err), err);
+}
+
+static int add_files(struct debian_strings *argv, const struct tree_debian_opts *opts,
+	struct error *err)
+{
+	for (size_t i = 0; i < opts->nr_files; i++)
+		if (add_file(argv, &opts->files[i], err) < 0)
+			return -1;
+	return 0;
+}
+
 int debian_arguments(const struct tree_debian_opts *opts, struct debian_strings *argv,
 	struct error *err)
 {
@@ -148,7 +189,8 @@ int debian_arguments(const struct tree_debian_opts *opts, struct debian_strings 
 		add_list(argv, "--variant=", "variant", variant, err) < 0 ||
 		add_list(argv, "--components=", "component", opts->components, err) < 0 ||
 		add_list(argv, "--architectures=", "architecture", one_arch, err) < 0 ||
-		add_list(argv, "--include=", "package", opts->packages, err) < 0)
+		add_list(argv, "--include=", "package", opts->packages, err) < 0 ||
+		add_files(argv, opts, err) < 0)
 		return -1;
 	if (opts->keyring && add_string(argv, buf_strf(err, "--keyring=%s", opts->keyring), err) < 0)
 		return -1;

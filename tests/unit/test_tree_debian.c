@@ -120,6 +120,38 @@ static void test_arguments_and_environment(void **state)
 	tree_free(t);
 }
 
+/* The hook as it is given to mmdebstrap, run with a chroot that only goes there. */
+static void test_files_before_packages(void **state)
+{
+	static const struct tree_debian_file files[] = {
+		{"/etc/dracut.conf.d/50-x.conf", "add=\" $HOME 'q' `id`\"\n", 23},
+		{"/empty", "", 0},
+	};
+	static const struct tree_debian_file bad[] = {
+		{"etc/x", "", 0}, {"/etc/$(id)", "", 0}, {"/etc/'", "", 0}, {"/etc/", "", 0},
+		{"/etc/x", "", (64 << 10) + 1},
+	};
+	struct tree *t = new_tree();
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	assert_int_equal(run(t, "mkdir -p $D/r; for a; do case $a in --essential-hook=*) "
+		"set -- $D/r; (PATH=/usr/bin:/bin; chroot() { shift 3; s=$1; "
+		"(cd $D/r; sh -c \"$(echo \"$s\" | sed 's,\"\\([$][{0]\\),\".\\1,g')\" \"$2\"); }; "
+		"eval \"${a#--essential-hook=}\");; esac; done; tar c -C $D/r .",
+		(struct tree_debian_opts){.files = files, .nr_files = 2}, &err), 0);
+	assert_true(has(t, "/empty"));
+	assert_true(has(t, "/etc/dracut.conf.d/50-x.conf"));
+	assert_file("r/etc/dracut.conf.d/50-x.conf", files[0].content);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(run(t, "exit 1", (struct tree_debian_opts){.files = &bad[i],
+			.nr_files = 1}, &err), -1);
+		assert_int_equal(err.kind, ERROR_USAGE);
+		assert_non_null(strstr(err.text, bad[i].path));
+	}
+	tree_free(t);
+}
+
 static void test_snapshot_sources(void **state)
 {
 	struct tree *t = new_tree();
@@ -323,6 +355,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arguments_and_environment),
+		cmocka_unit_test(test_files_before_packages),
 		cmocka_unit_test(test_snapshot_sources),
 		cmocka_unit_test(test_words_that_are_no_words),
 		cmocka_unit_test(test_what_belongs_to_no_image_is_taken_out),
