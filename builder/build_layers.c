@@ -36,7 +36,18 @@ static int layer_debian(const struct spec *s, struct spec_layer *l, struct tree 
 		.epoch = s->epoch,
 		.cancelled = context_cancelled,
 	};
+	CLEANUP_FREE struct tree_debian_file *files = NULL;
 
+	if (l->nr_files) {
+		files = calloc(l->nr_files, sizeof(*files));
+		if (!files)
+			return error_nomem(err, "files of a debian layer");
+	}
+	for (size_t i = 0; i < l->nr_files; i++)
+		files[i] = (struct tree_debian_file){l->files[i].key, l->files[i].value,
+			strlen(l->files[i].value)};
+	opts.files = files;
+	opts.nr_files = l->nr_files;
 	return tree_debian_add(t, &opts, err);
 }
 

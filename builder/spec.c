@@ -123,6 +123,11 @@ static void layer_release(struct spec_layer *l)
 	strings_release(&l->packages);
 	strings_release(&l->mirrors);
 	free(l->image);
+	for (size_t i = 0; i < l->nr_files; i++) {
+		free(l->files[i].key);
+		free(l->files[i].value);
+	}
+	free(l->files);
 	free(l->path);
 	free(l->content);
 	free(l->from);

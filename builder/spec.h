@@ -42,6 +42,8 @@ struct spec_layer {
 	/* debian */
 	char *suite, *variant, *keyring, *snapshot;
 	struct spec_strings components, packages, mirrors;
+	struct spec_tag *files; /* path and text of what is there before the packages */
+	size_t nr_files;
 	/* oci */
 	char *image;     /* reference of fs/tree_oci.h */
 	char digest[72]; /* of the image, once the layer is built; "" before */

@@ -148,11 +148,58 @@ static void read_snapshot(struct schema *s, const struct schema_key *key, int no
 		schema_set(s, &layer->snapshot, text, strlen(text));
 }
 
+/* "/etc/dracut.conf.d/50-verity.conf: text" */
+static void read_file(struct schema *s, int path, int text, struct spec_layer *layer)
+{
+	struct spec_tag *file = &layer->files[layer->nr_files];
+	const char *name = schema_text(s, path, "a file's path");
+
+	if (!name)
+		return;
+	if (name[0] != '/' || !plain_word(name, "/._+@:~-") || name[strlen(name) - 1] == '/') {
+		schema_bad(s, path, "'%s' must be an absolute path of letters, digits and /._+@:~-", name);
+		return;
+	}
+	for (size_t i = 0; i < layer->nr_files; i++)
+		if (!strcmp(layer->files[i].key, name)) {
+			schema_bad(s, path, "file '%s' is given twice, first in line %u", name,
+				layer->files[i].place.line);
+			return;
+		}
+	file->place = spec_yaml_place(s->yaml, path);
+	schema_set(s, &file->key, name, strlen(name));
+	name = schema_text(s, text, file->key ? file->key : "files");
+	if (name && file->key)
+		schema_set(s, &file->value, name, strlen(name));
+	if (!file->value)
+		free(steal_ptr(&file->key));
+	else
+		layer->nr_files++;
+}
+
+static void read_files(struct schema *s, const struct schema_key *key, int node, void *out)
+{
+	struct spec_layer *layer = out;
+	size_t nr;
+
+	if (layer->files || !schema_is(s, node, SPEC_YAML_MAP, key->name))
+		return;
+	nr = spec_yaml_length(s->yaml, node);
+	layer->files = schema_array(s, nr, sizeof(*layer->files));
+	for (size_t i = 0; i < nr && layer->files && !s->stopped; i++) {
+		int path, text;
+
+		spec_yaml_pair(s->yaml, node, i, &path, &text);
+		read_file(s, path, text, layer);
+	}
+}
+
 static const struct schema_key debian_keys[] = {
 	{.name = "suite", .type = SCHEMA_CUSTOM, .read = read_suite, .flags = SCHEMA_REQUIRED,
 		.hint = "bookworm, for example"},
 	{.name = "packages", .type = SCHEMA_CUSTOM, .read = read_packages},
 	{.name = "components", .type = SCHEMA_CUSTOM, .read = read_components},
+	{.name = "files", .type = SCHEMA_CUSTOM, .read = read_files},
 	{.name = "mirror", .type = SCHEMA_CUSTOM, .read = read_mirrors},
 	{.name = "variant", .type = SCHEMA_CHOICE, .offset = FIELD(variant), .choices = variants},
 	{.name = "keyring", .type = SCHEMA_PATH, .offset = FIELD(keyring), .place = FIELD(keyring_place)},
