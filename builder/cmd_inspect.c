@@ -41,6 +41,8 @@ static int print(struct context *ctx, const struct json *doc, struct error *err)
 	for (size_t i = 0; disks && i < json_length(disks); i++)
 		if (report_disk_text(json_at(disks, i), &out, err) < 0)
 			return -1;
+	if (disks && report_start_text(doc, &out, err) < 0)
+		return -1;
 	return context_print(&out, err);
 }
 
@@ -95,7 +97,8 @@ const struct command cmd_inspect = {
 	.description =
 		"Shows size, partition table, partitions and file systems with their used and free\n"
 		"space. For a spec (a file that ends in .yaml or .yml) its layers are run and the plan is\n"
-		"shown; nothing is written.",
+		"shown: also how the image starts and what an instance of it would miss. Nothing is\n"
+		"written.",
 	.options = options,
 	.options_size = sizeof(struct inspect_options),
 	.min_args = 1,

@@ -222,6 +222,7 @@ struct json *manifest_make(const struct build *b, const struct manifest_blocks *
 		json_set_str(doc, "version", s->version, err) < 0 ||
 		json_set_str(doc, "architecture", s->architecture, err) < 0 ||
 		json_set_int(doc, "epoch", s->epoch, err) < 0 ||
+		(b->plan.boot_mode && json_set_str(doc, "boot_mode", b->plan.boot_mode, err) < 0) ||
 		(b->salt[0] && json_set_str(doc, "salt", b->salt, err) < 0))
 		return NULL;
 	if (add_inputs(doc, s, err) < 0 || add_disks(doc, &b->plan, blocks, err) < 0 ||

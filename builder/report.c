@@ -142,7 +142,27 @@ struct json *report_plan_json(const struct plan *p, struct error *err)
 		if (plan_has_content(&p->disks[i]) &&
 			json_append(disks, report_disk_json(p, i, err), err) < 0)
 			return NULL;
-	if (json_set(out, "disks", steal_ptr(&disks), err) < 0)
+	if (json_set(out, "disks", steal_ptr(&disks), err) < 0 ||
+		(p->boot_mode && json_set_str(out, "boot_mode", p->boot_mode, err) < 0) ||
+		json_set(out, "fitness", fitness_json(&p->fitness, err), err) < 0)
 		return NULL;
 	return steal_ptr(&out);
+}
+
+int report_start_text(const struct json *plan, struct buf *out, struct error *err)
+{
+	const struct json *points = json_get(plan, "fitness");
+	const char *mode = json_get_str(plan, "boot_mode", NULL);
+
+	if (mode && buf_addf(out, err, "starts: %s\n", mode) < 0)
+		return -1;
+	for (size_t i = 0; points && i < json_length(points); i++) {
+		const struct json *point = json_at(points, i);
+
+		if (buf_addf(out, err, "%s: %s: %s\n    cure: %s\n", json_get_str(point, "level", ""),
+			    json_get_str(point, "name", ""), json_get_str(point, "text", ""),
+			    json_get_str(point, "cure", "")) < 0)
+			return -1;
+	}
+	return 0;
 }

@@ -27,8 +27,11 @@ void report_times_log(const struct report_times *t);
 
 /* One planned disk: size, table, partitions, file systems. Reproducible: no paths, no times. */
 struct json *report_disk_json(const struct plan *p, size_t disk, struct error *err) MUST_CHECK;
-/* {"ami_name", "disks": […], "mapping": […]} */
+/* {"ami_name", "disks": […], "boot_mode", "fitness": fitness_json()} */
 struct json *report_plan_json(const struct plan *p, struct error *err) MUST_CHECK;
+
+/* How a planned image starts and what an instance of it would miss, of report_plan_json(), as text. */
+int report_start_text(const struct json *plan, struct buf *out, struct error *err) MUST_CHECK;
 
 /* The block device mapping as an array, and as a table of text. */
 struct json *report_mapping_json(const struct ec2_mapping *m, size_t nr, struct error *err) MUST_CHECK;
