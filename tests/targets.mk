@@ -42,7 +42,12 @@ check-boot: ## boot the images under images/ in QEMU (half an hour under emulati
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)$(MAKE) --no-print-directory check-boot-run
 
-.PHONY: check-boot-run
+check-images: ## build the images under images/ and hold them against fsck and the like
+	$(Q).ci/install-packages build image boot
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
+	$(Q)$(MAKE) --no-print-directory check-boot-run PYTEST_FLAGS="$(PYTEST_FLAGS) -k image_is"
+
+.PHONY: check-images check-boot-run
 check-boot-run: $(B)/amiwright
 	$(Q)mkdir -p $(B)/boot
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_BUILD=$(abspath $(B)) \
@@ -54,7 +59,7 @@ check-sanitize: ## unit tests and fuzz seeds under ASan + UBSan, the pool under 
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SANITIZE=thread check-threads
 
 # Programs in which threads share anything.
-thread_TESTS := test_pool test_log test_disk test_raw test_tree_dir test_snapshot test_aws test_region_api \
+thread_TESTS := test_pool test_verity test_squashfs test_log test_disk test_raw test_tree_dir test_snapshot test_aws test_region_api \
 	test_region_store
 .PHONY: check-threads
 check-threads: $(filter $(thread_TESTS:%=$(O)/%),$(unit_PROGS))

@@ -25,6 +25,9 @@ class Image:
         self.name = name
         spec = ROOT / "images" / name / "image.yaml"
         self.path = BUILD / f"{name}.raw"
+        maker = spec.parent / "make-container"
+        if maker.exists():
+            subprocess.run([maker], check=True)
         result = subprocess.run([PROGRAM, "build", spec, "-o", self.path], capture_output=True, text=True)
         assert result.returncode == 0, f"{spec}: {result.stderr}"
         self.files = [Path(line) for line in result.stdout.splitlines()]

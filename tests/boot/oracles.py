@@ -68,6 +68,8 @@ def root_hash(image):
 
 def check_image(image, folder):
     """All of it; returns the kinds of file system found, in order of partitions."""
+    if not run("blkid", "-p", "-o", "value", "-s", "PTTYPE", image, status=(0, 2)).strip():
+        return [check_file_system(image)]
     run("sfdisk", "--verify", image)
     label, parts = partitions(image)
     if label == "gpt":

@@ -17,12 +17,8 @@ ALLOWED = {
 FOREIGN = {
     r"(ext2fs|et)/": r"fs/ext4\w*\.[ch]",
     r"libfdisk/": r"fs/partition\w*\.[ch]",
-<<<<<<< HEAD
     r"archive(_entry)?\.h": r"fs/(tree_tar|initrd)\w*\.[ch]",
-=======
-    r"archive(_entry)?\.h": r"fs/tree_tar\w*\.[ch]",
     r"sqfs/": r"fs/squashfs\w*\.[ch]",
->>>>>>> d73ed4f (fs: squashfs by libsquashfs, swap)
     r"guestfs\.h": r"fs/guest\w*\.[ch]",
     r"curl/": r"uploader/http\w*\.[ch]",
     r"openssl/": r"base/(hash|crypto)\w*\.[ch]",
