@@ -38,12 +38,12 @@ check-integration: $(B)/amiwright $(bench_PROGS) ## tests with foreign clients a
 		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/integration
 
 check-boot: ## boot the images under images/ in QEMU (half an hour under emulation)
-	$(Q).ci/install-packages build image boot
+	$(Q).ci/install-packages build image test boot
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)$(MAKE) --no-print-directory check-boot-run
 
 check-images: ## build the images under images/ and hold them against fsck and the like
-	$(Q).ci/install-packages build image boot
+	$(Q).ci/install-packages build image test boot
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)$(MAKE) --no-print-directory check-boot-run PYTEST_FLAGS="$(PYTEST_FLAGS) -k image_is"
 

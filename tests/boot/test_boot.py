@@ -49,9 +49,9 @@ def check_firmware(machine, firmware):
 
 
 def check_grown(machine, size):
-    """Root has most of a disk that is larger than the image."""
+    """Root has most of a disk that is larger than the image; an ESP may have 512 MiB of it."""
     have = int(machine.run("df -B1 --output=size / | tail -n 1"))
-    assert have > size - size // 8, f"root has {have} bytes of a disk of {size}"
+    assert have > size - size // 4, f"root has {have} bytes of a disk of {size}"
 
 
 def check_prompt(machine):
