@@ -3,7 +3,8 @@
  * The manifest: what an image was made from and what it holds, as JSON that is itself reproducible
  * (no paths of outputs, no times, no machine). Format 1:
  *
- *   {"amiwright_manifest": 1, "name", "version", "architecture", "epoch", "boot_mode" (when it is known), "salt" (with --unique),
+ *   {"amiwright_manifest": 1, "name", "version", "architecture", "epoch", "boot_mode" (when known),
+ *    "salt" (with --unique),
  *    "inputs": [{"layer", "path" as in the spec's folder, "sha256"} …],
  *    "disks": [report_disk_json() + "blocks": {"size": 524288, "count", "sha256", "digests": {"INDEX": hex}}],
  *    "packages": [{"name", "version", "architecture"}], "tools": {"amiwright": version}}
