@@ -23,20 +23,10 @@ bool plan_has_content(const struct plan_disk *disk)
 	return plan_spec_has_content(disk->spec);
 }
 
-static bool mounts_root(const struct spec_disk *disk)
-{
-	if (disk->mount && !strcmp(disk->mount, "/"))
-		return true;
-	for (size_t i = 0; i < disk->nr_partitions; i++)
-		if (disk->partitions[i].mount && !strcmp(disk->partitions[i].mount, "/"))
-			return true;
-	return false;
-}
-
 size_t plan_root_disk(const struct spec *s)
 {
 	for (size_t i = 0; i < s->nr_disks; i++)
-		if (mounts_root(&s->disks[i]))
+		if (spec_mounts_root(&s->disks[i]))
 			return i;
 	for (size_t i = 0; i < s->nr_disks; i++)
 		if (plan_spec_has_content(&s->disks[i]))

@@ -106,6 +106,16 @@ int spec_read(struct spec *s, const char *path, struct diag *d, struct error *er
 	return diag_result(d, err);
 }
 
+bool spec_mounts_root(const struct spec_disk *disk)
+{
+	if (disk->mount && !strcmp(disk->mount, "/"))
+		return true;
+	for (size_t i = 0; i < disk->nr_partitions; i++)
+		if (disk->partitions[i].mount && !strcmp(disk->partitions[i].mount, "/"))
+			return true;
+	return false;
+}
+
 static void strings_release(struct spec_strings *list)
 {
 	for (size_t i = 0; i < list->nr; i++)

@@ -156,6 +156,8 @@ int spec_parse(struct spec *s, const char *text, size_t len, const char *file, s
 	struct error *err) MUST_CHECK;
 void spec_release(struct spec *s);
 
+/* True when the disk, or a partition of it, is mounted at /. */
+bool spec_mounts_root(const struct spec_disk *disk);
 /* "debian", "write" …: the layer's key. */
 const char *spec_layer_name(enum spec_layer_kind kind);
 

@@ -34,22 +34,12 @@ static void look_at_partition(struct layout *l, const struct spec_partition *p)
 		l->verity = p;
 }
 
-static bool has_root(const struct spec_disk *disk)
-{
-	if (disk->mount && !strcmp(disk->mount, "/"))
-		return true;
-	for (size_t i = 0; i < disk->nr_partitions; i++)
-		if (disk->partitions[i].mount && !strcmp(disk->partitions[i].mount, "/"))
-			return true;
-	return false;
-}
-
 static struct layout look(const struct spec *s)
 {
 	struct layout l = {0};
 
 	for (size_t i = 0; i < s->nr_disks && !l.root_disk; i++)
-		if (has_root(&s->disks[i]))
+		if (spec_mounts_root(&s->disks[i]))
 			l.root_disk = &s->disks[i];
 	if (!l.root_disk)
 		return l;
