@@ -201,6 +201,10 @@ static void check_verity(const struct spec_disk *disk, const struct spec_partiti
 	else if (data->filesystem && strcmp(data->filesystem, "squashfs") && strcmp(data->filesystem, "ext4"))
 		diag_add(d, p->verity_place, "dm-verity is made over squashfs or ext4, not over %s",
 			data->filesystem);
+	for (const struct spec_partition *q = disk->partitions; q < p; q++)
+		if (q->verity)
+			diag_add(d, p->verity_place, "the root has its hashes in line %u already",
+				q->place.line);
 	if (data && data->size_kind == SPEC_SIZE_REST && p->size_kind == SPEC_SIZE_AUTO)
 		diag_add(d, p->size_place, "give '%s' a size: that of its data is not known while it takes the "
 					   "rest", p->name ? p->name : "verity");

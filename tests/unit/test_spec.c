@@ -258,6 +258,10 @@ static void test_layout_rules(void **state)
 		"t.yaml:5:150: this disk has no partition 's' whose hashes could be made",
 		"t.yaml:6:16: uki needs an EFI system partition");
 	REFUSED(LAYOUT("gpt", ESP_PART ", {name: r, type: root, filesystem: ext4, mount: /, size: auto}, "
+			      "{name: v, type: root-verity, verity: r, size: auto}, "
+			      "{name: w, type: root-verity, verity: r, size: auto}") "boot: {loader: uki}\n",
+		"t.yaml:5:274: the root has its hashes in line 5 already");
+	REFUSED(LAYOUT("gpt", ESP_PART ", {name: r, type: root, filesystem: ext4, mount: /, size: auto}, "
 			      "{name: v, type: root-verity, verity: r, size: auto}"),
 		"t.yaml:5:221: somebody must tell the kernel the root hash: write 'loader: uki' in 'boot'");
 }
