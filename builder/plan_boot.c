@@ -174,15 +174,12 @@ static int fill_loader(struct plan *p, struct tree *t, struct error *err)
 	return find_root(p, err);
 }
 
-/* Where GRUB's core goes: false when the layout has no place for it. */
-static bool core_place(const struct plan_disk *disk, size_t *part)
+/* Whether the layout has a place for GRUB's core. */
+static bool core_place(const struct plan_disk *disk)
 {
 	for (size_t i = 0; i < disk->table.nr; i++)
-		if (!strcmp(disk->spec->partitions[i].type, "bios-boot")) {
-			*part = i;
+		if (!strcmp(disk->spec->partitions[i].type, "bios-boot"))
 			return true;
-		}
-	*part = SIZE_MAX;
 	return disk->table.kind == PARTITION_TABLE_MBR;
 }
 
@@ -208,14 +205,12 @@ static int find_mode(struct plan *p, struct diag *d, struct error *err)
 {
 	struct loader_in *in = &p->boot.in;
 	struct error bios = ERROR_INIT, uefi = ERROR_INIT;
-	size_t part;
 
 	if (strcmp(in->architecture, "x86_64"))
 		error_set(&bios, ERROR_INPUT, 0, "%s has no BIOS", in->architecture);
-	else if (!core_place(&p->disks[p->root_disk], &part))
+	else if (!p->boot.loader->check(in, LOADER_BIOS, &bios) &&
+		 !(in->bios = core_place(&p->disks[p->root_disk])))
 		error_set(&bios, ERROR_INPUT, 0, "there is no partition of type bios-boot");
-	else
-		in->bios = !p->boot.loader->check(in, LOADER_BIOS, &bios);
 	if (!in->esp)
 		error_set(&uefi, ERROR_INPUT, 0, "there is no partition of type esp");
 	else
