@@ -131,14 +131,6 @@ void fitness_release(struct fitness *f)
 	*f = (struct fitness){NULL, 0};
 }
 
-bool fitness_fatal(const struct fitness *f)
-{
-	for (size_t i = 0; i < f->nr; i++)
-		if (f->items[i].level == FITNESS_FATAL)
-			return true;
-	return false;
-}
-
 int fitness_text(const struct fitness_point *p, struct buf *out, struct error *err)
 {
 	return buf_addf(out, err, "%s: %s; cure:%s%s", p->name, p->text, strchr(p->cure, '\n') ? "\n" : " ",

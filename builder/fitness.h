@@ -46,8 +46,6 @@ struct fitness {
 /* What is missing is no error. -1: out of memory, or the tree cannot be read. Release in any case. */
 int fitness_check(const struct fitness_in *in, struct fitness *out, struct error *err) MUST_CHECK;
 void fitness_release(struct fitness *f);
-/* True when there is a fatal one. */
-bool fitness_fatal(const struct fitness *f);
 /* "serial-console: TEXT; cure: CURE", no newline at the end; cures of several lines one below the other. */
 int fitness_text(const struct fitness_point *p, struct buf *out, struct error *err) MUST_CHECK;
 /* [{"name", "level": "warning"|"fatal", "text", "cure"}, …] */

@@ -174,7 +174,7 @@ static int check_layout(const struct spec_disk *disk, struct diag *d, struct err
 			req[i].min_size = PARTITION_ALIGN;
 		}
 	}
-	if (partition_layout_of(plan_table_kind(disk->table), req, nr, disk->size, parts, &needed,
+	if (partition_layout(plan_table_kind(disk->table), req, nr, disk->size, parts, &needed,
 		    &e) < 0)
 		diag_add(d, disk->size_place, "%s", e.text);
 	return 0;

@@ -121,12 +121,12 @@ static int lay_out(struct plan_disk *disk, struct diag *d, struct error *err)
 		return -1;
 	disk->size = disk->spec->size;
 	if (disk->spec->size_kind == SPEC_SIZE_AUTO) {
-		if (partition_layout_of(table->kind, req, table->nr, 0, table->parts, &needed,
+		if (partition_layout(table->kind, req, table->nr, 0, table->parts, &needed,
 			    err) < 0)
 			return too_small(d, disk->spec->size_place, "disk", disk->spec->device, err);
 		disk->size = num_align(MAX(needed, 1), GIB);
 	}
-	if (partition_layout_of(table->kind, req, table->nr, disk->size, table->parts, &needed,
+	if (partition_layout(table->kind, req, table->nr, disk->size, table->parts, &needed,
 		    err) < 0)
 		return too_small(d, disk->spec->size_place, "disk", disk->spec->device, err);
 	for (size_t i = 0; i < disk->nr_fs; i++) {

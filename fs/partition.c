@@ -206,13 +206,7 @@ static int give_out(const struct partition_request *req, size_t nr, uint64_t dis
 	return size <= left ? 0 : does_not_fit(req[rest].name, size, left, disk_size, least_disk, err);
 }
 
-int partition_layout(const struct partition_request *req, size_t nr, uint64_t disk_size,
-	struct partition *parts, uint64_t *needed, struct error *err)
-{
-	return partition_layout_of(PARTITION_TABLE_GPT, req, nr, disk_size, parts, needed, err);
-}
-
-int partition_layout_of(enum partition_table_kind kind, const struct partition_request *req,
+int partition_layout(enum partition_table_kind kind, const struct partition_request *req,
 	size_t nr, uint64_t disk_size, struct partition *parts, uint64_t *needed, struct error *err)
 {
 	uint64_t sum, least_disk, rest_size = 0, off = PARTITION_ALIGN;

@@ -77,14 +77,12 @@ struct partition_request {
 
 /*
  * Places requests one after another from 1 MiB on, aligned to 1 MiB, for a disk of disk_size bytes;
- * fills off and len of parts[i]. The last MiB is for the backup table. ERROR_INPUT when they do not
- * fit, naming the partition, what it needs and what there is. disk_size 0: *needed says the least
- * size instead (rest takes its min_size).
+ * fills off and len of parts[i]. The last MiB is for the backup table; behind an MBR's partitions
+ * there is nothing, and four of them are the most. ERROR_INPUT when they do not fit, naming the
+ * partition, what it needs and what there is. disk_size 0: *needed says the least size instead
+ * (rest takes its min_size).
  */
-int partition_layout(const struct partition_request *req, size_t nr, uint64_t disk_size,
-	struct partition *parts, uint64_t *needed, struct error *err) MUST_CHECK;
-/* The same for a kind of table: behind an MBR's partitions there is nothing, and four are the most. */
-int partition_layout_of(enum partition_table_kind kind, const struct partition_request *req,
+int partition_layout(enum partition_table_kind kind, const struct partition_request *req,
 	size_t nr, uint64_t disk_size, struct partition *parts, uint64_t *needed, struct error *err)
 	MUST_CHECK;
 

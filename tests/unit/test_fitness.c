@@ -473,7 +473,7 @@ static void test_text_and_json(void **state)
 	in.cmdline = "a=\"b\"";
 	names_of(t, in, &f, &names);
 	assert_int_equal(f.nr, 2);
-	assert_true(fitness_fatal(&f));
+	assert_int_equal(f.items[1].level, FITNESS_FATAL);
 	assert_int_equal(fitness_text(&f.items[0], &text, &err), 0);
 	assert_string_equal(text.data, "serial-console: the kernel's command line has no console=ttyS0: nothing "
 		"of the boot is seen by EC2's get-console-output or serial console; cure: boot: {cmdline: "

@@ -93,7 +93,7 @@ static void example(struct partition_table *table, struct partition parts[3], ui
 	struct error err = ERROR_INIT;
 
 	memset(parts, 0, 3 * sizeof(*parts));
-	assert_int_equal(partition_layout(requests, 3, size, parts, NULL, &err), 0);
+	assert_int_equal(partition_layout(PARTITION_TABLE_GPT, requests, 3, size, parts, NULL, &err), 0);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(partition_type(types[i], "arm64", parts[i].type, &err), 0);
 		fill(parts[i].uuid, (uint8_t)(16 * i + 1));
@@ -188,16 +188,16 @@ static void test_layout_sizes(void **state)
 	uint64_t needed = 0;
 
 	(void)state;
-	assert_int_equal(partition_layout(requests, 3, 0, parts, &needed, &err), 0);
+	assert_int_equal(partition_layout(PARTITION_TABLE_GPT, requests, 3, 0, parts, &needed, &err), 0);
 	assert_int_equal(needed, 167 * MIB);
 	assert_int_equal(parts[2].len, 100 * MIB);
-	assert_int_equal(partition_layout(requests, 3, needed, parts, &needed, &err), 0);
+	assert_int_equal(partition_layout(PARTITION_TABLE_GPT, requests, 3, needed, parts, &needed, &err), 0);
 	assert_int_equal(parts[2].off + parts[2].len, 166 * MIB);
-	assert_int_equal(partition_layout(requests, 3, needed - MIB, parts, NULL, &err), -1);
+	assert_int_equal(partition_layout(PARTITION_TABLE_GPT, requests, 3, needed - MIB, parts, NULL, &err), -1);
 	assert_int_equal(err.kind, ERROR_INPUT);
 	assert_non_null(strstr(err.text, "Wurzel"));
 	assert_non_null(strstr(err.text, "104857600 bytes"));
-	assert_int_equal(partition_layout(requests, 3, 40 * MIB, parts, NULL, &err), -1);
+	assert_int_equal(partition_layout(PARTITION_TABLE_GPT, requests, 3, 40 * MIB, parts, NULL, &err), -1);
 	assert_non_null(strstr(err.text, "'esp' needs 64"));
 }
 
@@ -212,8 +212,8 @@ static void test_bad_requests_are_refused(void **state)
 	struct dev *dev = disk_new(GIB, NULL, &err);
 
 	(void)state;
-	assert_int_equal(partition_layout(two_rests, 2, GIB, parts, NULL, &err), -1);
-	assert_int_equal(partition_layout(huge, 2, 0, parts, NULL, &err), -1);
+	assert_int_equal(partition_layout(PARTITION_TABLE_GPT, two_rests, 2, GIB, parts, NULL, &err), -1);
+	assert_int_equal(partition_layout(PARTITION_TABLE_GPT, huge, 2, 0, parts, NULL, &err), -1);
 	example(&table, parts, GIB);
 	parts[2].len += MIB;
 	assert_int_equal(partition_write(dev, &table, &err), -1);
@@ -351,7 +351,7 @@ static void mbr_example(struct partition_table *table, struct partition parts[3]
 	table->kind = PARTITION_TABLE_MBR;
 	table->parts = parts + 1;
 	table->nr = 2;
-	assert_int_equal(partition_layout_of(PARTITION_TABLE_MBR, requests + 1, 2, size, parts + 1,
+	assert_int_equal(partition_layout(PARTITION_TABLE_MBR, requests + 1, 2, size, parts + 1,
 				 NULL, &err),
 		0);
 	parts[2].bootable = true;
@@ -461,7 +461,7 @@ static void test_what_an_mbr_cannot_hold(void **state)
 
 	(void)state;
 	assert_int_equal(
-		partition_layout_of(PARTITION_TABLE_MBR, five, 5, GIB, parts, NULL, &err), -1);
+		partition_layout(PARTITION_TABLE_MBR, five, 5, GIB, parts, NULL, &err), -1);
 	assert_non_null(strstr(err.text, "5 partitions"));
 	example(&table, parts, GIB);
 	table.kind = PARTITION_TABLE_MBR;
