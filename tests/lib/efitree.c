@@ -153,6 +153,17 @@ int efitree_run(struct buf *output, const char *const *argv)
 	return r;
 }
 
+void efitree_install(const struct efitree *e, const struct loader_ops *loader)
+{
+	struct error err = ERROR_INIT;
+	struct loader_out out = {NULL, NULL, 0};
+
+	if (loader->check(&e->in, LOADER_UEFI, &err) < 0 ||
+		loader->install(&e->in, &out, &err) < 0 || tree_finish(e->tree, 42, &err) < 0 ||
+		(e->esp != e->tree && tree_finish(e->esp, 42, &err) < 0))
+		die(loader->name, &err);
+}
+
 bool efitree_program(const char *name)
 {
 	struct error err = ERROR_INIT;

@@ -19,9 +19,23 @@ struct efitree {
 	char *dir;               /* a temporary folder */
 };
 
+/* A root hash before it is known, and one. */
+#define EFITREE_ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
+#define EFITREE_HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* Declares a tree at the beginning of a test, which is skipped where that cannot be. */
+#define EFITREE_SETUP(e, own_esp)                              \
+	struct efitree e;                                      \
+	if (!efitree_init(&e, own_esp)) {                      \
+		print_message("needs the package systemd-boot-efi\n"); \
+		skip();                                        \
+	}
+
 /* False when this machine lacks the package systemd-boot-efi. own_esp: the ESP has no mount point. */
 bool efitree_init(struct efitree *e, bool own_esp);
 void efitree_release(struct efitree *e);
+/* check() for UEFI and install() of a loader, then both trees are finished. */
+void efitree_install(const struct efitree *e, const struct loader_ops *loader);
 
 void efitree_write(struct tree *t, const char *path, const void *data, size_t len);
 bool efitree_has(const struct tree *t, const char *path);

@@ -15,28 +15,6 @@
 #include "base/file.h"
 #include "tests/lib/efitree.h"
 
-#define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
-#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-
-#define SETUP(e, own_esp)                     \
-	struct efitree e;                     \
-	if (!efitree_init(&e, own_esp)) {     \
-		print_message("needs the package systemd-boot-efi\n"); \
-		skip();                       \
-	}
-
-static void install(const struct efitree *e)
-{
-	struct error err = ERROR_INIT;
-	struct loader_out out = {NULL, NULL, 0};
-
-	if (loader_systemd_boot.check(&e->in, LOADER_UEFI, &err) < 0)
-		fail_msg("%s", err.text);
-	if (loader_systemd_boot.install(&e->in, &out, &err) < 0 ||
-		tree_finish(e->tree, 42, &err) < 0 || tree_finish(e->esp, 42, &err) < 0)
-		fail_msg("%s", err.text);
-}
-
 static void text_is(const struct tree *t, const char *path, const char *want)
 {
 	CLEANUP_FREE char *got = NULL;
@@ -59,10 +37,10 @@ static void same(const struct tree *a, const char *path_a, const struct tree *b,
 
 static void test_install(void **state)
 {
-	SETUP(e, false)
+	EFITREE_SETUP(e, false)
 
 	(void)state;
-	install(&e);
+	efitree_install(&e, &loader_systemd_boot);
 	same(e.tree, EFITREE_BOOT, e.tree, "/boot/efi/EFI/BOOT/BOOTX64.EFI");
 	same(e.tree, EFITREE_BOOT, e.tree, "/boot/efi/EFI/systemd/systemd-bootx64.efi");
 	same(e.tree, "/boot/vmlinuz-6.1.0-9-test", e.tree,
@@ -89,10 +67,10 @@ static void test_install(void **state)
 /* An ESP without mount point has a tree of its own, and nothing in the instance could write to it. */
 static void test_own_esp(void **state)
 {
-	SETUP(e, true)
+	EFITREE_SETUP(e, true)
 
 	(void)state;
-	install(&e);
+	efitree_install(&e, &loader_systemd_boot);
 	same(e.tree, EFITREE_BOOT, e.esp, "/EFI/BOOT/BOOTX64.EFI");
 	same(e.tree, "/boot/vmlinuz-6.1.0-10-test", e.esp, "/debian/6.1.0-10-test/linux");
 	assert_true(efitree_has(e.esp, "/loader/entries/debian-6.1.0-10-test.conf"));
@@ -102,13 +80,13 @@ static void test_own_esp(void **state)
 
 static void test_xbootldr(void **state)
 {
-	SETUP(e, false)
+	EFITREE_SETUP(e, false)
 
 	(void)state;
 	e.in.xbootldr = "/boot";
 	efitree_write(e.tree, "/etc/kernel/entry-token", "ami\n", 4);
 	efitree_write(e.tree, "/etc/kernel/cmdline", "mine\n", 5);
-	install(&e);
+	efitree_install(&e, &loader_systemd_boot);
 	assert_true(efitree_has(e.tree, "/boot/efi/loader/loader.conf"));
 	assert_false(efitree_has(e.tree, "/boot/efi/loader/entries"));
 	assert_true(efitree_has(e.tree, "/boot/ami/6.1.0-10-test/linux"));
@@ -128,7 +106,7 @@ static void test_xbootldr(void **state)
 static void test_kernel_install(void **state)
 {
 	static const char script[] = "/usr/lib/kernel/install.d/90-loaderentry.install";
-	SETUP(e, false)
+	EFITREE_SETUP(e, false)
 	struct error err = ERROR_INIT;
 	CLEANUP_BUF struct buf made = BUF_INIT(0);
 	CLEANUP_FREE char *entry = NULL;
@@ -145,7 +123,7 @@ static void test_kernel_install(void **state)
 		efitree_release(&e);
 		skip();
 	}
-	install(&e);
+	efitree_install(&e, &loader_systemd_boot);
 	kernel = efitree_extract(&e, e.tree, "/boot/vmlinuz-6.1.0-10-test", "k");
 	initrd = efitree_extract(
 		&e, e.tree, "/boot/initrd.img-6.1.0-10-test", "initrd.img-6.1.0-10-test");
@@ -175,20 +153,20 @@ static void test_kernel_install(void **state)
 
 static void test_roothash(void **state)
 {
-	SETUP(e, false)
+	EFITREE_SETUP(e, false)
 	struct error err = ERROR_INIT;
 
 	(void)state;
 	e.in.verity = true;
-	e.in.root = "roothash=" ZEROS;
-	install(&e);
+	e.in.root = "roothash=" EFITREE_ZEROS;
+	efitree_install(&e, &loader_systemd_boot);
 	assert_false(efitree_has(e.tree, "/etc/kernel/install.conf"));
-	assert_int_equal(loader_systemd_boot.set_roothash(&e.in, HEX, &err), 0);
+	assert_int_equal(loader_systemd_boot.set_roothash(&e.in, EFITREE_HEX, &err), 0);
 	text_is(e.tree, "/boot/efi/loader/entries/debian-6.1.0-9-test.conf",
 		"title      Debian GNU/Linux 12\n"
 		"version    6.1.0-9-test\n"
 		"sort-key   debian\n"
-		"options    roothash=" HEX " console=ttyS0\n"
+		"options    roothash=" EFITREE_HEX " console=ttyS0\n"
 		"linux      /debian/6.1.0-9-test/linux\n"
 		"initrd     /debian/6.1.0-9-test/initrd.img-6.1.0-9-test\n");
 	efitree_release(&e);
@@ -198,7 +176,7 @@ static void test_signed(void **state)
 {
 	static const char *const files[] = {"/boot/efi/EFI/BOOT/BOOTX64.EFI",
 		"/boot/efi/EFI/systemd/systemd-bootx64.efi", "/boot/efi/debian/6.1.0-10-test/linux"};
-	SETUP(e, false)
+	EFITREE_SETUP(e, false)
 	struct error err = ERROR_INIT;
 	CLEANUP_FREE char *key = buf_strf(&err, "%s/a.key", e.dir);
 	CLEANUP_FREE char *crt = buf_strf(&err, "%s/a.crt", e.dir);
@@ -211,7 +189,7 @@ static void test_signed(void **state)
 	}
 	e.in.sign_key = key;
 	e.in.sign_certificate = crt;
-	install(&e);
+	efitree_install(&e, &loader_systemd_boot);
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		CLEANUP_FREE char *file = efitree_extract(&e, e.tree, files[i], "x.efi");
 		const char *const verify[] = {"sbverify", "--cert", crt, file, NULL};
@@ -227,7 +205,7 @@ static void test_signed(void **state)
 	assert_true(efitree_key(&e, "b"));
 	e.in.sign_key = key_b;
 	e.in.sign_certificate = crt_b;
-	install(&e);
+	efitree_install(&e, &loader_systemd_boot);
 	CLEANUP_FREE char *twice = efitree_extract(&e, e.tree, files[2], "x.efi");
 	const char *const first[] = {"sbverify", "--cert", crt, twice, NULL};
 	const char *const second[] = {"sbverify", "--cert", crt_b, twice, NULL};

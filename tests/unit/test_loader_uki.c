@@ -18,28 +18,6 @@
 #include "tests/lib/efitree.h"
 
 #define NEWEST "EFI/Linux/debian-6.1.0-10-test.efi"
-#define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
-#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-
-#define SETUP(e, own_esp)                     \
-	struct efitree e;                     \
-	if (!efitree_init(&e, own_esp)) {     \
-		print_message("needs the package systemd-boot-efi\n"); \
-		skip();                       \
-	}
-
-static void install(const struct efitree *e)
-{
-	struct error err = ERROR_INIT;
-	struct loader_out out = {NULL, NULL, 0};
-
-	if (loader_uki.check(&e->in, LOADER_UEFI, &err) < 0)
-		fail_msg("%s", err.text);
-	if (loader_uki.install(&e->in, &out, &err) < 0 || tree_finish(e->tree, 42, &err) < 0)
-		fail_msg("%s", err.text);
-	if (e->esp != e->tree && tree_finish(e->esp, 42, &err) < 0)
-		fail_msg("%s", err.text);
-}
 
 /* What objcopy takes out of a section; it begins with `want` and has zeros behind it. */
 static void section_is(
@@ -107,7 +85,7 @@ static void check_sections(const struct efitree *e, const char *file, const char
 
 static void check_install(bool own_esp)
 {
-	SETUP(e, own_esp)
+	EFITREE_SETUP(e, own_esp)
 	CLEANUP_FREE char *newest = NULL;
 	CLEANUP_FREE char *older = NULL;
 	CLEANUP_FREE char *file = NULL;
@@ -119,7 +97,7 @@ static void check_install(bool own_esp)
 	newest = buf_strf(&err, "%s/" NEWEST, e.in.esp);
 	older = buf_strf(&err, "%s/EFI/Linux/debian-6.1.0-9-test.efi", e.in.esp);
 	file = buf_strf(&err, "%s/EFI/BOOT/BOOTX64.EFI", e.in.esp);
-	install(&e);
+	efitree_install(&e, &loader_uki);
 	assert_true(efitree_has(e.esp, older));
 	first = efitree_read(e.esp, newest, &first_len);
 	second = efitree_read(e.esp, file, &second_len);
@@ -147,12 +125,12 @@ static void test_install_own_esp(void **state)
 /* By reference: neither kernel nor initrd are in the spool a second time. */
 static void test_no_copies(void **state)
 {
-	SETUP(e, false)
+	EFITREE_SETUP(e, false)
 	struct error err = ERROR_INIT;
 	uint64_t before = spool_size(tree_spool(e.tree, &err));
 
 	(void)state;
-	install(&e);
+	efitree_install(&e, &loader_uki);
 	assert_true(spool_size(tree_spool(e.tree, &err)) - before < (300 << 10));
 	efitree_release(&e);
 }
@@ -184,7 +162,7 @@ static void free_text(const char *text)
 
 static void test_roothash(void **state)
 {
-	SETUP(e, false)
+	EFITREE_SETUP(e, false)
 	struct error err = ERROR_INIT;
 	const char *key, *crt;
 	CLEANUP_FREE char *before = NULL;
@@ -197,10 +175,10 @@ static void test_roothash(void **state)
 	if (with_key)
 		sign_with(&e, &key, &crt, &err);
 	e.in.verity = true;
-	e.in.root = "roothash=" ZEROS;
-	install(&e);
+	e.in.root = "roothash=" EFITREE_ZEROS;
+	efitree_install(&e, &loader_uki);
 	before = efitree_read(e.tree, "/boot/efi/EFI/BOOT/BOOTX64.EFI", &len);
-	assert_int_equal(loader_uki.set_roothash(&e.in, HEX, &err), 0);
+	assert_int_equal(loader_uki.set_roothash(&e.in, EFITREE_HEX, &err), 0);
 	after = efitree_read(e.tree, "/boot/efi/EFI/BOOT/BOOTX64.EFI", &len_after);
 	assert_int_equal(len, len_after);
 	for (size_t i = 0; i < len; i++)
@@ -208,11 +186,11 @@ static void test_roothash(void **state)
 	assert_true(changed >= 60 && changed < 4096);
 	file = efitree_extract(&e, e.tree, "/boot/efi/" NEWEST, "uki.efi");
 	if (efitree_program("objdump"))
-		check_sections(&e, file, "roothash=" HEX " console=ttyS0");
+		check_sections(&e, file, "roothash=" EFITREE_HEX " console=ttyS0");
 	if (with_key && efitree_program("sbverify"))
 		assert_true(verified(file, crt));
 	/* Once more is no harm. */
-	assert_int_equal(loader_uki.set_roothash(&e.in, HEX, &err), 0);
+	assert_int_equal(loader_uki.set_roothash(&e.in, EFITREE_HEX, &err), 0);
 	if (with_key) {
 		free_text(key);
 		free_text(crt);
@@ -222,7 +200,7 @@ static void test_roothash(void **state)
 
 static void test_signed(void **state)
 {
-	SETUP(e, false)
+	EFITREE_SETUP(e, false)
 	struct error err = ERROR_INIT;
 	const char *key, *crt;
 	CLEANUP_FREE char *other = NULL;
@@ -239,13 +217,13 @@ static void test_signed(void **state)
 	}
 	sign_with(&e, &key, &crt, &err);
 	other = buf_strf(&err, "%s/b.crt", e.dir);
-	install(&e);
+	efitree_install(&e, &loader_uki);
 	first = efitree_read(e.tree, "/boot/efi/" NEWEST, &len);
 	file = efitree_extract(&e, e.tree, "/boot/efi/EFI/BOOT/BOOTX64.EFI", "uki.efi");
 	assert_true(verified(file, crt));
 	assert_false(verified(file, other));
 	/* The same bytes again, and one byte of the kernel changed is seen. */
-	install(&e);
+	efitree_install(&e, &loader_uki);
 	second = efitree_read(e.tree, "/boot/efi/" NEWEST, &len_2);
 	assert_int_equal(len, len_2);
 	assert_memory_equal(first, second, len);
@@ -269,7 +247,7 @@ static void refused(const struct efitree *e, enum loader_firmware fw, const char
 
 static void test_refused(void **state)
 {
-	SETUP(e, false)
+	EFITREE_SETUP(e, false)
 	size_t len;
 	CLEANUP_FREE char *kernel = efitree_read(e.tree, EFITREE_BOOT, &len);
 
@@ -292,7 +270,7 @@ static void test_refused(void **state)
 
 static void test_refused_keys(void **state)
 {
-	SETUP(e, false)
+	EFITREE_SETUP(e, false)
 	struct error err = ERROR_INIT;
 	const char *key, *crt;
 	CLEANUP_FREE char *other = NULL;
