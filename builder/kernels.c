@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "fs/tree_file.h"
 
 /* The better one of a version first. */
 static const char *const image_prefixes[] = {"vmlinuz-", "Image-", "vmlinux-", NULL};
@@ -26,14 +27,11 @@ static const struct {
 
 static bool is_file(const struct tree *t, const char *path, struct error *err, int *ret)
 {
-	struct tree_attr attr;
+	uint64_t size = 0;
 	tree_node node;
 
-	*ret = tree_lookup(t, path, true, &node, err);
-	if (*ret < 0 || node == TREE_NONE)
-		return false;
-	tree_get(t, node, &attr);
-	return S_ISREG(attr.mode) && attr.size;
+	*ret = tree_find_file(t, path, &node, &size, err);
+	return *ret == 0 && size;
 }
 
 static int find_initrd(const struct tree *t, struct kernel *k, struct error *err)

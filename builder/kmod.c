@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/num.h"
 #include "fs/initrd.h"
+#include "fs/tree_file.h"
 
 enum { ITEMS_MAX = 256, TEXT_MAX = 16 << 20 };
 
@@ -86,26 +87,8 @@ static void mark(struct search *s, const char *path, size_t len, unsigned place)
 static int read_text(const struct search *s, const char *path, struct buf *text, bool *found,
 	struct error *err)
 {
-	struct tree_attr attr;
-	tree_node node;
-	void *room;
-
-	*found = false;
 	buf_clear(text);
-	if (tree_lookup(s->t, path, true, &node, err) < 0)
-		return -1;
-	if (node == TREE_NONE)
-		return 0;
-	tree_get(s->t, node, &attr);
-	if (!S_ISREG(attr.mode))
-		return 0;
-	if (attr.size > TEXT_MAX)
-		return error_set(err, ERROR_INPUT, 0, "'%s' of the image is larger than 16 MiB", path);
-	room = buf_extend(text, (size_t)attr.size, err);
-	if (!room || tree_pread(s->t, node, room, (size_t)attr.size, 0, err) < 0)
-		return -1;
-	*found = true;
-	return 0;
+	return tree_read_file(s->t, path, TEXT_MAX - 1, text, found, err);
 }
 
 /* A file of the modules' directory, wherever that is. */

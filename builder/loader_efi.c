@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "fs/tree_file.h"
 
 enum { HOST_FILE_MAX = 16 << 20, CHUNK = 1 << 20, HASH_DIGITS = 64 };
 
@@ -48,21 +49,14 @@ static int set_input(struct loader_efi_file *f, const char *path, uint64_t size,
 static int open_in_tree(struct loader_efi_file *f, const struct tree *t, const char *path,
 	bool *found, struct error *err)
 {
-	struct tree_attr attr;
-	tree_node node;
+	uint64_t size = 0;
 
 	*f = (struct loader_efi_file){.tree = t, .host = BUF_INIT(HOST_FILE_MAX)};
 	*found = false;
-	if (tree_lookup(t, path, true, &node, err) < 0)
+	if (tree_find_file(t, path, &f->node, &size, err) < 0)
 		return -1;
-	if (node == TREE_NONE)
-		return 0;
-	tree_get(t, node, &attr);
-	if (!S_ISREG(attr.mode))
-		return 0;
-	*found = true;
-	f->node = node;
-	return set_input(f, path, attr.size, err);
+	*found = f->node != TREE_NONE;
+	return *found ? set_input(f, path, size, err) : 0;
 }
 
 int loader_efi_open(struct loader_efi_file *f, const struct tree *t, const char *path,

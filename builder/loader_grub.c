@@ -12,6 +12,7 @@
 #include "base/num.h"
 #include "builder/grub_cfg.h"
 #include "fs/tree_edit.h"
+#include "fs/tree_file.h"
 
 static const char begin_mark[] = "# amiwright begins\n", end_mark[] = "# amiwright ends\n";
 
@@ -139,7 +140,7 @@ static int reads_folder(const struct loader_in *in, bool *folder, struct error *
 		CLEANUP_BUF struct buf script = BUF_INIT(GRUB_FILE_MAX);
 		bool found;
 
-		if (grub_tree_read(in->tree, tools[i], &script, &found, err) < 0)
+		if (tree_read_file(in->tree, tools[i], GRUB_FILE_MAX, &script, &found, err) < 0)
 			return -1;
 		if (found) {
 			*folder = memmem(buf_str(&script), script.len, "grub.d/*.cfg", 12) != NULL;
@@ -169,7 +170,7 @@ static int write_defaults_file(const struct loader_in *in, const struct buf *our
 	CLEANUP_BUF struct buf old = BUF_INIT(GRUB_FILE_MAX), text = BUF_INIT(GRUB_FILE_MAX);
 	bool found;
 
-	if (grub_tree_read(in->tree, path, &old, &found, err) < 0 ||
+	if (tree_read_file(in->tree, path, GRUB_FILE_MAX, &old, &found, err) < 0 ||
 		add_without_ours(&text, buf_str(&old), err) < 0)
 		return -1;
 	if (text.len > 0 && text.data[text.len - 1] != '\n' && buf_add_char(&text, '\n', err) < 0)

@@ -26,6 +26,7 @@
 #include "base/program.h"
 #include "builder/grub_cfg.h"
 #include "fs/tree_edit.h"
+#include "fs/tree_file.h"
 
 struct efi_arch {
 	const char *architecture, *platform, *suffix, *removable, *packages;
@@ -89,7 +90,7 @@ static int check_program(const struct buf *b, const char *path, struct error *er
 static int read_program(const struct tree *t, const char *path, struct buf *out, bool *found,
 	struct error *err)
 {
-	if (grub_tree_read(t, path, out, found, err) < 0)
+	if (tree_read_file(t, path, GRUB_FILE_MAX, out, found, err) < 0)
 		return -1;
 	return *found ? check_program(out, path, err) : 0;
 }

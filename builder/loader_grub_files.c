@@ -13,37 +13,12 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "fs/tree_edit.h"
+#include "fs/tree_file.h"
 
 /* Debian, Ubuntu, Fedora, Amazon Linux; then SUSE. */
 static const char *const grub_dirs[] = {"/usr/lib/grub", "/usr/share/grub2"};
 
 enum { NAMES_MAX = 4096 };
-
-int grub_tree_read(const struct tree *t, const char *path, struct buf *out, bool *found,
-	struct error *err)
-{
-	struct tree_attr attr;
-	tree_node node;
-	void *p;
-
-	*found = false;
-	if (tree_lookup(t, path, true, &node, err) < 0)
-		return -1;
-	if (node == TREE_NONE)
-		return 0;
-	tree_get(t, node, &attr);
-	if (!S_ISREG(attr.mode))
-		return 0;
-	if (attr.size > GRUB_FILE_MAX)
-		return error_set(err, ERROR_INPUT, 0,
-			"'%s' in the tree has %llu bytes, more than any file of a boot loader", path,
-			(unsigned long long)attr.size);
-	p = buf_extend(out, attr.size, err);
-	if (!p)
-		return -1;
-	*found = true;
-	return attr.size > 0 ? tree_pread(t, node, p, attr.size, 0, err) : 0;
-}
 
 int grub_tree_write(const struct loader_in *in, const char *path, const struct buf *content,
 	struct error *err)
@@ -66,7 +41,7 @@ int grub_dir_load(void *arg, const char *name, struct buf *out, bool *found, str
 	if (!path)
 		return -1;
 	if (d->tree)
-		return grub_tree_read(d->tree, path, out, found, err);
+		return tree_read_file(d->tree, path, GRUB_FILE_MAX, out, found, err);
 	*found = access(path, F_OK) == 0;
 	return *found ? file_read(path, out, err) : 0;
 }

@@ -39,9 +39,6 @@ int grub_names_of(const struct tree *t, const char *dir, struct grub_names *out,
 	MUST_CHECK;
 void grub_names_release(struct grub_names *n);
 
-/* Appends a regular file of a tree; *found = false and 0 when there is none. */
-int grub_tree_read(const struct tree *t, const char *path, struct buf *out, bool *found,
-	struct error *err) MUST_CHECK;
 /* Writes a file of root's with mode 0644 and the epoch's time. */
 int grub_tree_write(const struct loader_in *in, const char *path, const struct buf *content,
 	struct error *err) MUST_CHECK;

@@ -10,11 +10,13 @@
  */
 #include "builder/loader_efi.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/num.h"
 #include "fs/tree_edit.h"
+#include "fs/tree_file.h"
 
 enum { TEXT_MAX = 64 << 10, TOKEN_MAX = 128 };
 
@@ -52,20 +54,13 @@ static int find_loader(struct loader_efi_file *f, const struct loader_in *in, bo
 /* First line of a file of the tree, into text; "" when there is none. */
 static int read_line(const struct tree *t, const char *path, char *text, size_t size, struct error *err)
 {
-	struct tree_attr attr;
-	tree_node node;
+	CLEANUP_BUF struct buf content = BUF_INIT(size);
+	bool found;
 
 	*text = '\0';
-	if (tree_lookup(t, path, true, &node, err) < 0 || node == TREE_NONE)
-		return node == TREE_NONE ? 0 : -1;
-	tree_get(t, node, &attr);
-	if (!S_ISREG(attr.mode))
-		return 0;
-	if (attr.size >= size)
-		return error_set(err, ERROR_INPUT, 0, "'%s' of the tree is too long", path);
-	if (tree_pread(t, node, text, (size_t)attr.size, 0, err) < 0)
+	if (tree_read_file(t, path, size - 1, &content, &found, err) < 0)
 		return -1;
-	text[attr.size] = '\0';
+	snprintf(text, size, "%s", buf_str(&content));
 	text[strcspn(text, "\r\n")] = '\0';
 	return 0;
 }

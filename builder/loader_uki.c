@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "fs/tree_file.h"
 
 enum { TEXT_MAX = 64 << 10 };
 
@@ -62,21 +63,12 @@ static int read_os_release(const struct loader_in *in, struct buf *out, struct e
 	static const char *const paths[] = {"/etc/os-release", "/usr/lib/os-release"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		struct tree_attr attr;
-		tree_node node;
-		void *room;
+		bool found;
 
-		if (tree_lookup(in->tree, paths[i], true, &node, err) < 0)
+		if (tree_read_file(in->tree, paths[i], TEXT_MAX, out, &found, err) < 0)
 			return -1;
-		if (node == TREE_NONE)
-			continue;
-		tree_get(in->tree, node, &attr);
-		if (!S_ISREG(attr.mode) || !attr.size)
-			continue;
-		if (attr.size > TEXT_MAX)
-			return error_set(err, ERROR_INPUT, 0, "'%s' of the tree is too long", paths[i]);
-		room = buf_extend(out, (size_t)attr.size, err);
-		return room ? tree_pread(in->tree, node, room, (size_t)attr.size, 0, err) : -1;
+		if (found && out->len)
+			return 0;
 	}
 	return buf_addf(out, err, "ID=%s\nPRETTY_NAME=\"%s\"\n", in->os_id, in->os_name);
 }

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "fs/tree_file.h"
+
 enum { STATUS_MAX = 64 << 20 };
 
 /*
@@ -84,21 +86,9 @@ struct json *manifest_parse_packages(const char *text, struct error *err)
 struct json *manifest_packages(const struct tree *t, struct error *err)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(STATUS_MAX);
-	struct tree_attr attr;
-	tree_node node;
-	void *room;
+	bool found;
 
-	if (tree_lookup(t, "/var/lib/dpkg/status", true, &node, err) < 0)
+	if (tree_read_file(t, "/var/lib/dpkg/status", STATUS_MAX - 1, &text, &found, err) < 0)
 		return NULL;
-	if (node == TREE_NONE)
-		return json_new_array(err);
-	tree_get(t, node, &attr);
-	if (!S_ISREG(attr.mode))
-		return json_new_array(err);
-	room = buf_extend(&text, attr.size, err);
-	if (!room || tree_pread(t, node, room, attr.size, 0, err) < 0) {
-		error_wrap(err, "'/var/lib/dpkg/status' of the tree");
-		return NULL;
-	}
-	return manifest_parse_packages(buf_str(&text), err);
+	return found ? manifest_parse_packages(buf_str(&text), err) : json_new_array(err);
 }

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/num.h"
+#include "fs/tree_file.h"
 
 enum { OS_RELEASE_MAX = 64 << 10 };
 
@@ -75,21 +76,12 @@ static int read_os_release(struct plan *p, const struct tree *t, struct error *e
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(OS_RELEASE_MAX + 1);
 	struct plan_boot *b = &p->boot;
-	struct tree_attr attr;
-	tree_node node;
-	void *room;
+	bool found;
 
-	if (tree_lookup(t, "/etc/os-release", true, &node, err) < 0 ||
-		(node == TREE_NONE && tree_lookup(t, "/usr/lib/os-release", true, &node, err) < 0))
+	if (tree_read_file(t, "/etc/os-release", OS_RELEASE_MAX, &text, &found, err) < 0 ||
+		(!found && tree_read_file(t, "/usr/lib/os-release", OS_RELEASE_MAX, &text, &found,
+				   err) < 0))
 		return -1;
-	if (node != TREE_NONE) {
-		tree_get(t, node, &attr);
-		if (S_ISREG(attr.mode) && attr.size <= OS_RELEASE_MAX) {
-			room = buf_extend(&text, attr.size, err);
-			if (!room || tree_pread(t, node, room, attr.size, 0, err) < 0)
-				return -1;
-		}
-	}
 	b->os_id = os_value(buf_str(&text), "ID", err);
 	if (!b->os_id || !good_id(b->os_id)) {
 		free(b->os_id);
