@@ -27,9 +27,9 @@ struct context {
 	struct aws_clock clock;
 	struct progress_opts progress;
 	struct diag diag;       /* mistakes of a spec, printed whole by main */
+	struct aws *aws;        /* the chosen region's client; NULL before context_aws() */
 	/* private: made by context_aws() */
-	struct aws *aws;
-	struct region *region;
+	struct connection *connection;
 	void (*disconnect)(struct context *ctx);
 };
 
@@ -42,6 +42,11 @@ void context_release(struct context *ctx);
  * profile, or the local region (served in this process unless another one serves it). Borrowed.
  */
 struct aws *context_aws(struct context *ctx, struct error *err) MUST_CHECK;
+/*
+ * The client for another region, with the same credentials: made once a region and kept. With
+ * --local and --endpoint-url all regions share the endpoint. NULL is the chosen region. Borrowed.
+ */
+struct aws *context_aws_in(struct context *ctx, const char *region, struct error *err) MUST_CHECK;
 
 /* How a region in this process is to be started (--region is its name). */
 struct region_opts context_region_opts(const struct context *ctx);

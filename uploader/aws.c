@@ -26,7 +26,8 @@ enum {
 
 struct aws {
 	char *region;
-	struct aws_endpoint endpoint[2];
+	struct aws_endpoint endpoint[AWS_SERVICES];
+	char account[AWS_ACCOUNT_SIZE];
 	struct aws_creds creds;
 	struct aws_keys keys;
 	struct aws_clock clock;
@@ -68,7 +69,7 @@ struct aws *aws_new(const struct aws_opts *opts, struct error *err)
 	a->cancelled = opts->cancelled;
 	a->max_attempts = opts->max_attempts ? opts->max_attempts : DEFAULT_ATTEMPTS;
 	a->budget_ms = opts->retry_budget_ms ? opts->retry_budget_ms : DEFAULT_BUDGET_MS;
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < AWS_SERVICES; i++) {
 		if (aws_endpoint_init(&a->endpoint[i], (enum aws_service)i, opts->region,
 			    opts->endpoint[i], err) < 0)
 			goto fail;
@@ -96,7 +97,7 @@ void aws_free(struct aws *a)
 	http_client_free(a->http);
 	aws_creds_release(&a->creds);
 	explicit_bzero(&a->keys, sizeof(a->keys));
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < AWS_SERVICES; i++)
 		aws_endpoint_release(&a->endpoint[i]);
 	free(a->region);
 	free(a);
@@ -105,6 +106,11 @@ void aws_free(struct aws *a)
 const char *aws_region(const struct aws *a)
 {
 	return a->region;
+}
+
+char *aws_account_slot(struct aws *a)
+{
+	return a->account;
 }
 
 struct http_client *aws_http(struct aws *a)

@@ -10,13 +10,14 @@
 #ifndef AMIWRIGHT_UPLOADER_AWS_H
 #define AMIWRIGHT_UPLOADER_AWS_H
 
+#include "uploader/aws_service.h"
 #include "uploader/creds.h"
 #include "uploader/http.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum aws_service { AWS_EBS, AWS_EC2 };
+enum { AWS_ACCOUNT_SIZE = 16 };
 
 struct aws_clock {
 	int64_t (*wall_s)(void *arg);       /* seconds since 1970 */
@@ -27,7 +28,7 @@ struct aws_clock {
 
 struct aws_opts {
 	const char *region;                 /* required */
-	const char *endpoint[2];            /* by enum aws_service; NULL: AWS's own for the region */
+	const char *endpoint[AWS_SERVICES]; /* NULL: AWS's own for the region */
 	struct aws_creds creds;             /* borrowed strings, copied */
 	const struct aws_clock *clock;      /* required, borrowed */
 	struct http_opts http;
@@ -44,6 +45,11 @@ void aws_free(struct aws *a);
 DEFINE_CLEANUP(aws, struct aws, aws_free)
 
 const char *aws_region(const struct aws *a);
+/*
+ * The 12-digit account that the credentials belong to, by STS GetCallerIdentity; asked at the first
+ * call and remembered.
+ */
+int aws_account(struct aws *a, char account[AWS_ACCOUNT_SIZE], struct error *err) MUST_CHECK;
 /* Whether the service's endpoint is on this machine: then AWS's quotas do not hold. */
 bool aws_is_loopback(const struct aws *a, enum aws_service service);
 const struct aws_clock *aws_clock(const struct aws *a);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an AWS error answer says, in the two spellings: rest-json (EBS: header x-amzn-ErrorType and
- * a JSON body with Message or message, Reason) and EC2's XML. Bodies from load balancers and
- * proxies are neither; then only the status speaks.
+ * What an AWS error answer says, in its spellings: JSON (EBS, KMS: header x-amzn-ErrorType or
+ * __type, a body with Message or message, Reason) and XML, where the Error element is the root
+ * (S3), below ErrorResponse (STS) or below Response/Errors (EC2). Bodies from load balancers and
+ * proxies are none of these; then only the status speaks.
  */
 #include "uploader/aws_internal.h"
 
@@ -62,10 +63,16 @@ static void read_xml(const struct http_request *http, struct aws_answer *out)
 	if (!doc)
 		return;
 	root = ec2_xml_root(doc);
-	error = ec2_xml_child(ec2_xml_child(root, "Errors"), "Error");
+	if (ec2_xml_is(root, "Error"))
+		error = root;
+	else if (ec2_xml_is(root, "ErrorResponse"))
+		error = ec2_xml_child(root, "Error");
+	else
+		error = ec2_xml_child(ec2_xml_child(root, "Errors"), "Error");
 	ec2_xml_text(error, "Code", out->code, sizeof(out->code));
 	ec2_xml_text(error, "Message", out->message, sizeof(out->message));
-	ec2_xml_text(root, "RequestID", out->request_id, sizeof(out->request_id));
+	if (!ec2_xml_text(root, "RequestID", out->request_id, sizeof(out->request_id)))
+		ec2_xml_text(root, "RequestId", out->request_id, sizeof(out->request_id));
 }
 
 void aws_answer_read(enum aws_service service, const struct http_request *http,
@@ -74,10 +81,12 @@ void aws_answer_read(enum aws_service service, const struct http_request *http,
 	const char *id = http_answer_header(http, "x-amzn-RequestId");
 
 	memset(out, 0, sizeof(*out));
-	if (http->answer.len > 0 && service == AWS_EC2)
-		read_xml(http, out);
-	else if (service == AWS_EBS)
+	if (service == AWS_EBS || service == AWS_KMS)
 		read_json(http, out);
+	else if (http->answer.len > 0)
+		read_xml(http, out);
+	if (!id)
+		id = http_answer_header(http, "x-amz-request-id");
 	if (id && !out->request_id[0])
 		copy(out->request_id, sizeof(out->request_id), id);
 }

@@ -12,7 +12,11 @@
 
 const char *aws_service_name(enum aws_service service)
 {
-	return service == AWS_EBS ? "ebs" : "ec2";
+	static const char *const names[AWS_SERVICES] = {
+		[AWS_EBS] = "ebs", [AWS_EC2] = "ec2", [AWS_STS] = "sts", [AWS_KMS] = "kms", [AWS_S3] = "s3",
+	};
+
+	return names[service];
 }
 
 /* Prefixes of region names, longest match not needed: they exclude each other in this order. */

@@ -35,13 +35,10 @@ struct aws_endpoint {
 int aws_endpoint_init(struct aws_endpoint *e, enum aws_service service, const char *region,
 	const char *url, struct error *err) MUST_CHECK;
 void aws_endpoint_release(struct aws_endpoint *e);
-/* "ebs", "ec2": the name in the scope of signatures and in host names. */
-const char *aws_service_name(enum aws_service service);
-
 /* Keys derived for one day, by service. */
 struct aws_keys {
-	char date[2][9];
-	uint8_t key[2][SHA256_SIZE];
+	char date[AWS_SERVICES][9];
+	uint8_t key[AWS_SERVICES][SHA256_SIZE];
 };
 
 struct aws_signer {
@@ -51,6 +48,9 @@ struct aws_signer {
 	const struct aws_endpoint *endpoint;
 	int64_t now; /* seconds since 1970, corrected */
 };
+
+/* Where aws_account() keeps the answer; "" before. */
+char *aws_account_slot(struct aws *a);
 
 /* Sets host, date, token and Authorization headers; what was there is replaced. */
 int aws_sign(const struct aws_signer *s, struct aws_call *call, struct error *err) MUST_CHECK;

@@ -53,7 +53,8 @@ static int add_signed_headers(const struct aws_signer *s, struct aws_call *call,
 	if (s->creds->session_token &&
 	    http_add_header(http, "X-Amz-Security-Token", s->creds->session_token, err) < 0)
 		return -1;
-	if (call->unsigned_payload)
+	/* S3 wants the hash as a header, whatever it is. */
+	if (call->unsigned_payload || call->service == AWS_S3)
 		return http_add_header(http, "X-Amz-Content-SHA256", hash, err);
 	return 0;
 }
@@ -96,6 +97,7 @@ int aws_sign(const struct aws_signer *s, struct aws_call *call, struct error *er
 		headers[i].value = call->http.headers[i].value;
 	}
 	req.path = path;
+	req.s3_path = call->service == AWS_S3;
 	req.nr_headers = call->http.nr_headers;
 	req.payload_hash = hash;
 	if (sigv4_authorization(&req, &scope, s->creds->access_key, key, &value, err) < 0)

@@ -344,6 +344,14 @@ static int endpoint(const struct shared *s, const struct aws_env *env, const cha
 	return setting(s, env, variables, "endpoint_url", value, err);
 }
 
+static const char *const endpoint_variables[AWS_SERVICES] = {
+	[AWS_EBS] = "AWS_ENDPOINT_URL_EBS",
+	[AWS_EC2] = "AWS_ENDPOINT_URL_EC2",
+	[AWS_STS] = "AWS_ENDPOINT_URL_STS",
+	[AWS_KMS] = "AWS_ENDPOINT_URL_KMS",
+	[AWS_S3] = "AWS_ENDPOINT_URL_S3",
+};
+
 static int endpoints(struct aws_settings *out, const struct shared *s, const struct aws_env *env,
 	struct error *err)
 {
@@ -354,9 +362,12 @@ static int endpoints(struct aws_settings *out, const struct shared *s, const str
 		return -1;
 	if (ignore && strcmp(ignore, "true") == 0)
 		return 0;
-	if (endpoint(s, env, "AWS_ENDPOINT_URL_EBS", "ebs", &out->endpoint_ebs, err) < 0)
-		return -1;
-	return endpoint(s, env, "AWS_ENDPOINT_URL_EC2", "ec2", &out->endpoint_ec2, err);
+	for (int i = 0; i < AWS_SERVICES; i++) {
+		if (endpoint(s, env, endpoint_variables[i], aws_service_name((enum aws_service)i),
+			    &out->endpoint[i], err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int fill_settings(struct aws_settings *out, const struct shared *s,
@@ -401,8 +412,8 @@ int aws_settings_load(struct aws_settings *out, const struct aws_env *env, const
 void aws_settings_release(struct aws_settings *s)
 {
 	free(s->region);
-	free(s->endpoint_ebs);
-	free(s->endpoint_ec2);
+	for (int i = 0; i < AWS_SERVICES; i++)
+		free(s->endpoint[i]);
 	free(s->ca_bundle);
 	memset(s, 0, sizeof(*s));
 }

@@ -7,6 +7,7 @@
 #define AMIWRIGHT_UPLOADER_CREDS_H
 
 #include "base/buf.h"
+#include "uploader/aws_service.h"
 
 #include <stdint.h>
 
@@ -38,7 +39,7 @@ int aws_creds_load(struct aws_creds *c, const struct aws_env *env, const char *p
 /* What profile and environment say beside credentials. Strings are owned; NULL when not set. */
 struct aws_settings {
 	char *region;
-	char *endpoint_ebs, *endpoint_ec2; /* from AWS_ENDPOINT_URL_EBS …, AWS_ENDPOINT_URL, profile endpoint_url */
+	char *endpoint[AWS_SERVICES]; /* from AWS_ENDPOINT_URL_EBS …, AWS_ENDPOINT_URL, profile endpoint_url */
 	char *ca_bundle;
 	int max_attempts; /* 0: not set */
 };

@@ -38,7 +38,7 @@ struct aws *test_client(const char *url, struct test_clock *clock)
 	char key[] = "AKIDEXAMPLE", secret[] = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 	struct aws_opts opts = {
 		.region = "us-east-1",
-		.endpoint = {url, url},
+		.endpoint = {url, url, url, url, url},
 		.creds = {.access_key = key, .secret_key = secret},
 		.clock = &face,
 		.http = {.stall_ms = 1000},

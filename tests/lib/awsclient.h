@@ -12,7 +12,7 @@ struct test_clock {
 	double random;         /* what the source of randomness gives; small: quick retries */
 };
 
-/* Both services at url. The clock is borrowed until aws_free(). */
+/* All services at url. The clock is borrowed until aws_free(). */
 struct aws *test_client(const char *url, struct test_clock *clock);
 
 #endif

@@ -334,9 +334,47 @@ static void test_endpoints(void **state)
 	check_url("us-east-1", "http://localhost:4566/aws/", "http://localhost:4566/aws/s");
 }
 
+#define IDENTITY(account)                                                                          \
+	"<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">"          \
+	"<GetCallerIdentityResult><Arn>arn:aws:sts::1:x</Arn><UserId>U</UserId>"                   \
+	"<Account>" account "</Account></GetCallerIdentityResult>"                                 \
+	"<ResponseMetadata><RequestId>r-7</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+
+static void test_account(void **state)
+{
+	const struct step right[] = {{"503 X", "", ""}, {"200 OK", "", IDENTITY("111122223333")},
+		{"500 X", "", ""}};
+	const struct step wrong[] = {{"200 OK", "", IDENTITY("1111222233334")}};
+	const struct step refused[] = {{"403 Forbidden", "",
+		"<ErrorResponse><Error><Type>Sender</Type><Code>InvalidClientTokenId</Code>"
+		"<Message>no such key</Message></Error><RequestId>r-8</RequestId></ErrorResponse>"}};
+	char account[AWS_ACCOUNT_SIZE];
+	struct error err = ERROR_INIT;
+	struct fixture f;
+
+	(void)state;
+	start(&f, right, ARRAY_SIZE(right));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(aws_account(f.aws, account, &err), 0);
+		assert_string_equal(account, "111122223333");
+	}
+	assert_int_equal(f.script.seen, 2);
+	stop(&f);
+	start(&f, wrong, 1);
+	assert_int_equal(aws_account(f.aws, account, &err), -1);
+	assert_non_null(strstr(err.text, "no account number"));
+	stop(&f);
+	start(&f, refused, 1);
+	assert_int_equal(aws_account(f.aws, account, &err), -1);
+	assert_string_equal(err.code, "InvalidClientTokenId");
+	assert_non_null(strstr(err.text, "no such key (request id r-8"));
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_account),
 		cmocka_unit_test(test_retries),
 		cmocka_unit_test(test_fatal),
 		cmocka_unit_test(test_gives_up),

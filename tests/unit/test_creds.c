@@ -198,8 +198,8 @@ static void expect_settings(struct pair *pairs, const char *profile, const char 
 	if (aws_settings_load(&s, &env, profile, &err) < 0)
 		fail_msg("%s", err.text);
 	got[0] = s.region;
-	got[1] = s.endpoint_ebs;
-	got[2] = s.endpoint_ec2;
+	got[1] = s.endpoint[AWS_EBS];
+	got[2] = s.endpoint[AWS_EC2];
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		if (texts[i].want)
 			assert_string_equal(got[i], texts[i].want);
