@@ -274,7 +274,33 @@ static int add_block(struct ebs_block_list *l, const struct json *j, struct erro
 	return 0;
 }
 
-static int read_page(const struct aws_call *call, char **next_token, struct ebs_block_list *l,
+static int list_path(struct buf *path, const char *snapshot, uint64_t start_index,
+	const char *page_token, struct error *err)
+{
+	if (check_id(snapshot, err) < 0 ||
+	    buf_addf(path, err, "/snapshots/%s/blocks?maxResults=%d", snapshot, MAX_PAGE) < 0)
+		return -1;
+	if (page_token)
+		return buf_add_str(path, "&pageToken=", err) < 0
+			       ? -1
+			       : sigv4_encode(path, page_token, strlen(page_token), false, err);
+	return start_index == 0 ? 0 : buf_addf(path, err, "&startingBlockIndex=%" PRIu64, start_index);
+}
+
+int ebs_list_init(struct aws *a, struct aws_call *call, const char *snapshot, uint64_t start_index,
+	const char *page_token, struct error *err)
+{
+	CLEANUP_BUF struct buf path = BUF_INIT(0);
+
+	if (list_path(&path, snapshot, start_index, page_token, err) < 0 ||
+	    aws_call_init(a, call, AWS_EBS, "GET", buf_str(&path), "ListSnapshotBlocks", err) < 0)
+		return -1;
+	copy(call->subject, sizeof(call->subject), snapshot);
+	call->http.max_answer = LIST_ANSWER;
+	return 0;
+}
+
+int ebs_list_read(const struct aws_call *call, char **next_token, struct ebs_block_list *l,
 	struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *j = answer_json(call, err);
@@ -301,34 +327,6 @@ static int read_page(const struct aws_call *call, char **next_token, struct ebs_
 	return *next_token ? 0 : error_nomem(err, "page token");
 }
 
-int ebs_list_blocks(struct aws *a, const char *snapshot, uint64_t start_index, char **next_token,
-	struct ebs_block_list *list, struct error *err)
-{
-	CLEANUP_BUF struct buf path = BUF_INIT(0);
-	struct aws_call call;
-	int ret = -1;
-
-	if (check_id(snapshot, err) < 0 ||
-	    buf_addf(&path, err, "/snapshots/%s/blocks?maxResults=%d", snapshot, MAX_PAGE) < 0)
-		return -1;
-	if (*next_token) {
-		if (buf_add_str(&path, "&pageToken=", err) < 0 ||
-		    sigv4_encode(&path, *next_token, strlen(*next_token), false, err) < 0)
-			return -1;
-	} else if (start_index > 0 &&
-		   buf_addf(&path, err, "&startingBlockIndex=%" PRIu64, start_index) < 0) {
-		return -1;
-	}
-	if (aws_call_init(a, &call, AWS_EBS, "GET", buf_str(&path), "ListSnapshotBlocks", err) < 0)
-		return -1;
-	copy(call.subject, sizeof(call.subject), snapshot);
-	call.http.max_answer = LIST_ANSWER;
-	if (aws_perform(a, &call, err) == 0)
-		ret = read_page(&call, next_token, list, err);
-	aws_call_release(&call);
-	return ret;
-}
-
 int ebs_get_block_init(struct aws *a, struct aws_call *call, const char *snapshot,
 	const struct ebs_block *block, struct error *err)
 {
@@ -347,11 +345,10 @@ int ebs_get_block_init(struct aws *a, struct aws_call *call, const char *snapsho
 	return 0;
 }
 
-int ebs_check_block(const struct aws_call *call, struct error *err)
+int ebs_check_block(const struct aws_call *call, uint8_t digest[SHA256_SIZE], struct error *err)
 {
 	const char *sum = http_answer_header(&call->http, "x-amz-Checksum");
 	const char *algorithm = http_answer_header(&call->http, "x-amz-Checksum-Algorithm");
-	uint8_t digest[SHA256_SIZE];
 	char ours[SHA256_BASE64_SIZE];
 
 	if (call->http.answer.len != EBS_BLOCK_SIZE)

@@ -65,14 +65,22 @@ struct ebs_block_list {
 	uint32_t block_size;
 };
 void ebs_block_list_release(struct ebs_block_list *l);
-/* One page, appended; *next_token is replaced (freed, set to NULL at the end); start with NULL. */
-int ebs_list_blocks(struct aws *a, const char *snapshot, uint64_t start_index, char **next_token,
-	struct ebs_block_list *list, struct error *err) MUST_CHECK;
+
+/*
+ * Prepares a ListSnapshotBlocks for one page: the one of page_token, or with NULL the one that
+ * begins at start_index. ebs_list_read() appends the blocks of its answer, which must be in order,
+ * to list and replaces *next_token (freed; NULL at the end).
+ */
+int ebs_list_init(struct aws *a, struct aws_call *call, const char *snapshot, uint64_t start_index,
+	const char *page_token, struct error *err) MUST_CHECK;
+int ebs_list_read(const struct aws_call *call, char **next_token, struct ebs_block_list *list,
+	struct error *err) MUST_CHECK;
 
 /* Prepares a GetSnapshotBlock; in done() the answer body is the block. */
 int ebs_get_block_init(struct aws *a, struct aws_call *call, const char *snapshot,
 	const struct ebs_block *block, struct error *err) MUST_CHECK;
-/* Checks length and SHA-256 of a GetSnapshotBlock answer against its headers. */
-int ebs_check_block(const struct aws_call *call, struct error *err) MUST_CHECK;
+/* Checks length and SHA-256 of a GetSnapshotBlock answer against its headers; gives the SHA-256. */
+int ebs_check_block(const struct aws_call *call, uint8_t digest[SHA256_SIZE], struct error *err)
+	MUST_CHECK;
 
 #endif
