@@ -40,8 +40,8 @@ static struct json *image_json(const struct ec2_image *image, struct error *err)
 
 	if (!out || !tags)
 		return NULL;
-	for (size_t i = 0; i < image->nr_tags; i++)
-		if (json_set_str(tags, image->tags[i].key, image->tags[i].value, err) < 0)
+	for (size_t i = 0; i < image->tags.nr; i++)
+		if (json_set_str(tags, image->tags.items[i].key, image->tags.items[i].value, err) < 0)
 			return NULL;
 	if (json_set_str(out, "ami", image->id, err) < 0 ||
 		json_set_str(out, "name", image->name, err) < 0 ||

@@ -94,14 +94,6 @@ static int image_digest(struct publish *p, struct error *err)
 	return 0;
 }
 
-static const char *tag_of(const struct ec2_image *image, const char *key)
-{
-	for (size_t i = 0; i < image->nr_tags; i++)
-		if (!strcmp(image->tags[i].key, key))
-			return image->tags[i].value;
-	return NULL;
-}
-
 static void take_snapshot_of(const struct ec2_image *image, const char *device,
 	struct publish_disk *disk)
 {
@@ -124,7 +116,7 @@ static int check_same_name(struct publish *p, struct error *err)
 	if (!p->same_name.nr)
 		return 0;
 	image = &p->same_name.items[0];
-	tag = tag_of(image, PUBLISH_TAG);
+	tag = ec2_tag_value(&image->tags, PUBLISH_TAG);
 	if (!tag || strcmp(tag, p->content))
 		return error_set(err, ERROR_POLICY, 0,
 			"the name '%s' is taken by %s, which %s: raise 'version' in '%s', or "

@@ -28,6 +28,7 @@ static void read_snapshot(const struct ec2_node *item, struct ec2_snapshot *out)
 	ec2_xml_text(item, "description", out->description, sizeof(out->description));
 	ec2_xml_text(item, "ownerId", out->owner, sizeof(out->owner));
 	ec2_xml_text(item, "startTime", out->start_time, sizeof(out->start_time));
+	ec2_xml_text(item, "kmsKeyId", out->kms_key, sizeof(out->kms_key));
 	out->size_gib = ec2_xml_number(item, "volumeSize", 0);
 	out->encrypted = ec2_xml_bool(item, "encrypted", false);
 }
@@ -101,6 +102,32 @@ int ec2_find_snapshots(struct aws *a, const char *tag_key, const char *tag_value
 	}
 	*out = list.items;
 	*nr = list.nr;
+	return 0;
+}
+
+static int tag_page(void *arg, const struct ec2_node *root, struct error *err)
+{
+	const struct ec2_node *item = ec2_xml_child(ec2_xml_child(root, "snapshotSet"), "item");
+	struct ec2_tag_list *out = arg;
+
+	if (!item || out->items)
+		return 0;
+	return ec2_read_tags(item, out, err);
+}
+
+int ec2_snapshot_tags(struct aws *a, const char *id, struct ec2_tag_list *out, struct error *err)
+{
+	struct ec2_request req = {.action = "DescribeSnapshots", .subject = id};
+	CLEANUP_BUF struct buf q = BUF_INIT(0);
+
+	memset(out, 0, sizeof(*out));
+	if (ec2_query_begin(&q, req.action, err) < 0 ||
+	    ec2_query_add(&q, err, id, "SnapshotId.1") < 0)
+		return -1;
+	if (ec2_pages(a, &req, &q, tag_page, out, err) < 0) {
+		ec2_tag_list_release(out);
+		return -1;
+	}
 	return 0;
 }
 

@@ -8,7 +8,7 @@
 
 #include "uploader/ebs.h"
 
-enum { EC2_ID_SIZE = 65, EC2_NAME_SIZE = 129, EC2_TEXT_SIZE = 256 };
+enum { EC2_ID_SIZE = 65, EC2_NAME_SIZE = 129, EC2_TEXT_SIZE = 256, EC2_KEY_SIZE = 256 };
 
 struct ec2_snapshot {
 	char id[EC2_ID_SIZE];
@@ -18,9 +18,21 @@ struct ec2_snapshot {
 	char description[EC2_TEXT_SIZE];
 	char owner[16];
 	char start_time[40];
+	char kms_key[EC2_KEY_SIZE]; /* ARN, when it is encrypted */
 	uint64_t size_gib;
 	bool encrypted;
 };
+
+struct ec2_tag {
+	char key[129], value[257];
+};
+struct ec2_tag_list {
+	struct ec2_tag *items; /* owned */
+	size_t nr;
+};
+void ec2_tag_list_release(struct ec2_tag_list *l);
+/* Value of the tag with that key, or NULL. */
+const char *ec2_tag_value(const struct ec2_tag_list *l, const char *key);
 
 /* ERROR_SERVICE with code InvalidSnapshot.NotFound when it does not exist. */
 int ec2_describe_snapshot(struct aws *a, const char *id, struct ec2_snapshot *out, struct error *err)
@@ -74,14 +86,19 @@ int ec2_check_image(const struct ec2_image_opts *opts, struct error *err) MUST_C
 int ec2_register_image(struct aws *a, const struct ec2_image_opts *opts, char id[EC2_ID_SIZE],
 	struct error *err) MUST_CHECK;
 
+/* Times are as EC2 writes them (2026-11-26T10:00:00.000Z); texts that it does not give are "". */
 struct ec2_image {
 	char id[EC2_ID_SIZE], name[EC2_NAME_SIZE], state[16], architecture[16], root_device[64];
-	char creation_date[40], owner[16], boot_mode[24], description[EC2_TEXT_SIZE], imds[8];
-	bool is_public, ena;
+	char creation_date[40], owner[16], boot_mode[24], description[EC2_TEXT_SIZE], imds[8], tpm[8];
+	char root_type[16];      /* ebs, instance-store */
+	char reason[EC2_TEXT_SIZE]; /* why it failed */
+	char deprecation[40], last_launched[40];
+	char protection[64];     /* of deregistration: disabled, enabled-with-cooldown … */
+	char source[EC2_ID_SIZE], source_region[32]; /* what it is a copy of */
+	bool is_public, ena, product_codes;
 	struct ec2_mapping *mappings; /* owned */
 	size_t nr_mappings;
-	struct { char key[128], value[257]; } *tags; /* owned */
-	size_t nr_tags;
+	struct ec2_tag_list tags;
 };
 struct ec2_image_list {
 	struct ec2_image *items; /* owned */
@@ -92,9 +109,23 @@ void ec2_image_list_release(struct ec2_image_list *l);
 struct ec2_filter {
 	const char *name, *value; /* borrowed; wildcards * and ? */
 };
-/* Own images (Owner.1=self) that match all filters, all pages; ids: NULL-terminated or NULL. */
+struct ec2_image_query {
+	const char *owner;       /* self, an account, amazon …; NULL: all that this account may see */
+	const char *const *ids;  /* NULL-terminated, or NULL */
+	const struct ec2_filter *filters;
+	size_t nr_filters;
+	bool deprecated;         /* other accounts' deprecated ones too; own ones always come */
+	bool disabled;           /* own disabled ones too */
+};
+/* Images that match all of it, all pages. */
+int ec2_find_images(struct aws *a, const struct ec2_image_query *query, struct ec2_image_list *out,
+	struct error *err) MUST_CHECK;
+/* Own images that match all filters, all pages; ids: NULL-terminated or NULL. */
 int ec2_describe_images(struct aws *a, const char *const *ids, const struct ec2_filter *filters,
 	size_t nr_filters, struct ec2_image_list *out, struct error *err) MUST_CHECK;
+/* Tags of a snapshot. */
+int ec2_snapshot_tags(struct aws *a, const char *id, struct ec2_tag_list *out, struct error *err)
+	MUST_CHECK;
 int ec2_create_tags(struct aws *a, const char *id, const struct aws_tag *tags, size_t nr,
 	struct error *err) MUST_CHECK;
 

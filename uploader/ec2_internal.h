@@ -34,6 +34,17 @@ struct ec2_xml *ec2_perform(struct aws *a, const struct ec2_request *req, const 
 	struct error *err) MUST_CHECK;
 
 /*
+ * Sends a call that changes something. With dry_run "DryRun=true" goes with it, and EC2's word that it
+ * would have succeeded is success; *doc is NULL then. doc may be NULL when the answer says nothing.
+ */
+int ec2_change(struct aws *a, const struct ec2_request *req, struct buf *query, bool dry_run,
+	struct ec2_xml **doc, struct error *err) MUST_CHECK;
+
+/* The tagSet of an item. *out is set in any case. */
+int ec2_read_tags(const struct ec2_node *item, struct ec2_tag_list *out, struct error *err)
+	MUST_CHECK;
+
+/*
  * Sends a describing call page after page: query is the body without NextToken, page() is called
  * with the root of each answer.
  */

@@ -108,6 +108,34 @@ struct ec2_xml *ec2_perform(struct aws *a, const struct ec2_request *req, const 
 	return doc;
 }
 
+int ec2_change(struct aws *a, const struct ec2_request *req, struct buf *query, bool dry_run,
+	struct ec2_xml **doc, struct error *err)
+{
+	struct error why = ERROR_INIT;
+	struct ec2_xml *answer;
+
+	if (doc)
+		*doc = NULL;
+	if (ec2_query_add(query, err, dry_run ? "true" : NULL, "DryRun") < 0)
+		return -1;
+	answer = ec2_perform(a, req, query, &why);
+	if (!answer && dry_run && strcmp(why.code, "DryRunOperation") == 0)
+		return 0;
+	if (!answer) {
+		if (err)
+			*err = why;
+		return -1;
+	}
+	if (doc)
+		*doc = answer;
+	else
+		ec2_xml_free(answer);
+	if (dry_run)
+		return error_set(err, ERROR_SERVICE, 0, "%s: the dry run was not taken for one",
+			req->action);
+	return 0;
+}
+
 /* One page; token holds the next page's token afterwards, "" at the end. */
 static int one_page(struct aws *a, const struct ec2_request *req, const struct buf *query,
 	char *token, size_t token_size,

@@ -243,7 +243,7 @@ static void test_describe_images(void **state)
 	assert_int_equal(list.items[0].mappings[0].delete_on_termination, 1);
 	assert_int_equal(list.items[0].mappings[0].encrypted, -1);
 	assert_string_equal(list.items[0].mappings[1].virtual_name, "ephemeral0");
-	assert_string_equal(list.items[0].tags[0].value, "a&b");
+	assert_string_equal(list.items[0].tags.items[0].value, "a&b");
 	assert_string_equal(list.items[1].mappings[0].snapshot, "snap-2");
 	ec2_image_list_release(&list);
 	stop(&f);
