@@ -403,3 +403,17 @@ int aws_sleep(struct aws *a, unsigned ms, struct error *err)
 	}
 	return 0;
 }
+
+int aws_presign(struct aws *a, enum aws_service service, const char *query, unsigned expires_s,
+	struct buf *url, struct error *err)
+{
+	struct aws_signer signer = {
+		.region = a->region,
+		.creds = &a->creds,
+		.keys = &a->keys,
+		.endpoint = &a->endpoint[service],
+		.now = a->clock.wall_s(a->clock.arg) + a->skew_s,
+	};
+
+	return aws_sign_url(&signer, service, query, expires_s, url, err);
+}

@@ -102,6 +102,12 @@ int aws_run(struct aws *a, unsigned timeout_ms, int extra_fd, struct error *err)
 int aws_perform(struct aws *a, struct aws_call *call, struct error *err) MUST_CHECK;
 /* Sleeps while running the loop; ERROR_INTERRUPTED when cancelled. */
 int aws_sleep(struct aws *a, unsigned ms, struct error *err) MUST_CHECK;
+/*
+ * A URL that does a GET of the service's root with that query (encoded, without '?') for whoever has
+ * it, for so long; nothing is sent. Appended to url.
+ */
+int aws_presign(struct aws *a, enum aws_service service, const char *query, unsigned expires_s,
+	struct buf *url, struct error *err) MUST_CHECK;
 /* How often calls were sent again, and how often because of throttling. */
 void aws_retry_counts(const struct aws *a, uint64_t *retries, uint64_t *throttled);
 

@@ -54,5 +54,8 @@ char *aws_account_slot(struct aws *a);
 
 /* Sets host, date, token and Authorization headers; what was there is replaced. */
 int aws_sign(const struct aws_signer *s, struct aws_call *call, struct error *err) MUST_CHECK;
+/* See aws_presign(). */
+int aws_sign_url(const struct aws_signer *s, enum aws_service service, const char *query,
+	unsigned expires_s, struct buf *url, struct error *err) MUST_CHECK;
 
 #endif

@@ -104,3 +104,25 @@ int aws_sign(const struct aws_signer *s, struct aws_call *call, struct error *er
 		return -1;
 	return http_add_header(&call->http, "Authorization", buf_str(&value), err);
 }
+
+int aws_sign_url(const struct aws_signer *s, enum aws_service service, const char *query,
+	unsigned expires_s, struct buf *url, struct error *err)
+{
+	struct sigv4_scope scope = {.region = s->region, .service = aws_service_name(service)};
+	struct sigv4_header host = {"Host", s->endpoint->authority};
+	struct sigv4_request req = {.method = "GET", .query = query, .headers = &host,
+		.nr_headers = 1};
+	CLEANUP_FREE char *path = buf_strf(err, "%s/", s->endpoint->prefix);
+	char hash[SHA256_HEX_SIZE];
+	uint8_t digest[SHA256_SIZE];
+	const uint8_t *key;
+
+	sigv4_scope_time(&scope, s->now);
+	if (!path || sha256("", 0, digest, err) < 0 || scope_key(s, service, &scope, &key, err) < 0 ||
+	    buf_addf(url, err, "%s%s?", s->endpoint->base, path) < 0)
+		return -1;
+	req.path = path;
+	req.payload_hash = hex_encode(hash, digest, sizeof(digest));
+	return sigv4_presign(&req, &scope, s->creds->access_key, s->creds->session_token, key,
+		expires_s, url, err);
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AWS Signature Version 4 in its header form. Each stage is a function of its arguments, so the
+ * AWS Signature Version 4 in its header and query form. Each stage is a function of its arguments, so the
  * tests compare each with the published cases; nothing here knows a clock or a connection.
  *
  *   canonical request   METHOD \n PATH \n QUERY \n (name:value \n)... \n SIGNED \n PAYLOADHASH
@@ -430,4 +430,43 @@ int sigv4_authorization(const struct sigv4_request *req, const struct sigv4_scop
 	    sigv4_signed_headers(req, out, err) < 0)
 		return -1;
 	return buf_addf(out, err, ", Signature=%s", signature);
+}
+
+static int add_presign_query(const struct sigv4_request *req, const struct sigv4_scope *scope,
+	const char *access_key, const char *token, unsigned expires_s, struct buf *out,
+	struct error *err)
+{
+	CLEANUP_BUF struct buf names = BUF_INIT(0);
+
+	if (buf_addf(out, err, "%s%sX-Amz-Algorithm=" ALGORITHM "&X-Amz-Credential=", req->query,
+		    req->query[0] ? "&" : "") < 0 ||
+	    sigv4_encode(out, access_key, strlen(access_key), false, err) < 0 ||
+	    buf_addf(out, err, "%%2F%s%%2F%s%%2F%s%%2Faws4_request&X-Amz-Date=%s&X-Amz-Expires=%u",
+		    scope->date, scope->region, scope->service, scope->time, expires_s) < 0)
+		return -1;
+	if (token && (buf_add_str(out, "&X-Amz-Security-Token=", err) < 0 ||
+			     sigv4_encode(out, token, strlen(token), false, err) < 0))
+		return -1;
+	if (sigv4_signed_headers(req, &names, err) < 0 ||
+	    buf_add_str(out, "&X-Amz-SignedHeaders=", err) < 0)
+		return -1;
+	return sigv4_encode(out, buf_str(&names), names.len, false, err);
+}
+
+int sigv4_presign(const struct sigv4_request *req, const struct sigv4_scope *scope,
+	const char *access_key, const char *token, const uint8_t key[SHA256_SIZE], unsigned expires_s,
+	struct buf *out, struct error *err)
+{
+	CLEANUP_BUF struct buf query = BUF_INIT(0), canonical = BUF_INIT(0), text = BUF_INIT(0);
+	struct sigv4_request whole = *req;
+	char signature[SHA256_HEX_SIZE];
+
+	if (add_presign_query(req, scope, access_key, token, expires_s, &query, err) < 0)
+		return -1;
+	whole.query = buf_str(&query);
+	if (sigv4_canonical_request(&whole, &canonical, err) < 0 ||
+	    sigv4_string_to_sign(scope, buf_str(&canonical), &text, err) < 0 ||
+	    sigv4_signature(key, buf_str(&text), signature, err) < 0)
+		return -1;
+	return buf_addf(out, err, "%s&X-Amz-Signature=%s", buf_str(&query), signature);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AWS Signature Version 4, header form: canonical request, string to sign, signature, each a
+ * AWS Signature Version 4, header and query form: canonical request, string to sign, signature, each a
  * function of its arguments alone, so that each stage is tested by itself. Used by the client to
  * sign and by the local region to verify. Source: AWS Identity and Access Management User Guide,
  * "Signature Version 4 for API requests".
@@ -54,6 +54,15 @@ int sigv4_signature(const uint8_t key[SHA256_SIZE], const char *string_to_sign,
 int sigv4_authorization(const struct sigv4_request *req, const struct sigv4_scope *scope,
 	const char *access_key, const uint8_t key[SHA256_SIZE], struct buf *out, struct error *err)
 	MUST_CHECK;
+
+/*
+ * The query form: appends to out the query of req, which has the X-Amz-* parameters of a presigned
+ * URL and ends in its signature. req has the headers that are signed (host alone as a rule);
+ * token: the session's, NULL when there is none. The payload's hash is that of req.
+ */
+int sigv4_presign(const struct sigv4_request *req, const struct sigv4_scope *scope,
+	const char *access_key, const char *token, const uint8_t key[SHA256_SIZE], unsigned expires_s,
+	struct buf *out, struct error *err) MUST_CHECK;
 
 /* Percent-encodes all but A-Za-z0-9-_.~ (and '/' with keep_slash). Appends. */
 int sigv4_encode(struct buf *out, const char *text, size_t len, bool keep_slash, struct error *err)

@@ -130,6 +130,33 @@ static void test_authorization(void **state)
 	buf_release(&out);
 }
 
+/* The URL by which CopySnapshot's target fetches the source; made by botocore too. */
+static void test_presign(void **state)
+{
+	struct sigv4_header host = {"Host", "ec2.us-east-1.amazonaws.com"};
+	struct sigv4_request req = {"GET", "/",
+		"Action=CopySnapshot&Version=2016-11-15&SourceRegion=us-east-1"
+		"&SourceSnapshotId=snap-0123456789abcdef0&DestinationRegion=eu-west-1&Description=d"
+		"&Encrypted=true", &host, 1, EMPTY, false};
+	struct sigv4_scope scope = {.region = "us-east-1", .service = "ec2"};
+	struct buf out = BUF_INIT(0);
+	uint8_t key[SHA256_SIZE];
+
+	(void)state;
+	sigv4_scope_time(&scope, 1798859045);
+	assert_int_equal(sigv4_signing_key(SECRET, &scope, key, NULL), 0);
+	assert_int_equal(sigv4_presign(&req, &scope, "AKIDEXAMPLE", NULL, key, 3600, &out, NULL), 0);
+	assert_non_null(strstr(buf_str(&out),
+		"&Encrypted=true&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20270102"
+		"%2Fus-east-1%2Fec2%2Faws4_request&X-Amz-Date=20270102T030405Z&X-Amz-Expires=3600"
+		"&X-Amz-SignedHeaders=host&X-Amz-Signature="
+		"05a42a55874f1edf3250a5373afa774edda6713bbf64897c2d68816ede8b3bab"));
+	buf_clear(&out);
+	assert_int_equal(sigv4_presign(&req, &scope, "AKIDEXAMPLE", "TOKEN/+=", key, 3600, &out, NULL), 0);
+	assert_non_null(strstr(buf_str(&out), "&X-Amz-Security-Token=TOKEN%2F%2B%3D&"));
+	buf_release(&out);
+}
+
 static void test_encode(void **state)
 {
 	struct buf out = BUF_INIT(0);
@@ -394,6 +421,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_s3_put),
 		cmocka_unit_test(test_query_order),
 		cmocka_unit_test(test_authorization),
+		cmocka_unit_test(test_presign),
 		cmocka_unit_test(test_encode),
 		cmocka_unit_test(test_suite),
 	};

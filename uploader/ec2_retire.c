@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DeregisterImage, DeleteSnapshot, Enable/Disable of deprecation and protection, DescribeInstances. */
+#include "uploader/ec2_retire.h"
+
+#include <string.h>
+
+#include "base/num.h"
+#include "uploader/ec2_internal.h"
+
+/* A call with an id and at most one more parameter. */
+static int change(struct aws *a, const char *action, const char *id_name, const char *id,
+	const char *name, const char *value, bool dry_run, struct error *err)
+{
+	struct ec2_request req = {.action = action, .subject = id};
+	CLEANUP_BUF struct buf q = BUF_INIT(0);
+
+	if (ec2_query_begin(&q, action, err) < 0 || ec2_query_add(&q, err, id, "%s", id_name) < 0 ||
+	    ec2_query_add(&q, err, value, "%s", name) < 0)
+		return -1;
+	return ec2_change(a, &req, &q, dry_run, NULL, err);
+}
+
+int ec2_deregister_image(struct aws *a, const char *ami, bool dry_run, struct error *err)
+{
+	return change(a, "DeregisterImage", "ImageId", ami, "", NULL, dry_run, err);
+}
+
+int ec2_remove_snapshot(struct aws *a, const char *snapshot, bool dry_run, struct error *err)
+{
+	return change(a, "DeleteSnapshot", "SnapshotId", snapshot, "", NULL, dry_run, err);
+}
+
+int ec2_deprecate_image(struct aws *a, const char *ami, int64_t at, bool dry_run, struct error *err)
+{
+	char text[NUM_TIME_TEXT];
+
+	if (!at)
+		return change(a, "DisableImageDeprecation", "ImageId", ami, "", NULL, dry_run, err);
+	return change(a, "EnableImageDeprecation", "ImageId", ami, "DeprecateAt",
+		num_format_time(text, at), dry_run, err);
+}
+
+int ec2_protect_image(struct aws *a, const char *ami, bool on, bool cooldown, bool dry_run,
+	struct error *err)
+{
+	if (!on)
+		return change(a, "DisableImageDeregistrationProtection", "ImageId", ami, "", NULL,
+			dry_run, err);
+	return change(a, "EnableImageDeregistrationProtection", "ImageId", ami, "WithCooldown",
+		cooldown ? "true" : NULL, dry_run, err);
+}
+
+struct instances {
+	size_t nr;
+	char *first;
+};
+
+static int count_page(void *arg, const struct ec2_node *root, struct error *err)
+{
+	const struct ec2_node *group = ec2_xml_child(ec2_xml_child(root, "reservationSet"), "item");
+	struct instances *found = arg;
+
+	(void)err;
+	for (; group; group = ec2_xml_next(group)) {
+		const struct ec2_node *item = ec2_xml_child(ec2_xml_child(group, "instancesSet"), "item");
+
+		for (; item; item = ec2_xml_next(item)) {
+			char state[20];
+
+			ec2_xml_text(ec2_xml_child(item, "instanceState"), "name", state, sizeof(state));
+			if (strcmp(state, "terminated") == 0)
+				continue;
+			if (!found->nr++)
+				ec2_xml_text(item, "instanceId", found->first, EC2_ID_SIZE);
+		}
+	}
+	return 0;
+}
+
+int ec2_instances_of(struct aws *a, const char *ami, size_t *nr, char first[EC2_ID_SIZE],
+	struct error *err)
+{
+	struct ec2_request req = {.action = "DescribeInstances", .subject = ami};
+	CLEANUP_BUF struct buf q = BUF_INIT(0);
+	struct instances found = {0, first};
+
+	*nr = 0;
+	first[0] = '\0';
+	if (ec2_query_begin(&q, req.action, err) < 0 ||
+	    ec2_query_add(&q, err, "image-id", "Filter.1.Name") < 0 ||
+	    ec2_query_add(&q, err, ami, "Filter.1.Value.1") < 0 ||
+	    ec2_pages(a, &req, &q, count_page, &found, err) < 0)
+		return -1;
+	*nr = found.nr;
+	return 0;
+}
