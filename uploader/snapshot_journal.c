@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The journal's file: opening under a lock, one pass that finds out what it says and where its
+ * sound part ends, and appending. Nothing of it is kept in memory but the state and the head.
+ */
+#include "uploader/snapshot_journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/num.h"
+
+enum { LINE_SIZE = 16384, CHECK_HEX = 8, TRIES = 10 };
+
+static const char magic[] = "amiwright-upload 1 ";
+
+struct snapshot_journal {
+	int fd;
+	char *path;
+	uint64_t end; /* of the sound records */
+	struct json *head;
+	struct snapshot_journal_state state;
+};
+
+/* What is done with each sound line: its text without check and newline. */
+typedef int (*line_fn)(struct snapshot_journal *j, char *line, void *arg, struct error *err);
+
+static int make_check(const char *line, size_t len, char hex[CHECK_HEX + 1], struct error *err)
+{
+	uint8_t digest[SHA256_SIZE];
+
+	if (sha256(line, len, digest, err) < 0)
+		return -1;
+	hex_encode(hex, digest, CHECK_HEX / 2);
+	return 0;
+}
+
+static int append(struct snapshot_journal *j, const char *line, struct error *err)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(LINE_SIZE);
+	char check[CHECK_HEX + 1];
+
+	if (make_check(line, strlen(line), check, err) < 0)
+		return -1;
+	if (buf_addf(&text, err, "%s %s\n", line, check) < 0)
+		return error_wrap(err, "a record of '%s'", j->path);
+	if (file_pwrite_all(j->fd, text.data, text.len, j->end, j->path, err) < 0)
+		return -1;
+	j->end += text.len;
+	return 0;
+}
+
+/* Whether text (NUL-terminated, no newline) ends in its check; which is cut off then. */
+static bool is_sound(char *text)
+{
+	size_t len = strlen(text);
+	char check[CHECK_HEX + 1];
+
+	if (len < CHECK_HEX + 2 || text[len - CHECK_HEX - 1] != ' ')
+		return false;
+	if (make_check(text, len - CHECK_HEX - 1, check, NULL) < 0 ||
+	    strcmp(check, text + len - CHECK_HEX) != 0)
+		return false;
+	text[len - CHECK_HEX - 1] = '\0';
+	return true;
+}
+
+/* Calls line() for each sound line; what follows the first other one is torn. Sets j->end. */
+static int scan(struct snapshot_journal *j, line_fn line, void *arg, struct error *err)
+{
+	CLEANUP_FREE char *chunk = malloc(LINE_SIZE + 1);
+	size_t have = 0;
+
+	if (!chunk)
+		return error_nomem(err, "a journal");
+	j->end = 0;
+	for (;;) {
+		ssize_t n = pread(j->fd, chunk + have, LINE_SIZE - have, (off_t)(j->end + have));
+		char *at = chunk, *newline;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set(err, ERROR_IO, errno, "cannot read '%s'", j->path);
+		have += (size_t)n;
+		while ((newline = memchr(at, '\n', have)) != NULL) {
+			size_t len = (size_t)(newline + 1 - at);
+
+			*newline = '\0';
+			if (!is_sound(at))
+				return 0;
+			if (line(j, at, arg, err) < 0)
+				return -1;
+			j->end += len;
+			have -= len;
+			at = newline + 1;
+		}
+		if (n == 0 || at == chunk)
+			return 0;
+		memmove(chunk, at, have);
+	}
+}
+
+static bool read_digest(const char *text, uint8_t digest[SHA256_SIZE])
+{
+	CLEANUP_BUF struct buf raw = BUF_INIT(64);
+
+	if (base64_decode(&raw, text, NULL) < 0 || raw.len != SHA256_SIZE)
+		return false;
+	memcpy(digest, raw.data, SHA256_SIZE);
+	return true;
+}
+
+/* "X number" or "X number digest"; false when it is something else. */
+static bool read_record(const char *line, uint64_t *number, uint8_t *digest)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoull(line + 2, &end, 10);
+	if (errno || end == line + 2)
+		return false;
+	return digest ? *end == ' ' && read_digest(end + 1, digest) : *end == '\0';
+}
+
+static int bad_record(const struct snapshot_journal *j, const char *line, struct error *err)
+{
+	return error_set(err, ERROR_INPUT, 0, "'%s': a record is not understood: '%.40s'", j->path,
+		line);
+}
+
+static int read_head(struct snapshot_journal *j, const char *line, struct error *err)
+{
+	if (strncmp(line, magic, sizeof(magic) - 1) != 0)
+		return bad_record(j, line, err);
+	line += sizeof(magic) - 1;
+	j->head = json_parse(line, strlen(line), j->path, err);
+	if (!j->head)
+		return -1;
+	snprintf(j->state.token, sizeof(j->state.token), "%s", json_get_str(j->head, "token", ""));
+	return 0;
+}
+
+static int read_state(struct snapshot_journal *j, char *line, void *arg, struct error *err)
+{
+	struct snapshot_journal_state *s = &j->state;
+	uint8_t digest[SHA256_SIZE];
+	uint64_t number = 0;
+	bool good = line[0] && line[1] == ' ';
+
+	(void)arg;
+	if (!j->head)
+		return read_head(j, line, err);
+	switch (line[0]) {
+	case 'N':
+		good = good && sscanf(line, "N %64s %15s %" SCNd64, s->snapshot, s->owner, &s->start_s) == 3;
+		break;
+	case 'S':
+		good = good && read_record(line, &number, NULL);
+		s->completing = s->ended = false;
+		break;
+	case 'D':
+		good = good && read_record(line, &number, digest);
+		s->done++;
+		break;
+	case 'C':
+		good = good && read_record(line, &s->count, s->aggregate);
+		s->completing = true;
+		break;
+	case 'E':
+		good = good && read_record(line, &s->count, NULL);
+		s->ended = true;
+		break;
+	default:
+		good = false;
+	}
+	return good ? 0 : bad_record(j, line, err);
+}
+
+static int write_head(struct snapshot_journal *j, const struct json *head, struct error *err)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(LINE_SIZE);
+
+	if (buf_add_str(&text, magic, err) < 0 || json_write(head, false, &text, err) < 0 ||
+	    append(j, buf_str(&text), err) < 0)
+		return error_wrap(err, "the head of '%s'", j->path);
+	return read_head(j, buf_str(&text), err) < 0 ? -1 : snapshot_journal_sync(j, err);
+}
+
+/* The lock is the file's, and the name may go while we wait for neither: then it is another file. */
+static int open_locked(const char *path, int flags, struct error *err)
+{
+	for (int i = 0; i < TRIES; i++) {
+		int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+		struct stat ours, named;
+
+		if (fd < 0)
+			return error_set(err, ERROR_IO, errno, "cannot open the journal '%s'", path);
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+			int why = errno;
+
+			close(fd);
+			if (why == EWOULDBLOCK)
+				return error_set(err, ERROR_POLICY, 0,
+					"another process is uploading with the journal '%s'", path);
+			return error_set(err, ERROR_IO, why, "cannot lock '%s'", path);
+		}
+		if (fstat(fd, &ours) == 0 && stat(path, &named) == 0 && ours.st_ino == named.st_ino &&
+		    ours.st_dev == named.st_dev)
+			return fd;
+		close(fd);
+	}
+	return error_set(err, ERROR_IO, 0, "the journal '%s' comes and goes", path);
+}
+
+static struct snapshot_journal *open_file(const char *path, int flags, struct error *err)
+{
+	struct snapshot_journal *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return error_null(err, ERROR_NOMEM, 0, "out of memory for a journal");
+	j->fd = open_locked(path, flags, err);
+	if (j->fd < 0)
+		goto fail;
+	j->path = strdup(path);
+	if (!j->path) {
+		error_nomem(err, "a journal");
+		goto fail;
+	}
+	if (scan(j, read_state, NULL, err) == 0)
+		return j;
+fail:
+	snapshot_journal_close(j);
+	return NULL;
+}
+
+/* A file that is not ours is not written into. */
+static int check_ours(struct snapshot_journal *j, struct error *err)
+{
+	char start[sizeof(magic)] = "";
+	ssize_t n = pread(j->fd, start, sizeof(magic) - 1, 0);
+
+	if (n < 0)
+		return error_set(err, ERROR_IO, errno, "cannot read '%s'", j->path);
+	if (strncmp(start, magic, (size_t)n) != 0)
+		return error_set(err, ERROR_INPUT, 0, "'%s' is not the journal of an upload", j->path);
+	return 0;
+}
+
+static int compare_heads(struct snapshot_journal *j, const struct json *head, struct error *err)
+{
+	struct json *now;
+
+	for (const char *key = NULL; (key = json_next_key(head, key, &now)) != NULL;) {
+		CLEANUP_BUF struct buf a = BUF_INIT(LINE_SIZE), b = BUF_INIT(LINE_SIZE);
+		struct json *then = json_get(j->head, key);
+		bool same;
+
+		if (strcmp(key, "token") == 0)
+			continue;
+		if (json_write(now, false, &a, err) < 0 || (then && json_write(then, false, &b, err) < 0))
+			return -1;
+		same = strcmp(buf_str(&a), then ? buf_str(&b) : "null") == 0;
+		if (strcmp(key, "source") == 0)
+			j->state.source_changed = !same;
+		else if (!same)
+			return error_set(err, ERROR_USAGE, 0,
+				"'%s' is of an upload that was begun otherwise: its %s is %.200s, now it is "
+				"%.200s; finish it with the same options, or give it up",
+				j->path, key, then ? buf_str(&b) : "not set", buf_str(&a));
+	}
+	return 0;
+}
+
+struct snapshot_journal *snapshot_journal_open(const char *path, const struct json *head,
+	struct error *err)
+{
+	struct snapshot_journal *j = open_file(path, O_CREAT, err);
+
+	if (!j)
+		return NULL;
+	if (check_ours(j, err) < 0)
+		goto fail;
+	if (ftruncate(j->fd, (off_t)j->end) < 0) {
+		error_set(err, ERROR_IO, errno, "cannot cut '%s'", path);
+		goto fail;
+	}
+	if ((j->head ? compare_heads(j, head, err) : write_head(j, head, err)) < 0)
+		goto fail;
+	return j;
+fail:
+	snapshot_journal_close(j);
+	return NULL;
+}
+
+struct snapshot_journal *snapshot_journal_open_any(const char *path, struct error *err)
+{
+	struct snapshot_journal *j = open_file(path, 0, err);
+
+	if (j && !j->head) {
+		error_set(err, ERROR_INPUT, 0, "'%s' is not the journal of an upload", path);
+		snapshot_journal_close(j);
+		return NULL;
+	}
+	return j;
+}
+
+void snapshot_journal_close(struct snapshot_journal *j)
+{
+	if (!j)
+		return;
+	if (j->fd >= 0)
+		close(j->fd); /* every record was written when it was made */
+	json_free(j->head);
+	free(j->path);
+	free(j);
+}
+
+int snapshot_journal_remove(struct snapshot_journal *j, struct error *err)
+{
+	int ret = 0;
+
+	if (unlink(j->path) < 0 && errno != ENOENT)
+		ret = error_set(err, ERROR_IO, errno, "cannot remove '%s'", j->path);
+	snapshot_journal_close(j);
+	return ret;
+}
+
+int snapshot_journal_reset(struct snapshot_journal *j, const struct json *head, struct error *err)
+{
+	if (ftruncate(j->fd, 0) < 0)
+		return error_set(err, ERROR_IO, errno, "cannot cut '%s'", j->path);
+	j->end = 0;
+	json_free(j->head);
+	j->head = NULL;
+	memset(&j->state, 0, sizeof(j->state));
+	return write_head(j, head, err);
+}
+
+const char *snapshot_journal_path(const struct snapshot_journal *j)
+{
+	return j->path;
+}
+
+const struct snapshot_journal_state *snapshot_journal_state(const struct snapshot_journal *j)
+{
+	return &j->state;
+}
+
+const struct json *snapshot_journal_head(const struct snapshot_journal *j)
+{
+	return j->head;
+}
+
+static int load_line(struct snapshot_journal *j, char *line, void *arg, struct error *err)
+{
+	uint8_t digest[SHA256_SIZE];
+	uint64_t index;
+
+	(void)j;
+	if (line[0] == 'S' && read_record(line, &index, NULL))
+		return snapshot_table_set(arg, index, NULL, err);
+	if (line[0] == 'D' && read_record(line, &index, digest))
+		return snapshot_table_set(arg, index, digest, err);
+	return 0;
+}
+
+int snapshot_journal_load(struct snapshot_journal *j, struct snapshot_table *table,
+	struct error *err)
+{
+	if (scan(j, load_line, table, err) < 0)
+		return error_wrap(err, "'%s'", j->path);
+	return 0;
+}
+
+int snapshot_journal_started(struct snapshot_journal *j, const char *snapshot, const char *owner,
+	int64_t start_s, struct error *err)
+{
+	char line[160];
+
+	snprintf(line, sizeof(line), "N %s %s %" PRId64, snapshot, owner[0] ? owner : "-", start_s);
+	snprintf(j->state.snapshot, sizeof(j->state.snapshot), "%s", snapshot);
+	j->state.start_s = start_s;
+	return append(j, line, err) < 0 ? -1 : snapshot_journal_sync(j, err);
+}
+
+int snapshot_journal_sending(struct snapshot_journal *j, uint64_t index, struct error *err)
+{
+	char line[32];
+
+	snprintf(line, sizeof(line), "S %" PRIu64, index);
+	return append(j, line, err);
+}
+
+int snapshot_journal_sent(struct snapshot_journal *j, uint64_t index,
+	const uint8_t digest[SHA256_SIZE], struct error *err)
+{
+	char line[96], sum[SHA256_BASE64_SIZE];
+
+	snprintf(line, sizeof(line), "D %" PRIu64 " %s", index, base64_sha256(sum, digest));
+	return append(j, line, err);
+}
+
+int snapshot_journal_completing(struct snapshot_journal *j, uint64_t count,
+	const uint8_t aggregate[SHA256_SIZE], struct error *err)
+{
+	char line[96], sum[SHA256_BASE64_SIZE];
+
+	snprintf(line, sizeof(line), "C %" PRIu64 " %s", count, base64_sha256(sum, aggregate));
+	return append(j, line, err) < 0 ? -1 : snapshot_journal_sync(j, err);
+}
+
+int snapshot_journal_ended(struct snapshot_journal *j, uint64_t count, struct error *err)
+{
+	char line[32];
+
+	snprintf(line, sizeof(line), "E %" PRIu64, count);
+	return append(j, line, err) < 0 ? -1 : snapshot_journal_sync(j, err);
+}
+
+int snapshot_journal_sync(struct snapshot_journal *j, struct error *err)
+{
+	if (fdatasync(j->fd) < 0 && errno != EINVAL)
+		return error_set(err, ERROR_IO, errno, "cannot write '%s'", j->path);
+	return 0;
+}
