@@ -33,6 +33,7 @@ struct ebs_started {
 	uint64_t size_gib;
 	char status[16];
 	char kms_key[256];          /* "" when not encrypted */
+	char owner[16];             /* account; "" when not said */
 	int64_t start_s;            /* seconds since 1970; long ago when the token was used before; 0: not said */
 };
 

@@ -101,6 +101,28 @@ enum retry_class retry_classify(int status, const char *code, const char *reason
 	return RETRY_FATAL;
 }
 
+static bool is_about_credentials(const char *code)
+{
+	static const char *const codes[] = {
+		"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId",
+		"UnrecognizedClientException", "AuthFailure", "InvalidSignatureException",
+		"SignatureDoesNotMatch", "MissingAuthenticationToken",
+		"MissingAuthenticationTokenException", "IncompleteSignature",
+	};
+
+	return is_one_of(code, codes, ARRAY_SIZE(codes));
+}
+
+bool retry_is_passing(int status, const char *code, const char *text)
+{
+	enum retry_class cls = retry_classify(status, code, NULL, text, false);
+
+	if (status == 0)
+		return false;
+	return cls == RETRY_TRANSIENT || cls == RETRY_THROTTLED || is_about_credentials(code) ||
+	       (text && strstr(text, "WRITE_REQUEST_TIMEOUT") != NULL);
+}
+
 unsigned retry_delay_ms(enum retry_class cls, unsigned attempt, double random)
 {
 	unsigned base = cls == RETRY_THROTTLED ? 500 : cls == RETRY_FRESH ? 1000 : 100;

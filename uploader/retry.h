@@ -26,6 +26,13 @@ enum retry_class retry_classify(int status, const char *code, const char *reason
 	const char *message, bool fresh_snapshot);
 
 /*
+ * Whether a call that failed for good with this answer may go well another day: the service's own
+ * trouble, throttling, a slow link, credentials that have expired or are others by then. text: the
+ * message, as for retry_classify(). False for status 0.
+ */
+bool retry_is_passing(int status, const char *code, const char *text);
+
+/*
  * Full-jitter exponential backoff in ms before attempt `attempt` + 1 (attempt counts from 1):
  * random in [0,1) × min(cap 20 s, base × 2^(attempt - 1)); base 100 ms transient, 500 ms throttled,
  * 1 s fresh.
