@@ -10,11 +10,48 @@
 /* True when all len bytes (a multiple of 8) are zero. */
 bool snapshot_is_zero(const void *data, size_t len);
 
+/* What an upload is made of, for snapshot_send(); all borrowed. */
+struct snapshot_job {
+	struct dev *dev;
+	const struct snapshot_upload_opts *opts;
+	uint64_t started_ms;              /* when the snapshot was started (monotonic) */
+	struct snapshot_table *parent;    /* NULL: none */
+	struct snapshot_table *written;   /* by an earlier run; NULL: nothing */
+	struct snapshot_journal *journal; /* NULL: none */
+};
+
+/* Sends what is to be sent into out->snapshot. Fills the counts and the aggregate of out. */
+int snapshot_send(struct aws *a, const struct snapshot_job *job, struct snapshot_result *out,
+	struct error *err) MUST_CHECK;
+
 /*
- * Sends the blocks of dev into a pending snapshot that was started at started_ms (monotonic). Fills
- * the counts and the aggregate of out.
+ * StartSnapshot with this token, or with the next of its numbered variants that is not spent. On
+ * failure started->snapshot is "" or a pending one that is to be removed.
  */
-int snapshot_send(struct aws *a, struct dev *dev, const struct snapshot_upload_opts *opts,
-	uint64_t started_ms, struct snapshot_result *out, struct error *err) MUST_CHECK;
+int snapshot_start(struct aws *a, const struct snapshot_upload_opts *opts, const char *token,
+	uint64_t size_gib, struct ebs_started *started, struct error *err) MUST_CHECK;
+/* Whether what was started is what is wanted; its id is set in any case. */
+int snapshot_check_started(const struct ebs_started *started, const struct snapshot_upload_opts *opts,
+	struct error *err) MUST_CHECK;
+
+/*
+ * Whether a run with the same journal could get further: not after what AWS refuses for good, and
+ * not after our own bugs.
+ */
+bool snapshot_can_resume(const struct error *why);
+
+/*
+ * Opens the journal of the job and finds out what became of the upload that it tells of. *stage says
+ * where to go on; but for SNAPSHOT_NEW out->snapshot is set, and what the journal says was sent.
+ */
+enum snapshot_stage { SNAPSHOT_NEW, SNAPSHOT_SEND, SNAPSHOT_COMPLETE, SNAPSHOT_DONE };
+int snapshot_resume(struct aws *a, struct snapshot_job *job, struct snapshot_result *out,
+	enum snapshot_stage *stage, struct error *err) MUST_CHECK;
+
+/* CompleteSnapshot with the counts of out, and the wait for EC2's word. */
+int snapshot_complete(struct aws *a, const struct snapshot_upload_opts *opts,
+	struct snapshot_result *out, bool *accepted, struct error *err) MUST_CHECK;
+/* Removes a pending snapshot, also while the user interrupts. One that is gone is fine. */
+int snapshot_remove(struct aws *a, const char *snapshot, struct error *err) MUST_CHECK;
 
 #endif

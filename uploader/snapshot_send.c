@@ -2,13 +2,14 @@
 /*
  * The transfer itself: one event loop between an ordered pool and the network.
  *
- *   walk ──▶ pool (read, hash; any order) ──▶ ready (index order: aggregate, manifest) ──▶ puts
+ *   plan ──▶ pool (read, hash; any order) ──▶ ready (index order: aggregate, manifest) ──▶ puts
  *    ▲                                                                                      │
  *    └────────────────────────────── free blocks ◀──────────────────────────────────────────┘
  *
  * A block is in exactly one of these places, so the number of blocks bounds the memory. The pool
  * hands them back in index order, which is what makes the LINEAR aggregate a running hash; puts may
- * then end in any order.
+ * then end in any order. Blocks that the parent or an earlier run has already are hashed and
+ * compared, and go no further.
  */
 #include "uploader/snapshot_internal.h"
 
@@ -20,14 +21,17 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "base/pool.h"
-#include "base/walk.h"
+#include "uploader/snapshot_journal.h"
 #include "uploader/snapshot_pace.h"
+#include "uploader/snapshot_plan.h"
+#include "uploader/snapshot_table.h"
 
 enum {
 	DEFAULT_INFLIGHT = 64,
 	MAX_BLOCKS = 96, /* 48 MiB */
 	PUTS_A_SECOND = 1000,
 	FRESH_MS = 120000,
+	SYNC_MS = 5000, /* what a crash of the machine may cost */
 	LOOP_MS = 200,
 	QUOTA_LOOP_MS = 5,
 };
@@ -48,16 +52,15 @@ struct block {
 
 struct send {
 	struct aws *aws;
-	struct dev *dev;
+	const struct snapshot_job *job;
 	const struct snapshot_upload_opts *opts;
 	struct snapshot_result *out;
-	uint64_t started_ms, success_ms;
+	uint64_t success_ms, synced_ms;
 	struct pace pace;
 	struct progress progress;
-	struct walk walk;
-	bool walk_open, walked;
-	uint64_t next_tail, nr_blocks; /* SNAPSHOT_SKIP_NEVER: blocks behind the device, too */
-	uint64_t total;                /* blocks that are to be sent, as far as known */
+	struct snapshot_plan plan;
+	bool plan_open, walked;
+	uint64_t total; /* blocks that are to be sent, as far as known */
 	struct pool *pool;
 	struct sha256 *aggregate;
 	uint8_t *zeros;
@@ -98,8 +101,8 @@ static int read_and_hash(void *item, void *arg, struct error *err)
 	memcpy(b->digest, s->zero_digest, sizeof(b->digest));
 	if (b->kind != EXTENT_DATA)
 		return 0;
-	len = (size_t)MIN((uint64_t)EBS_BLOCK_SIZE, s->dev->size - off);
-	if (dev_pread(s->dev, b->data, len, off, err) < 0)
+	len = (size_t)MIN((uint64_t)EBS_BLOCK_SIZE, s->job->dev->size - off);
+	if (dev_pread(s->job->dev, b->data, len, off, err) < 0)
 		return error_wrap(err, "block %" PRIu64, b->index);
 	memset(b->data + len, 0, EBS_BLOCK_SIZE - len);
 	if (snapshot_is_zero(b->data, EBS_BLOCK_SIZE)) {
@@ -110,39 +113,12 @@ static int read_and_hash(void *item, void *arg, struct error *err)
 	return sha256(b->data, EBS_BLOCK_SIZE, b->digest, err);
 }
 
-static enum extent_kind least_kind(const struct send *s)
-{
-	switch (s->opts->skip) {
-	case SNAPSHOT_SKIP_NEVER:
-		return EXTENT_UNUSED;
-	case SNAPSHOT_SKIP_ZEROS:
-		return EXTENT_DATA;
-	default:
-		return EXTENT_ZERO;
-	}
-}
-
-/* 1 with the next block to send, 0 at the end. */
-static int next_block(struct send *s, uint64_t *index, enum extent_kind *kind, struct error *err)
-{
-	int ret = walk_next(&s->walk, least_kind(s), index, kind, err);
-
-	if (ret != 0)
-		return ret;
-	/* Without any skipping the volume's end behind the device is sent as zeros. */
-	if (s->opts->skip != SNAPSHOT_SKIP_NEVER || s->next_tail >= s->nr_blocks)
-		return 0;
-	*index = s->next_tail++;
-	*kind = EXTENT_UNUSED;
-	return 1;
-}
-
 /* Gives free blocks to the pool while it takes them. */
 static int fill(struct send *s, struct error *err)
 {
 	while (s->spare && !s->walked && !pool_full(s->pool)) {
 		struct block *b = s->spare;
-		int ret = next_block(s, &b->index, &b->kind, err);
+		int ret = snapshot_plan_next(&s->plan, &b->index, &b->kind, err);
 
 		if (ret <= 0) {
 			s->walked = true;
@@ -166,15 +142,53 @@ static void put_back(struct send *s, struct block *b)
 	s->spare = b;
 }
 
+static void leave_out(struct send *s, struct block *b)
+{
+	s->total--;
+	progress_add(&s->progress, EBS_BLOCK_SIZE);
+	put_back(s, b);
+}
+
+/* What becomes of a hashed block. */
+enum fate { FATE_SEND, FATE_WRITTEN, FATE_LEFT_OUT };
+
+static int decide(struct send *s, const struct block *b, enum fate *fate, struct error *err)
+{
+	const struct snapshot_job *job = s->job;
+	bool in_parent = snapshot_table_has(job->parent, b->index);
+	uint8_t digest[SHA256_SIZE];
+
+	*fate = FATE_SEND;
+	/* A block that was written counts in the aggregate, whatever is thought of it now. */
+	if (snapshot_table_has(job->written, b->index)) {
+		if (snapshot_table_get(job->written, b->index, digest, err) < 0)
+			return -1;
+		if (memcmp(digest, b->digest, SHA256_SIZE) == 0)
+			*fate = FATE_WRITTEN;
+	} else if (in_parent) {
+		if (snapshot_table_get(job->parent, b->index, digest, err) < 0)
+			return -1;
+		if (memcmp(digest, b->digest, SHA256_SIZE) == 0) {
+			s->out->blocks_same++;
+			*fate = FATE_LEFT_OUT;
+		}
+	} else if (b->kind != EXTENT_DATA && s->opts->skip == SNAPSHOT_SKIP_ZEROS) {
+		*fate = FATE_LEFT_OUT;
+	}
+	return 0;
+}
+
 /*
  * Counts a hashed block and puts it into the queue; the one place where blocks pass in index order.
  */
 static int accept(struct send *s, struct block *b, struct error *err)
 {
-	if (b->kind != EXTENT_DATA && s->opts->skip == SNAPSHOT_SKIP_ZEROS) {
-		s->total--;
-		progress_add(&s->progress, EBS_BLOCK_SIZE);
-		put_back(s, b);
+	enum fate fate;
+
+	if (decide(s, b, &fate, err) < 0)
+		return -1;
+	if (fate == FATE_LEFT_OUT) {
+		leave_out(s, b);
 		return 0;
 	}
 	s->out->blocks_sent++;
@@ -184,6 +198,11 @@ static int accept(struct send *s, struct block *b, struct error *err)
 		return -1;
 	if (s->opts->block && s->opts->block(s->opts->block_arg, b->index, b->digest, err) < 0)
 		return -1;
+	if (fate == FATE_WRITTEN) {
+		s->out->blocks_resumed++;
+		leave_out(s, b);
+		return 0;
+	}
 	b->next = NULL;
 	*s->ready_end = b;
 	s->ready_end = &b->next;
@@ -206,10 +225,19 @@ static int take_hashed(struct send *s, struct error *err)
 	}
 }
 
+static void fail(struct send *s, const struct error *why)
+{
+	if (s->failed)
+		return;
+	s->failed = true;
+	s->error = *why;
+}
+
 static void put_done(struct aws_call *call, void *arg)
 {
 	struct block *b = arg;
 	struct send *s = b->send;
+	struct error why = ERROR_INIT;
 
 	b->under_way = false;
 	s->inflight--;
@@ -218,9 +246,11 @@ static void put_done(struct aws_call *call, void *arg)
 		s->success_ms = now_ms(s);
 		pace_done(&s->pace, s->success_ms);
 		progress_add(&s->progress, EBS_BLOCK_SIZE);
-	} else if (!s->failed) {
-		s->failed = true;
-		s->error = call->error;
+		if (s->job->journal &&
+		    snapshot_journal_sent(s->job->journal, b->index, b->digest, &why) < 0)
+			fail(s, &why);
+	} else {
+		fail(s, &call->error);
 	}
 	aws_call_release(call);
 	put_back(s, b);
@@ -233,8 +263,9 @@ static int start_put(struct send *s, struct block *b, struct error *err)
 		return -1;
 	b->call.done = put_done;
 	b->call.arg = b;
-	b->call.fresh_snapshot = now_ms(s) - s->started_ms < FRESH_MS;
-	if (aws_start(s->aws, &b->call, err) < 0) {
+	b->call.fresh_snapshot = now_ms(s) - s->job->started_ms < FRESH_MS;
+	if ((s->job->journal && snapshot_journal_sending(s->job->journal, b->index, err) < 0) ||
+	    aws_start(s->aws, &b->call, err) < 0) {
 		aws_call_release(&b->call);
 		return -1;
 	}
@@ -278,8 +309,9 @@ static void adapt(struct send *s)
 	if (s->pace.quota_reached && !s->said_quota) {
 		s->said_quota = true;
 		log_info("%s: the quota of %d PutSnapshotBlock a second and snapshot (L-1774F84A) is "
-			 "what limits",
-			s->out->snapshot, PUTS_A_SECOND);
+			 "what limits%s",
+			s->out->snapshot, PUTS_A_SECOND,
+			s->opts->nr_shards ? "; this shard keeps to its part" : "");
 	}
 }
 
@@ -310,6 +342,16 @@ static bool all_sent(const struct send *s)
 	return s->walked && pool_pending(s->pool) == 0 && !s->ready && s->inflight == 0;
 }
 
+static int sync_journal(struct send *s, struct error *err)
+{
+	uint64_t now = now_ms(s);
+
+	if (!s->job->journal || now - s->synced_ms < SYNC_MS)
+		return 0;
+	s->synced_ms = now;
+	return snapshot_journal_sync(s->job->journal, err);
+}
+
 static int loop(struct send *s, struct error *err)
 {
 	for (;;) {
@@ -329,25 +371,34 @@ static int loop(struct send *s, struct error *err)
 			return -1;
 		adapt(s);
 		progress_tick(&s->progress);
-		if (check(s, err) < 0)
+		if (check(s, err) < 0 || sync_journal(s, err) < 0)
 			return -1;
 	}
 }
 
-static int count(struct send *s, struct error *err)
+static int open_plan(struct send *s, struct error *err)
 {
-	uint64_t nr[3];
-
-	if (walk_count(s->dev, EBS_BLOCK_SIZE, nr, err) < 0)
+	s->plan = (struct snapshot_plan){
+		.dev = s->job->dev,
+		.skip = s->opts->skip,
+		.nr_blocks = s->out->size_gib * (GIB / EBS_BLOCK_SIZE),
+		.parent = s->job->parent,
+		.written = s->job->written,
+		.shard = s->opts->shard,
+		.nr_shards = s->opts->nr_shards,
+	};
+	if (snapshot_plan_count(&s->plan, &s->total, err) < 0)
 		return -1;
-	s->nr_blocks = s->out->size_gib * (GIB / EBS_BLOCK_SIZE);
-	s->next_tail = num_div_up(s->dev->size, EBS_BLOCK_SIZE);
-	s->total = nr[EXTENT_DATA];
-	if (s->opts->skip != SNAPSHOT_SKIP_ZEROS)
-		s->total += nr[EXTENT_ZERO];
-	if (s->opts->skip == SNAPSHOT_SKIP_NEVER)
-		s->total = s->nr_blocks;
-	return 0;
+	s->plan_open = true;
+	return snapshot_plan_begin(&s->plan, err);
+}
+
+/* The quota is the snapshot's: the shards share it. */
+static unsigned rate(const struct send *s)
+{
+	if (aws_is_loopback(s->aws, AWS_EBS))
+		return 0;
+	return MAX(PUTS_A_SECOND / MAX(s->opts->nr_shards, 1U), 1U);
 }
 
 static int open_send(struct send *s, struct error *err)
@@ -360,8 +411,8 @@ static int open_send(struct send *s, struct error *err)
 	max = MIN(max, MAX_BLOCKS - depth);
 	s->nr_bufs = max + depth;
 	s->ready_end = &s->ready;
-	s->success_ms = now_ms(s);
-	pace_init(&s->pace, local ? 6 : 16, max, local ? 0 : PUTS_A_SECOND, s->success_ms);
+	s->success_ms = s->synced_ms = now_ms(s);
+	pace_init(&s->pace, local ? 6 : 16, max, rate(s), s->success_ms);
 	s->blocks = calloc(s->nr_bufs, sizeof(*s->blocks));
 	s->zeros = calloc(1, EBS_BLOCK_SIZE);
 	if (!s->blocks || !s->zeros)
@@ -373,10 +424,8 @@ static int open_send(struct send *s, struct error *err)
 	if (sha256(s->zeros, EBS_BLOCK_SIZE, s->zero_digest, err) < 0)
 		return -1;
 	s->aggregate = sha256_new(err);
-	if (!s->aggregate || count(s, err) < 0)
+	if (!s->aggregate || open_plan(s, err) < 0)
 		return -1;
-	walk_init(&s->walk, s->dev, EBS_BLOCK_SIZE);
-	s->walk_open = true;
 	s->pool = pool_new(workers, depth, read_and_hash, s, err);
 	return s->pool ? 0 : -1;
 }
@@ -398,8 +447,8 @@ static void close_send(struct send *s)
 			continue;
 	}
 	pool_free(s->pool);
-	if (s->walk_open)
-		walk_release(&s->walk);
+	if (s->plan_open)
+		snapshot_plan_end(&s->plan);
 	sha256_free(s->aggregate);
 	for (unsigned i = 0; s->blocks && i < s->nr_bufs; i++)
 		free(s->blocks[i].data);
@@ -407,22 +456,22 @@ static void close_send(struct send *s)
 	free(s->zeros);
 }
 
-int snapshot_send(struct aws *a, struct dev *dev, const struct snapshot_upload_opts *opts,
-	uint64_t started_ms, struct snapshot_result *out, struct error *err)
+int snapshot_send(struct aws *a, const struct snapshot_job *job, struct snapshot_result *out,
+	struct error *err)
 {
-	struct send s = {.aws = a, .dev = dev, .opts = opts, .out = out, .started_ms = started_ms};
+	struct send s = {.aws = a, .job = job, .opts = job->opts, .out = out};
 	char what[48];
 	int ret = open_send(&s, err);
 
 	if (ret == 0) {
 		snprintf(what, sizeof(what), "upload %.38s", out->snapshot);
-		progress_begin(&s.progress, opts->progress, what, s.total * EBS_BLOCK_SIZE);
+		progress_begin(&s.progress, s.opts->progress, what, s.total * EBS_BLOCK_SIZE);
 		ret = loop(&s, err);
 		if (ret == 0)
 			ret = sha256_final(s.aggregate, out->aggregate, err);
 		progress_end(&s.progress, ret == 0);
 	}
-	out->blocks_unused = s.nr_blocks - MIN(s.nr_blocks, s.total);
+	out->blocks_unused = s.plan.nr_blocks - MIN(s.plan.nr_blocks, out->blocks_sent + out->blocks_same);
 	close_send(&s);
 	return ret;
 }
