@@ -27,7 +27,7 @@ int command_tags_parse(struct command_tags *t, const char *name, const struct op
 	struct error *err)
 {
 	memset(t, 0, sizeof(*t));
-	t->items = calloc(list->nr + 1, sizeof(*t->items));
+	t->items = calloc(list->nr + 2, sizeof(*t->items)); /* one for the caller to add */
 	t->texts = calloc(list->nr + 1, sizeof(*t->texts));
 	if (!t->items || !t->texts)
 		return error_nomem(err, "tags");

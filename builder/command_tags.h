@@ -7,7 +7,7 @@
 #include "uploader/ebs.h"
 
 struct command_tags {
-	struct aws_tag *items; /* owned array */
+	struct aws_tag *items; /* owned array, with room for one more */
 	size_t nr;
 	char **texts;          /* owned; what items borrow from */
 	size_t nr_texts;

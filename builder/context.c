@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -236,6 +237,27 @@ const char *context_tmpdir(const struct context *ctx)
 	const char *dir = ctx->env.get(ctx->env.arg, "TMPDIR");
 
 	return dir && *dir ? dir : NULL;
+}
+
+/* The XDG specification: a path that is not absolute counts as not set. */
+char *context_state_dir(const struct context *ctx, struct error *err)
+{
+	const char *state = ctx->env.get(ctx->env.arg, "XDG_STATE_HOME");
+	const char *home = ctx->env.get(ctx->env.arg, "HOME");
+	char *dir;
+
+	if (state && *state == '/')
+		dir = buf_strf(err, "%s/amiwright", state);
+	else if (home && *home == '/')
+		dir = buf_strf(err, "%s/.local/state/amiwright", home);
+	else
+		return error_null(err, ERROR_USAGE, 0,
+			"no folder for the state of uploads: set HOME or XDG_STATE_HOME");
+	if (dir && file_mkdirs(dir, 0700, err) < 0) {
+		free(dir);
+		return NULL;
+	}
+	return dir;
 }
 
 unsigned context_workers(const struct context *ctx)

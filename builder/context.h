@@ -57,6 +57,13 @@ int context_epoch(struct context *ctx, bool *given, int64_t *epoch, struct error
 /* TMPDIR when it is set, else NULL (then /var/tmp is used). */
 const char *context_tmpdir(const struct context *ctx);
 
+/*
+ * The folder for what must outlive a run and belongs to no file of the user's:
+ * $XDG_STATE_HOME/amiwright, else ~/.local/state/amiwright; made when it is not there. The caller's
+ * to free.
+ */
+char *context_state_dir(const struct context *ctx, struct error *err) MUST_CHECK;
+
 unsigned context_workers(const struct context *ctx);
 uint64_t context_now_ms(void);
 int64_t context_wall_s(void);
