@@ -13,6 +13,7 @@ const struct command *const command_table[] = {
 	&cmd_upload,
 	&cmd_download,
 	&cmd_register,
+	&cmd_copy,
 	&cmd_images,
 	&cmd_boot,
 	&cmd_serve,

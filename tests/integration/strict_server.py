@@ -3,6 +3,7 @@
 types, patterns, ranges, enumerations, required ones, nothing unknown) and its signature is made again by botocore's
 signer. What is wrong is kept in `faults`, so that a test fails even when the client would have retried."""
 import base64
+import functools
 import hashlib
 import json
 import re
@@ -31,22 +32,23 @@ class Fault(Exception):
 class Signer(botocore.auth.SigV4Auth):
     """botocore's signer with the payload hash that the request itself claims."""
 
-    def __init__(self, service, payload_hash):
-        super().__init__(botocore.credentials.Credentials(KEY, SECRET), service, REGION)
+    def __init__(self, service, payload_hash, region=REGION):
+        super().__init__(botocore.credentials.Credentials(KEY, SECRET), service, region)
         self.hash = payload_hash
 
     def payload(self, request):
         return self.hash
 
 
-def check_signature(service, method, url, headers, body):
+def check_signature(service, method, url, headers, body, regions=(REGION,)):
+    """Gives the region of the signature's scope."""
     match = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, "
                          r"SignedHeaders=([a-z0-9;-]+), Signature=([0-9a-f]{64})",
                          headers.get("Authorization", ""))
     if not match:
         raise Fault(f"Authorization is malformed: {headers.get('Authorization')}")
     key, date, region, name, signed, signature = match.groups()
-    if (key, region, name) != (KEY, REGION, service):
+    if (key, name) != (KEY, service) or region not in regions:
         raise Fault(f"scope is {key}/{region}/{name}")
     names = signed.split(";")
     if names != sorted(names) or "host" not in names:
@@ -68,10 +70,11 @@ def check_signature(service, method, url, headers, body):
     for header in names:
         request.headers[header] = headers[header]
     request.context["timestamp"] = stamp
-    signer = Signer(service, claimed)
+    signer = Signer(service, claimed, region)
     text = signer.string_to_sign(request, signer.canonical_request(request))
     if signer.signature(text, request) != signature:
         raise Fault("signature differs; canonical request:\n" + signer.canonical_request(request))
+    return region
 
 
 def check_value(shape, value, where):
@@ -157,6 +160,13 @@ def query_members(shape, params, where):
     return value
 
 
+@functools.lru_cache
+def models():
+    """Reading them takes longer than most tests."""
+    session = botocore.session.get_session()
+    return {name: session.get_service_model(name) for name in ("ebs", "ec2")}
+
+
 class Snapshot:
     def __init__(self, size):
         self.size, self.blocks, self.status = size, {}, "pending"
@@ -166,8 +176,7 @@ class StrictServer:
     """Use as a context manager; `endpoint`, `faults`, `snapshots`, `images`, `requests` are for the test."""
 
     def __init__(self):
-        session = botocore.session.get_session()
-        self.models = {name: session.get_service_model(name) for name in ("ebs", "ec2")}
+        self.models = models()
         self.faults, self.requests = [], []
         self.snapshots, self.images, self.tokens = {}, {}, {}
         self.lock = threading.Lock()
@@ -323,8 +332,8 @@ class StrictServer:
 
     # EC2: query
 
-    def ec2(self, method, target, headers, body):
-        check_signature("ec2", method, self.endpoint + target, headers, body)
+    def query(self, headers, body):
+        """A query's action, its members as the model names them, and its parameters as given."""
         if headers.get("Content-Type") != "application/x-www-form-urlencoded; charset=utf-8":
             raise Fault(f"content type {headers.get('Content-Type')}")
         pairs = urllib.parse.parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True)
@@ -336,6 +345,11 @@ class StrictServer:
         model = self.models["ec2"].operation_model(action)
         value = query_members(model.input_shape, params, action)
         check_value(model.input_shape, value, action)
+        return action, value, given
+
+    def ec2(self, method, target, headers, body):
+        check_signature("ec2", method, self.endpoint + target, headers, body)
+        action, value, given = self.query(headers, body)
         with self.lock:
             self.requests.append((action, given))
             inner = getattr(self, "do_" + action)(value, given)
