@@ -221,17 +221,20 @@ static int open_named(struct atomic_file *f, struct error *err)
 }
 
 /* A rename over a device or a pipe would replace it: `-o /dev/null` by root must not. */
-static int check_target(const char *path, struct error *err)
+int file_check_target(const char *path, struct error *err)
 {
+	CLEANUP_FREE char *folder = folder_of(path, err);
 	struct stat st;
 
+	if (!folder)
+		return -1;
 	if (path[folder_len(path)] == '\0')
 		return error_set(
 			err, ERROR_IO, path[0] ? EISDIR : ENOENT, "cannot create '%s'", path);
+	if (access(folder, W_OK | X_OK) < 0 || (lstat(path, &st) < 0 && errno != ENOENT))
+		return error_set(err, ERROR_IO, errno, "cannot create '%s'", path);
 	if (lstat(path, &st) < 0)
-		return errno == ENOENT
-			       ? 0
-			       : error_set(err, ERROR_IO, errno, "cannot create '%s'", path);
+		return 0;
 	if (S_ISDIR(st.st_mode))
 		return error_set(err, ERROR_IO, EISDIR, "cannot create '%s'", path);
 	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
@@ -244,7 +247,7 @@ static int check_target(const char *path, struct error *err)
 int atomic_file_open(struct atomic_file *f, const char *path, mode_t mode, struct error *err)
 {
 	*f = (struct atomic_file)ATOMIC_FILE_INIT;
-	if (check_target(path, err) < 0)
+	if (file_check_target(path, err) < 0)
 		return -1;
 	f->path = strdup(path);
 	if (!f->path)

@@ -37,6 +37,11 @@ struct atomic_file {
 		.fd = -1 \
 	}
 
+/*
+ * Whether a file could be made under this name as things are now: ERROR_IO when its folder is not
+ * there or not writable, or when a folder, a device or a pipe has the name.
+ */
+int file_check_target(const char *path, struct error *err) MUST_CHECK;
 /* mode is the final mode (not cut by umask). The folder must exist. */
 int atomic_file_open(
 	struct atomic_file *f, const char *path, mode_t mode, struct error *err) MUST_CHECK;

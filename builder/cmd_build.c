@@ -2,16 +2,16 @@
 /* `amiwright build`: a spec into raw image files and a manifest. */
 #include "builder/command.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "builder/build.h"
+#include "builder/files.h"
 #include "builder/manifest.h"
+#include "builder/plan_internal.h"
 #include "formats/raw.h"
 
 struct build_options {
@@ -48,19 +48,30 @@ struct run {
 	char *manifest;                 /* path; NULL when none is written */
 };
 
-/* "disk.raw" for the first, "disk-sdb.raw" for the second with content. */
-static char *disk_file(const char *base, const char *device, bool first, struct error *err)
+/* "disk.raw" becomes "disk-sdb.raw". */
+static char *further_file(const char *base, const char *device, struct error *err)
 {
 	const char *slash = strrchr(base, '/');
 	const char *dot = strrchr(slash ? slash : base, '.');
 	const char *name = strrchr(device, '/');
 
-	if (first)
-		return buf_strf(err, "%s", base);
 	name = name ? name + 1 : device;
 	if (!dot || dot == base || dot[-1] == '/')
 		return buf_strf(err, "%s-%s", base, name);
 	return buf_strf(err, "%.*s-%s%s", (int)(dot - base), base, name, dot);
+}
+
+/*
+ * The n-th disk to write and to name: the root disk, which has the name that was asked for, then the
+ * others in their order. NULL for one without content.
+ */
+static const struct spec_disk *nth_disk(const struct run *r, size_t n, size_t *index)
+{
+	const struct spec *s = &r->build.spec;
+	size_t root = plan_root_disk(s);
+
+	*index = !n ? root : n <= root ? n - 1 : n;
+	return plan_spec_has_content(&s->disks[*index]) ? &s->disks[*index] : NULL;
 }
 
 static int name_files(struct run *r, struct error *err)
@@ -69,21 +80,21 @@ static int name_files(struct run *r, struct error *err)
 	CLEANUP_FREE char *base = r->opts->output ?
 		buf_strf(err, "%s", r->opts->output) :
 		buf_strf(err, "%s-%s-%s.raw", s->name, s->version, s->architecture);
-	bool first = true;
 
-	r->files = calloc(s->nr_disks, sizeof(*r->files));
-	r->blocks = calloc(s->nr_disks, sizeof(*r->blocks));
+	r->files = calloc(s->nr_disks + 1, sizeof(*r->files));
+	r->blocks = calloc(s->nr_disks + 1, sizeof(*r->blocks));
 	if (!base || !r->files || !r->blocks)
 		return error_nomem(err, "file names");
-	for (size_t i = 0; i < s->nr_disks; i++) {
-		if (!plan_has_content(&r->build.plan.disks[i]))
+	for (size_t n = 0, i; n < s->nr_disks; n++) {
+		const struct spec_disk *disk = nth_disk(r, n, &i);
+
+		if (!disk)
 			continue;
-		r->files[i] = disk_file(base, s->disks[i].device, first, err);
+		r->files[i] = n ? further_file(base, disk->device, err) : buf_strf(err, "%s", base);
 		if (!r->files[i])
 			return -1;
-		first = false;
 	}
-	if (first)
+	if (!s->nr_disks || !r->files[plan_root_disk(s)])
 		return error_set(err, ERROR_USAGE, 0, "'%s' has no disk with content: nothing to build",
 			s->file);
 	if (!r->opts->no_manifest)
@@ -91,50 +102,27 @@ static int name_files(struct run *r, struct error *err)
 	return r->opts->no_manifest || r->manifest ? 0 : -1;
 }
 
-static bool is_same_file(const struct stat *st, const char *path)
-{
-	struct stat other;
-
-	return path && !stat(path, &other) && other.st_dev == st->st_dev && other.st_ino == st->st_ino;
-}
-
-/* An image that replaced what it is made from would be a costly slip. */
-static int check_replaced(const char *file, const struct stat *st, const struct spec *s,
-	struct error *err)
-{
-	if (S_ISDIR(st->st_mode))
-		return error_set(err, ERROR_IO, EISDIR, "cannot create '%s'", file);
-	if (is_same_file(st, s->file))
-		return error_set(err, ERROR_USAGE, 0,
-			"--output: '%s' is the spec: give the image another name", file);
-	for (size_t i = 0; i < s->nr_layers; i++) {
-		const struct spec_layer *l = &s->layers[i];
-
-		if ((l->kind == SPEC_TAR && is_same_file(st, l->path)) || is_same_file(st, l->from))
-			return error_set(err, ERROR_USAGE, 0,
-				"--output: '%s' is read by the spec: give the image another name",
-				file);
-	}
-	return 0;
-}
-
 /* Layers may take minutes: what would make the end fail is found before them where it can be. */
+static int check_files(const struct run *r, struct files *f, struct error *err)
+{
+	if (files_read_spec(f, &r->build.spec, err) < 0)
+		return -1;
+	for (size_t n = 0, i; n < r->build.spec.nr_disks; n++)
+		if (nth_disk(r, n, &i) &&
+			files_make(f, r->files[i], "the image of another disk", FILES_REPLACED, "--output",
+				err) < 0)
+			return -1;
+	return !r->manifest ? 0 :
+		files_make(f, r->manifest, "the manifest", FILES_REPLACED, "--output", err);
+}
+
 static int check_output(const struct run *r, struct error *err)
 {
-	const char *file = r->opts->output ? r->opts->output : "./";
-	const char *slash = strrchr(file, '/');
-	CLEANUP_FREE char *folder = slash ? buf_strf(err, "%.*s", (int)(slash - file) + 1, file)
-					  : buf_strf(err, ".");
-	struct stat st;
+	struct files f = {0};
+	int ret = check_files(r, &f, err);
 
-	if (!folder)
-		return -1;
-	if (access(folder, W_OK | X_OK) < 0)
-		return error_set(err, ERROR_IO, errno, "cannot create '%s'",
-			r->opts->output ? file : "an image in this folder");
-	if (r->opts->output && !stat(file, &st))
-		return check_replaced(file, &st, &r->build.spec, err);
-	return 0;
+	files_release(&f);
+	return ret;
 }
 
 static int write_disk(struct run *r, size_t index, struct error *err)
@@ -207,8 +195,8 @@ static int print_result(const struct run *r, struct error *err)
 		if (!doc || json_write(doc, true, &out, err) < 0)
 			return -1;
 	} else {
-		for (size_t i = 0; i < r->build.plan.nr_disks; i++)
-			if (r->files[i] && buf_addf(&out, err, "%s\n", r->files[i]) < 0)
+		for (size_t n = 0, i; n < r->build.plan.nr_disks; n++)
+			if (nth_disk(r, n, &i) && buf_addf(&out, err, "%s\n", r->files[i]) < 0)
 				return -1;
 	}
 	return context_print(&out, err);
@@ -242,8 +230,8 @@ static int run_build(struct run *r, const char *spec, struct error *err)
 {
 	struct build_opts opts = {.spool_dir = r->opts->spool_dir, .unique = r->opts->unique};
 
-	if (build_read(&r->build, r->ctx, spec, &opts, err) < 0 || check_output(r, err) < 0 ||
-		build_make(&r->build, r->ctx, err) < 0 || name_files(r, err) < 0 ||
+	if (build_read(&r->build, r->ctx, spec, &opts, err) < 0 || name_files(r, err) < 0 ||
+		check_output(r, err) < 0 || build_make(&r->build, r->ctx, err) < 0 ||
 		write_all(r, err) < 0)
 		return -1;
 	report_times_log(&r->build.times);
@@ -256,7 +244,7 @@ static int run(struct context *ctx, const void *opts, const struct options_args 
 	struct run r = {.ctx = ctx, .opts = opts};
 	int ret = run_build(&r, args->items[0], err);
 
-	for (size_t i = 0; i < r.build.plan.nr_disks; i++) {
+	for (size_t i = 0; i < r.build.spec.nr_disks; i++) {
 		if (r.files)
 			free(r.files[i]);
 		if (r.blocks)
@@ -274,10 +262,10 @@ const struct command cmd_build = {
 	.args = "SPEC",
 	.summary = "make the image files of a spec",
 	.description =
-		"Builds the disks of a spec as raw image files, and beside the first one\n"
-		"FILE.manifest.json: inputs, partitions, the digest of each 512 KiB block, packages.\n"
-		"Further disks with content get -DEVICE before the file's suffix. Prints the names of\n"
-		"the files. The same spec, inputs and epoch give the same bytes.",
+		"Builds the disks of a spec as raw image files: FILE is the root disk, further disks with\n"
+		"content get -DEVICE before its suffix. Beside it comes FILE.manifest.json: inputs,\n"
+		"partitions, the digest of each 512 KiB block, packages. Prints the names of the files,\n"
+		"the root disk's first. The same spec, inputs and epoch give the same bytes.",
 	.options = options,
 	.options_size = sizeof(struct build_options),
 	.min_args = 1,

@@ -291,6 +291,14 @@ static void check_disk_size(const struct spec_disk *disk, struct diag *d)
 		diag_add(d, disk->ebs.size_place, "the volume is smaller than the disk's own 'size'");
 }
 
+/* The "/dev/" may be left out. */
+static bool same_device(const char *a, const char *b)
+{
+	a += strncmp(a, "/dev/", 5) ? 0 : 5;
+	b += strncmp(b, "/dev/", 5) ? 0 : 5;
+	return !strcmp(a, b);
+}
+
 static void check_disk(const struct spec *s, size_t index, struct diag *d)
 {
 	const struct spec_disk *disk = &s->disks[index];
@@ -310,7 +318,7 @@ static void check_disk(const struct spec *s, size_t index, struct diag *d)
 	if (disk->grow && !disk->mount)
 		diag_add(d, disk->grow_place, "'grow' needs a 'filesystem' and its 'mount' beside it");
 	for (size_t i = 0; i < index; i++)
-		if (disk->device && s->disks[i].device && !strcmp(disk->device, s->disks[i].device))
+		if (disk->device && s->disks[i].device && same_device(disk->device, s->disks[i].device))
 			diag_add(d, disk->device_place, "device '%s' is there already, in line %u",
 				disk->device, s->disks[i].place.line);
 	for (size_t i = 0; i < disk->nr_partitions && i < PARTITION_MAX; i++)

@@ -52,6 +52,8 @@ int tree_oci_add(struct tree *t, const char *ref, const struct tree_oci_opts *op
 
 /* The reference with a relative PATH joined with dir (NULL: as it is). The caller's to free. */
 char *tree_oci_join(const char *dir, const char *ref, struct error *err) MUST_CHECK;
+/* The PATH of a reference; *path stays NULL for one of a registry. The caller's to free. */
+int tree_oci_path(const char *ref, char **path, struct error *err) MUST_CHECK;
 /* Whether the reference is well-formed, and PATH (or skopeo) there. ERROR_USAGE. */
 int tree_oci_check(const char *ref, struct error *err) MUST_CHECK;
 

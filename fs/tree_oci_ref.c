@@ -133,6 +133,19 @@ char *tree_oci_join(const char *dir, const char *ref, struct error *err)
 	return joined ? buf_strf(err, "%.*s%s", (int)(rest - ref), ref, joined) : NULL;
 }
 
+int tree_oci_path(const char *ref, char **path, struct error *err)
+{
+	struct oci_ref parsed;
+
+	*path = NULL;
+	if (oci_ref_parse(&parsed, ref, err) < 0)
+		return -1;
+	if (parsed.transport != OCI_REGISTRY)
+		*path = steal_ptr(&parsed.path);
+	oci_ref_release(&parsed);
+	return 0;
+}
+
 int tree_oci_check(const char *ref, struct error *err)
 {
 	struct oci_ref parsed;
