@@ -89,13 +89,13 @@ static int library_error(struct error *err, const char *what)
 	return error_set(err, ERROR_INPUT, 0, "%s%s%s", what, reason ? ": " : "", reason ? reason : "");
 }
 
-/* Asked for when a key is encrypted: says so by its count, and gives none. */
+/* Asked for when a file is encrypted: notes it, and gives none. (Without it OpenSSL asks the terminal.) */
 static int no_passphrase(char *buf, int size, int writing, void *asked)
 {
 	(void)buf;
 	(void)size;
 	(void)writing;
-	*(int *)asked = 1;
+	*(bool *)asked = true;
 	return -1;
 }
 
@@ -114,11 +114,13 @@ static BIO *open_pem(const char *path, struct buf *text, struct error *err)
 static int read_key(struct crypto_signer *s, const char *path, struct error *err)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(PEM_MAX);
-	int asked = 0, r = 0;
+	bool asked = false, certificate = false;
+	int r = 0;
 	BIO *bio = open_pem(path, &text, err);
 
 	if (bio) {
 		s->key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &asked);
+		certificate = strstr(buf_str(&text), "-----BEGIN CERTIFICATE-----") != NULL;
 		BIO_free(bio);
 	}
 	if (text.len)
@@ -129,7 +131,8 @@ static int read_key(struct crypto_signer *s, const char *path, struct error *err
 		r = error_set(err, ERROR_INPUT, 0,
 			"the key '%s' is encrypted; give one without a passphrase", path);
 	else if (!s->key)
-		r = error_set(err, ERROR_INPUT, 0, "'%s' is no private key in PEM", path);
+		r = error_set(err, ERROR_INPUT, 0, "'%s' is no private key in PEM%s", path,
+			certificate ? " but a certificate" : "");
 	else if (EVP_PKEY_get_base_id(s->key) != EVP_PKEY_RSA)
 		r = error_set(err, ERROR_INPUT, 0,
 			"the key '%s' is no RSA key; UEFI firmware takes no other", path);
@@ -144,18 +147,24 @@ static int read_certificate(struct crypto_signer *s, const char *path, struct er
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(PEM_MAX);
 	BIO *bio = open_pem(path, &text, err);
+	bool asked = false, key = false;
 
-	if (!bio)
-		return -1;
-	s->certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-	BIO_free(bio);
+	if (bio) {
+		s->certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, &asked);
+		key = strstr(buf_str(&text), "PRIVATE KEY-----") != NULL;
+		BIO_free(bio);
+	}
+	/* It may be a key by mistake. */
+	if (text.len)
+		OPENSSL_cleanse(text.data, text.len);
 	ERR_clear_error();
-	if (!s->certificate)
-		return error_set(err, ERROR_INPUT, 0, "'%s' is no certificate in PEM", path);
-	return 0;
+	if (bio && !s->certificate)
+		return error_set(err, ERROR_INPUT, 0, "'%s' is no certificate in PEM%s", path,
+			key ? " but a private key" : "");
+	return bio ? 0 : -1;
 }
 
-struct crypto_signer *crypto_signer_new(const char *key_path, const char *certificate_path,
+static struct crypto_signer *signer_read(const char *key_path, const char *certificate_path,
 	struct error *err)
 {
 	CLEANUP(crypto_signer_cleanup) struct crypto_signer *s = calloc(1, sizeof(*s));
@@ -164,14 +173,29 @@ struct crypto_signer *crypto_signer_new(const char *key_path, const char *certif
 		error_nomem(err, "a signing key");
 		return NULL;
 	}
-	if (read_key(s, key_path, err) < 0 || read_certificate(s, certificate_path, err) < 0)
+	if ((key_path && read_key(s, key_path, err) < 0) ||
+		(certificate_path && read_certificate(s, certificate_path, err) < 0))
 		return NULL;
-	if (X509_check_private_key(s->certificate, s->key) != 1) {
+	if (s->key && s->certificate && X509_check_private_key(s->certificate, s->key) != 1) {
 		ERR_clear_error();
 		return error_null(err, ERROR_INPUT, 0, "the certificate '%s' is not that of the key '%s'",
 			certificate_path, key_path);
 	}
 	return steal_ptr(&s);
+}
+
+struct crypto_signer *crypto_signer_new(const char *key_path, const char *certificate_path,
+	struct error *err)
+{
+	return signer_read(key_path, certificate_path, err);
+}
+
+int crypto_signer_check(const char *key_path, const char *certificate_path, struct error *err)
+{
+	CLEANUP(crypto_signer_cleanup) struct crypto_signer *s =
+		signer_read(key_path, certificate_path, err);
+
+	return s ? 0 : -1;
 }
 
 void crypto_signer_free(struct crypto_signer *s)

@@ -22,6 +22,12 @@ struct crypto_signer;
  */
 struct crypto_signer *crypto_signer_new(const char *key_path, const char *certificate_path,
 	struct error *err) MUST_CHECK;
+/*
+ * The same without keeping anything. Either may be NULL: then the other is checked by itself, so that
+ * a mistake can be laid to one of them.
+ */
+int crypto_signer_check(const char *key_path, const char *certificate_path, struct error *err)
+	MUST_CHECK;
 void crypto_signer_free(struct crypto_signer *s);
 DEFINE_CLEANUP(crypto_signer, struct crypto_signer, crypto_signer_free)
 

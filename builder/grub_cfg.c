@@ -29,9 +29,9 @@ static size_t word_len(const char *p, bool *open)
 	return n;
 }
 
-int grub_cfg_check(const struct loader_in *in, struct error *err)
+int grub_cfg_check(const char *cmdline, struct error *err)
 {
-	for (const char *p = in->cmdline; *p;) {
+	for (const char *p = cmdline; *p;) {
 		bool open;
 		size_t len;
 

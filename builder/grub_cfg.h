@@ -13,7 +13,7 @@
 #include "builder/loader.h"
 
 /* ERROR_USAGE when the command line cannot be handed to the kernel by GRUB, saying why. */
-int grub_cfg_check(const struct loader_in *in, struct error *err) MUST_CHECK;
+int grub_cfg_check(const char *cmdline, struct error *err) MUST_CHECK;
 
 /*
  * The menu, grub.cfg: newest kernel first, which is the default. Images and initrds are those of

@@ -48,6 +48,7 @@ struct loader_out {
 
 struct loader_ops {
 	const char *name;           /* of the spec */
+	bool bios;                  /* there is a way for BIOS; else UEFI is all it knows */
 	/*
 	 * 0 when the tree (or the host) has all that is needed for this firmware; -1 with ERROR_INPUT
 	 * that names what is missing and the package that would bring it. Partitions are not its

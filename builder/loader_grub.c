@@ -25,8 +25,6 @@ static int grub_check(const struct loader_in *in, enum loader_firmware fw, struc
 		return error_set(err, ERROR_INPUT, 0,
 			"GRUB finds /boot by the uuid of its file system, and this one has none: give "
 			"/boot a partition with ext4");
-	if (grub_cfg_check(in, err) < 0)
-		return -1;
 	return fw == LOADER_BIOS ? grub_bios_check(in, err) : grub_efi_check(in, err);
 }
 
@@ -197,7 +195,7 @@ static int grub_install(const struct loader_in *in, struct loader_out *out, stru
 {
 	const char *home;
 
-	if (grub_cfg_check(in, err) < 0 || grub_home(in, &home, err) < 0)
+	if (grub_cfg_check(in->cmdline, err) < 0 || grub_home(in, &home, err) < 0)
 		return -1;
 	if (write_menu(in, home, err) < 0 || write_defaults(in, err) < 0)
 		return -1;
@@ -209,6 +207,7 @@ static int grub_install(const struct loader_in *in, struct loader_out *out, stru
 
 const struct loader_ops loader_grub = {
 	.name = "grub",
+	.bios = true,
 	.check = grub_check,
 	.install = grub_install,
 };

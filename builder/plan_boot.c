@@ -215,8 +215,12 @@ static int find_mode(struct plan *p, struct diag *d, struct error *err)
 		p->boot_mode = !in->bios ? "uefi" : in->uefi ? "uefi-preferred" : "legacy-bios";
 		return 0;
 	}
-	diag_add(d, p->spec->boot.loader_place, "the image could not start. With a BIOS: %s. With UEFI: %s",
-		bios.text, uefi.text);
+	/* What concerns both, or the only one that there could be, is told once. */
+	if (!p->boot.loader->bios || strcmp(in->architecture, "x86_64") || !strcmp(bios.text, uefi.text))
+		diag_add(d, p->spec->boot.loader_place, "the image could not start: %s", uefi.text);
+	else
+		diag_add(d, p->spec->boot.loader_place,
+			"the image could not start. With a BIOS: %s. With UEFI: %s", bios.text, uefi.text);
 	return diag_result(d, err);
 }
 

@@ -128,8 +128,8 @@ struct spec {
 		char *cmdline;      /* of the kernel, but for root=; NULL: SPEC_CMDLINE */
 		char *sign_key, *sign_certificate; /* host paths, PEM; NULL: unsigned */
 		uint32_t timeout;   /* seconds that a menu waits */
-		struct diag_place place, loader_place, mode_place, sign_place, key_place,
-			certificate_place;
+		struct diag_place place, loader_place, mode_place, cmdline_place, sign_place,
+			key_place, certificate_place;
 	} boot;
 	bool strict;                /* what makes an instance unfit is a mistake, not a warning */
 	struct {

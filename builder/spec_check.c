@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crypto_sign.h"
 #include "base/num.h"
 #include "fs/fs.h"
 #include "fs/partition.h"
@@ -354,6 +355,35 @@ static void check_source(struct diag *d, struct diag_place place, const char *pa
 		diag_add(d, place, "cannot read '%s': %s", path, strerror(errno));
 }
 
+/* One of the two, or whether they fit. */
+static bool check_signer(struct diag *d, struct diag_place place, const char *key,
+	const char *certificate)
+{
+	struct error e = ERROR_INIT;
+	const char *path = key && certificate ? NULL : key ? key : certificate;
+	struct stat st;
+
+	/* Somebody could wait for ever for the end of a pipe. */
+	if (path && !stat(path, &st) && !S_ISREG(st.st_mode))
+		diag_add(d, place, "'%s' is no regular file: 'sign' needs %s in PEM", path,
+			key ? "a private key" : "a certificate");
+	else if (crypto_signer_check(key, certificate, &e) < 0)
+		diag_add(d, place, "%s", e.text);
+	else
+		return true;
+	return false;
+}
+
+static void check_sign(const struct spec *s, struct diag *d)
+{
+	const char *key = s->boot.sign_key, *certificate = s->boot.sign_certificate;
+	bool good = key && check_signer(d, s->boot.key_place, key, NULL);
+
+	good = certificate && check_signer(d, s->boot.certificate_place, NULL, certificate) && good;
+	if (good)
+		check_signer(d, s->boot.sign_place, key, certificate);
+}
+
 static void check_keyring(struct diag *d, const struct spec_layer *l)
 {
 	if (l->keyring && access(l->keyring, R_OK) < 0)
@@ -390,6 +420,5 @@ void spec_check_sources(const struct spec *s, struct diag *d)
 		check_image(d, l);
 		check_foreign(d, s, l);
 	}
-	check_source(d, s->boot.key_place, s->boot.sign_key, false);
-	check_source(d, s->boot.certificate_place, s->boot.sign_certificate, false);
+	check_sign(s, d);
 }

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "builder/grub_cfg.h"
+
 /* What the layout offers to a boot loader. */
 struct layout {
 	const struct spec_disk *root_disk;
@@ -113,6 +115,14 @@ static void check_without_loader(const struct spec *s, struct diag *d)
 		diag_add(d, s->boot.sign_place, "'sign' needs 'loader: uki' or 'loader: systemd-boot'");
 }
 
+static void check_cmdline(const struct spec *s, struct diag *d)
+{
+	struct error e = ERROR_INIT;
+
+	if (s->boot.cmdline && loader_is(s, "grub") && grub_cfg_check(s->boot.cmdline, &e) < 0)
+		diag_add(d, s->boot.cmdline_place, "%s", e.text);
+}
+
 static void check_root(const struct spec *s, const struct layout *l, struct diag *d)
 {
 	const char *fs = l->root ? l->root->filesystem : l->root_disk->filesystem;
@@ -143,6 +153,7 @@ void spec_check_boot(const struct spec *s, struct diag *d)
 	if (s->boot.sign_place.line && loader_is(s, "grub"))
 		diag_add(d, s->boot.sign_place, "GRUB is taken as its distribution signed it: 'sign' is for uki "
 			"and systemd-boot");
+	check_cmdline(s, d);
 	check_root(s, &l, d);
 	check_bios(s, &l, d);
 	check_uefi(s, &l, d);

@@ -185,3 +185,9 @@ def test_strict_makes_warnings_mistakes(amiwright, make, tmp_path):
     spec.write_text(spec.read_text() + "strict: true\n")
     result = amiwright("build", spec, "-o", tmp_path / "out.raw", status=2)
     assert "dhcp" in result.stderr and not (tmp_path / "out.raw").exists()
+
+
+def test_a_loader_for_uefi_alone_says_nothing_of_bios(amiwright, make):
+    spec = make([ESP, ROOT], {"loader": "systemd-boot"}, more=[write("/etc/kernel/entry-token", "../x\n")])
+    error = amiwright("build", spec, "-o", "a.raw", status=2).stderr
+    assert "the image could not start: '../x' cannot be the name of boot entries" in error and "BIOS" not in error
