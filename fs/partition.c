@@ -212,14 +212,6 @@ int partition_layout(enum partition_table_kind kind, const struct partition_requ
 	uint64_t sum, least_disk, rest_size = 0, off = PARTITION_ALIGN;
 	uint64_t end = disk_size > tail(kind) ? disk_size - tail(kind) : 0;
 
-	if (kind == PARTITION_TABLE_MBR && nr > PARTITION_MBR_MAX)
-		return error_set(err, ERROR_INPUT, 0,
-			"%zu partitions are more than an MBR holds (%d; there are no logical ones): "
-			"take a GPT",
-			nr, PARTITION_MBR_MAX);
-	if (nr > PARTITION_MAX)
-		return error_set(err, ERROR_INPUT, 0, "%zu partitions are more than a table holds (%d)",
-			nr, PARTITION_MAX);
 	if (sum_requests(req, nr, &sum, err) < 0)
 		return -1;
 	/* One MiB before the first partition, one behind the last for the backup table. */
@@ -246,13 +238,18 @@ int partition_write(struct dev *dev, const struct partition_table *table, struct
 		return error_set(err, ERROR_INPUT, 0,
 			"a disk of %llu bytes holds no partition table: it needs whole sectors and 2 MiB",
 			(unsigned long long)dev->size);
+	if (partition_check_table(table, err) < 0)
+		return -1;
+	for (size_t i = 0; i < table->nr; i++)
+		if (partition_check(table, i, err) < 0)
+			return -1;
 	switch (table->kind) {
 	case PARTITION_TABLE_GPT:
 		return partition_gpt_write(dev, table, err);
 	case PARTITION_TABLE_MBR:
 		return partition_mbr_write(dev, table, err);
 	case PARTITION_TABLE_HYBRID:
-		if (partition_hybrid_check(table, err) < 0 || partition_gpt_write(dev, table, err) < 0)
+		if (partition_gpt_write(dev, table, err) < 0)
 			return -1;
 		return partition_hybrid_write(dev, table, err);
 	case PARTITION_TABLE_NONE:

@@ -78,8 +78,8 @@ struct partition_request {
 /*
  * Places requests one after another from 1 MiB on, aligned to 1 MiB, for a disk of disk_size bytes;
  * fills off and len of parts[i]. The last MiB is for the backup table; behind an MBR's partitions
- * there is nothing, and four of them are the most. ERROR_INPUT when they do not fit, naming the
- * partition, what it needs and what there is. disk_size 0: *needed says the least size instead
+ * there is nothing. ERROR_INPUT when they do not fit, naming the partition, what it needs and what
+ * there is (other limits are those of partition_check()). disk_size 0: *needed says the least size instead
  * (rest takes its min_size).
  */
 int partition_layout(enum partition_table_kind kind, const struct partition_request *req,
@@ -87,9 +87,19 @@ int partition_layout(enum partition_table_kind kind, const struct partition_requ
 	MUST_CHECK;
 
 /*
+ * Whether a table of t's kind can hold partition `index`: its name, its type, and, once its len is
+ * known, where it ends. ERROR_INPUT names it and says what would do.
+ */
+int partition_check(const struct partition_table *t, size_t index, struct error *err) MUST_CHECK;
+/* The name alone: UTF-8 of the basic plane, at most 36 characters, none of them a control one. */
+int partition_check_name(const char *name, struct error *err) MUST_CHECK;
+/* How many partitions it has, how many are bootable, how many a hybrid one mirrors. */
+int partition_check_table(const struct partition_table *t, struct error *err) MUST_CHECK;
+
+/*
  * Writes the table: GPT, MBR or hybrid by its kind. Only the sectors of the tables become data. A
  * hybrid mirrors the partitions with `hybrid`, or those that are bootable when none has it, in
- * their order; none or more than three are ERROR_INPUT, as is what an MBR cannot hold.
+ * their order. What partition_check() and partition_check_table() refuse is ERROR_INPUT.
  */
 int partition_write(struct dev *dev, const struct partition_table *table, struct error *err)
 	MUST_CHECK;

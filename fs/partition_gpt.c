@@ -68,37 +68,10 @@ static struct fdisk_context *context_new(int fd, struct error *err)
 	return error_null(err, ERROR_IO, -r, "cannot open a partition table");
 }
 
-/*
- * libfdisk takes UTF-8 but writes '?' for what is not in the basic plane, and cuts long names. Both
- * would be silent, so they are refused here.
- */
-static int check_name(const char *name, struct error *err)
-{
-	size_t units = 0;
-
-	for (const unsigned char *p = (const unsigned char *)name; *p; units++) {
-		size_t more = *p < 0x80 ? 0 : (*p & 0xe0) == 0xc0 ? 1 : (*p & 0xf0) == 0xe0 ? 2 : 9;
-
-		p++;
-		for (; more > 0 && (*p & 0xc0) == 0x80; more--)
-			p++;
-		if (more > 0)
-			return error_set(err, ERROR_INPUT, 0,
-				"partition name '%s' is not UTF-8 of the basic plane", name);
-	}
-	if (units > PARTITION_NAME_MAX)
-		return error_set(err, ERROR_INPUT, 0,
-			"partition name '%s' has %zu characters; at most %d fit", name, units,
-			PARTITION_NAME_MAX);
-	return 0;
-}
-
 static int check_partition(const struct partition *p, uint64_t disk_size, struct error *err)
 {
 	uint64_t end;
 
-	if (check_name(p->name, err) < 0)
-		return -1;
 	if (p->off % PARTITION_SECTOR != 0 || p->len % PARTITION_SECTOR != 0 || p->len == 0)
 		return error_set(err, ERROR_INPUT, 0,
 			"partition '%s' does not begin and end at sectors of %d bytes", p->name,
@@ -203,9 +176,6 @@ int partition_gpt_write(struct dev *dev, const struct partition_table *table, st
 	CLEANUP_CLOSE int fd = -1;
 	CLEANUP(fdisk_cleanup) struct fdisk_context *cxt = NULL;
 
-	if (table->nr > PARTITION_MAX)
-		return error_set(err, ERROR_BUG, 0, "only GPTs of up to %d partitions are written",
-			PARTITION_MAX);
 	for (size_t i = 0; i < table->nr; i++)
 		if (check_partition(&table->parts[i], dev->size, err) < 0)
 			return -1;

@@ -38,7 +38,10 @@ int partition_mbr_write(struct dev *dev, const struct partition_table *table, st
 /* Puts the mirrored partitions into the MBR of a GPT that was written. */
 int partition_hybrid_write(struct dev *dev, const struct partition_table *table, struct error *err)
 	MUST_CHECK;
-/* What partition_hybrid_write() would refuse, found before anything is written. */
-int partition_hybrid_check(const struct partition_table *table, struct error *err) MUST_CHECK;
+
+/* Its type in an MBR; 0: there is none. */
+uint8_t partition_entry_type(const struct partition *p);
+/* Whether a hybrid table has it in its MBR too. */
+bool partition_is_mirrored(const struct partition_table *t, const struct partition *p);
 
 #endif

@@ -44,14 +44,9 @@ static void put_entry(uint8_t *p, bool active, uint8_t type, uint64_t lba, uint6
 	num_put_le32(p + 12, (uint32_t)sectors);
 }
 
-static uint8_t type_of(const struct partition *p)
-{
-	return p->mbr_type ? p->mbr_type : partition_mbr_type(p->type);
-}
-
 static void put_partition(uint8_t *entry, const struct partition *p)
 {
-	put_entry(entry, p->bootable, type_of(p), p->off / PARTITION_SECTOR,
+	put_entry(entry, p->bootable, partition_entry_type(p), p->off / PARTITION_SECTOR,
 		p->len / PARTITION_SECTOR);
 }
 
@@ -71,23 +66,6 @@ void partition_id_text(const struct partition_table *t, size_t index, char out[P
 			(unsigned)(index + 1) & 0xff);
 	else
 		uuid_format(out, t->parts[index].uuid);
-}
-
-/* What an MBR's entry cannot say. */
-static int check_entry(const struct partition *p, struct error *err)
-{
-	char text[NUM_SIZE_TEXT];
-
-	if (type_of(p) == 0)
-		return error_set(err, ERROR_INPUT, 0,
-			"partition '%s': an MBR has no type for %s", p->name,
-			partition_type_name(p->type) ? partition_type_name(p->type) :
-						       "a type given as GUID");
-	if (p->off / PARTITION_SECTOR + p->len / PARTITION_SECTOR > UINT32_MAX)
-		return error_set(err, ERROR_INPUT, 0,
-			"partition '%s' ends behind %s, which is as far as an MBR reaches: take a GPT",
-			p->name, num_format_size(text, 2 * TIB));
-	return 0;
 }
 
 static int check_place(const struct partition_table *t, size_t index, uint64_t disk_size,
@@ -128,52 +106,13 @@ static int write_sector(struct dev *dev, const uint8_t entries[MBR_NR * MBR_ENTR
 int partition_mbr_write(struct dev *dev, const struct partition_table *table, struct error *err)
 {
 	uint8_t entries[MBR_NR * MBR_ENTRY] = {0};
-	size_t active = 0;
 
-	if (table->nr > PARTITION_MBR_MAX)
-		return error_set(err, ERROR_INPUT, 0,
-			"%zu partitions are more than an MBR holds (%d): take a GPT", table->nr,
-			PARTITION_MBR_MAX);
 	for (size_t i = 0; i < table->nr; i++) {
-		if (check_place(table, i, dev->size, err) < 0 ||
-			check_entry(&table->parts[i], err) < 0)
+		if (check_place(table, i, dev->size, err) < 0)
 			return -1;
-		active += table->parts[i].bootable;
 		put_partition(entries + i * MBR_ENTRY, &table->parts[i]);
 	}
-	if (active > 1)
-		return error_set(err, ERROR_INPUT, 0,
-			"%zu partitions are to be bootable; an MBR has one", active);
 	return write_sector(dev, entries, signature(table), err);
-}
-
-static bool is_mirrored(const struct partition_table *t, const struct partition *p)
-{
-	for (size_t i = 0; i < t->nr; i++)
-		if (t->parts[i].hybrid)
-			return p->hybrid;
-	return p->bootable;
-}
-
-int partition_hybrid_check(const struct partition_table *table, struct error *err)
-{
-	size_t nr = 0;
-
-	for (size_t i = 0; i < table->nr; i++) {
-		if (!is_mirrored(table, &table->parts[i]))
-			continue;
-		nr++;
-		if (check_entry(&table->parts[i], err) < 0)
-			return -1;
-	}
-	if (nr == 0)
-		return error_set(err, ERROR_INPUT, 0,
-			"a hybrid table needs a partition that is also in its MBR");
-	if (nr > PARTITION_HYBRID_MAX)
-		return error_set(err, ERROR_INPUT, 0,
-			"%zu partitions are to be in the MBR of a hybrid table; %d fit", nr,
-			PARTITION_HYBRID_MAX);
-	return 0;
 }
 
 /*
@@ -189,7 +128,7 @@ int partition_hybrid_write(struct dev *dev, const struct partition_table *table,
 	for (size_t i = 0; i < table->nr; i++) {
 		const struct partition *p = &table->parts[i];
 
-		if (!is_mirrored(table, p))
+		if (!partition_is_mirrored(table, p))
 			continue;
 		entry += MBR_ENTRY;
 		put_partition(entry, p);

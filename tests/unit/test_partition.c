@@ -225,6 +225,12 @@ static void test_bad_requests_are_refused(void **state)
 	assert_int_equal(partition_write(dev, &table, &err), -1);
 	strcpy(parts[1].name, "\xf0\x9f\x90\xa7");
 	assert_int_equal(partition_write(dev, &table, &err), -1);
+	strcpy(parts[1].name, "a\nb");
+	assert_int_equal(partition_write(dev, &table, &err), -1);
+	example(&table, parts, GIB);
+	memset(parts[1].type, 0, sizeof(parts[1].type));
+	assert_int_equal(partition_write(dev, &table, &err), -1);
+	assert_non_null(strstr(err.text, "zeros"));
 	dev_close(dev, NULL);
 }
 
@@ -451,17 +457,14 @@ static void test_a_hybrid_table(void **state)
 
 static void test_what_an_mbr_cannot_hold(void **state)
 {
-	static const struct partition_request five[5] = {{.name = "a", .size = MIB},
-		{.name = "b", .size = MIB}, {.name = "c", .size = MIB}, {.name = "d", .size = MIB},
-		{.name = "e", .size = MIB}};
-	struct partition parts[5];
+	struct partition parts[5] = {{.name = "a"}, {.name = "b"}, {.name = "c"}, {.name = "d"}, {.name = "e"}};
 	struct partition_table table;
 	struct error err = ERROR_INIT;
 	struct dev *dev = disk_new(4 * TIB, NULL, &err);
 
 	(void)state;
-	assert_int_equal(
-		partition_layout(PARTITION_TABLE_MBR, five, 5, GIB, parts, NULL, &err), -1);
+	table = (struct partition_table){.kind = PARTITION_TABLE_MBR, .parts = parts, .nr = 5};
+	assert_int_equal(partition_check_table(&table, &err), -1);
 	assert_non_null(strstr(err.text, "5 partitions"));
 	example(&table, parts, GIB);
 	table.kind = PARTITION_TABLE_MBR;
