@@ -63,6 +63,11 @@ void diag_add(struct diag *d, struct diag_place place, const char *fmt, ...)
 	keep(d, place, text);
 }
 
+bool diag_same_place(struct diag_place a, struct diag_place b)
+{
+	return a.line == b.line && a.column == b.column;
+}
+
 static int by_place(const void *pa, const void *pb)
 {
 	const struct diag_item *a = pa, *b = pb;

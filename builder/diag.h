@@ -35,6 +35,8 @@ enum { DIAG_MAX = 100 };
 int diag_set_file(struct diag *d, const char *file, struct error *err) MUST_CHECK;
 void diag_release(struct diag *d);
 void diag_add(struct diag *d, struct diag_place place, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* A value that was not given has the place of what it would stand in. */
+bool diag_same_place(struct diag_place a, struct diag_place b);
 /* Appends all mistakes in the order of their places, a line each. */
 int diag_text(struct diag *d, struct buf *out, struct error *err) MUST_CHECK;
 /*

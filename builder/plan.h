@@ -80,8 +80,7 @@ struct plan_opts {
 };
 
 /*
- * What can be known without a tree: names, block device mapping rules, partitions whose sizes
- * exceed the disk. Called before any work. All mistakes go to d; -1 only when memory is out. Takes
+ * What can be known without a tree and is AWS's to say: names, block device mapping rules. Called before any work. All mistakes go to d; -1 only when memory is out. Takes
  * specs with mistakes too: what is NULL is not looked at.
  */
 int plan_check_spec(const struct spec *s, struct diag *d, struct error *err) MUST_CHECK;

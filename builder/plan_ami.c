@@ -142,44 +142,6 @@ static void check_device(const struct spec_disk *disk, struct diag *d)
 			"/dev/sdp", disk->device);
 }
 
-/*
- * Fixed sizes against a fixed disk; what the tree needs is not known yet and counts as the least
- * there is.
- */
-static int check_layout(const struct spec_disk *disk, struct diag *d, struct error *err)
-{
-	CLEANUP_FREE struct partition_request *req = NULL;
-	CLEANUP_FREE struct partition *parts = NULL;
-	size_t nr = MIN(disk->nr_partitions, (size_t)PARTITION_MAX);
-	struct error e = ERROR_INIT;
-	bool rest = false;
-	uint64_t needed;
-
-	if (!nr || disk->size_kind != SPEC_SIZE_BYTES || !disk->size || disk->size % GIB)
-		return 0;
-	req = calloc(nr, sizeof(*req));
-	parts = calloc(nr, sizeof(*parts));
-	if (!req || !parts)
-		return error_nomem(err, "a partition table");
-	for (size_t i = 0; i < nr; i++) {
-		const struct spec_partition *p = &disk->partitions[i];
-
-		req[i].name = p->name ? p->name : "?";
-		req[i].size = p->size_kind == SPEC_SIZE_BYTES && p->size ? p->size : PARTITION_ALIGN;
-		if (p->size_kind == SPEC_SIZE_PERCENT)
-			req[i].size = plan_percent(disk->size, p->size);
-		if (p->size_kind == SPEC_SIZE_REST && !rest) {
-			rest = true;
-			req[i].size = 0;
-			req[i].min_size = PARTITION_ALIGN;
-		}
-	}
-	if (partition_layout(plan_table_kind(disk->table), req, nr, disk->size, parts, &needed,
-		    &e) < 0)
-		diag_add(d, disk->size_place, "%s", e.text);
-	return 0;
-}
-
 static void check_tags(const struct spec *s, struct diag *d)
 {
 	for (size_t i = 0; i < s->ami.nr_tags; i++) {
@@ -301,10 +263,7 @@ int plan_check_spec(const struct spec *s, struct diag *d, struct error *err)
 	if (s->ami.description && strlen(s->ami.description) > 255)
 		diag_add(d, s->ami.place, "'description' is longer than the 255 bytes that EC2 takes");
 	check_tags(s, d);
-	for (size_t i = 0; i < s->nr_disks; i++) {
+	for (size_t i = 0; i < s->nr_disks; i++)
 		check_device(&s->disks[i], d);
-		if (check_layout(&s->disks[i], d, err) < 0)
-			return -1;
-	}
 	return d->count ? 0 : check_image(s, d, err);
 }

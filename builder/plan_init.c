@@ -2,11 +2,11 @@
 /* The first step of the plan: partitions and file systems with their ids, and where each is mounted. */
 #include "builder/plan_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
+#include "builder/layout.h"
 #include "fs/tree_edit.h"
 
 /* Ids are derived with this salt for ever: changing it changes every image. */
@@ -21,11 +21,6 @@ int plan_derive(const struct plan *p, const char *device, const char *part, cons
 	if (!text)
 		return -1;
 	return hash_uuid(id_salt, text, out, err);
-}
-
-static bool is_esp(const struct spec_partition *part)
-{
-	return part && part->type && !strcmp(part->type, "esp");
 }
 
 static int init_fs(const struct plan *p, struct plan_disk *disk, struct plan_fs *fs,
@@ -52,7 +47,7 @@ static int init_fs(const struct plan *p, struct plan_disk *disk, struct plan_fs 
 	fs->options = part ? part->options : spec->options;
 	fs->grow = part ? part->grow : spec->grow;
 	fs_open(&fs->fs, fs_find(part ? part->filesystem : spec->filesystem),
-		is_esp(part) && !part->mount ? p->boot.esp_tree : p->blank, TREE_ROOT, &opts);
+		part && !part->mount && layout_is_type(p->spec, part, "esp") ? p->boot.esp_tree : p->blank, TREE_ROOT, &opts);
 	return 0;
 }
 
@@ -70,23 +65,15 @@ static int init_verity(const struct plan *p, struct plan_disk *disk, size_t inde
 	return plan_derive(p, disk->spec->device, part->name, "verity-salt-2", v->salt + 16, err);
 }
 
-static bool table_has_mbr(const struct plan_disk *disk)
-{
-	return disk->table.kind == PARTITION_TABLE_MBR || disk->table.kind == PARTITION_TABLE_HYBRID;
-}
-
 static int init_partition(const struct plan *p, struct plan_disk *disk, size_t i, struct error *err)
 {
 	const struct spec_partition *part = &disk->spec->partitions[i];
 	struct partition *out = &disk->table.parts[i];
 	struct plan_fs *fs = &disk->fs[disk->nr_fs];
 
-	snprintf(out->name, sizeof(out->name), "%s", part->name);
-	if (plan_derive(p, disk->spec->device, part->name, "partition", out->uuid, err) < 0 ||
-		partition_type(part->type, p->spec->architecture, out->type, err) < 0)
+	if (layout_entry(p->spec, disk->spec, i, out, err) < 0 ||
+		plan_derive(p, disk->spec->device, part->name, "partition", out->uuid, err) < 0)
 		return -1;
-	out->bootable = table_has_mbr(disk) && part->mount && !strcmp(part->mount, "/");
-	out->hybrid = out->bootable && disk->table.kind == PARTITION_TABLE_HYBRID;
 	if (part->verity)
 		return init_verity(p, disk, i, err);
 	if (!part->filesystem)
@@ -95,15 +82,6 @@ static int init_partition(const struct plan *p, struct plan_disk *disk, size_t i
 	fs->part_index = i;
 	disk->nr_fs++;
 	return init_fs(p, disk, fs, err);
-}
-
-enum partition_table_kind plan_table_kind(const char *name)
-{
-	if (!name)
-		return PARTITION_TABLE_NONE;
-	if (!strcmp(name, "mbr"))
-		return PARTITION_TABLE_MBR;
-	return strcmp(name, "hybrid") ? PARTITION_TABLE_GPT : PARTITION_TABLE_HYBRID;
 }
 
 /* Where the hashes belong to: the file system whose partition has that name. */
@@ -129,7 +107,7 @@ static int init_disk(const struct plan *p, struct plan_disk *disk, struct error 
 		return init_fs(p, disk, &disk->fs[disk->nr_fs++], err);
 	if (!spec->nr_partitions)
 		return 0;
-	table->kind = plan_table_kind(spec->table);
+	table->kind = layout_table_kind(spec->table);
 	table->parts = calloc(spec->nr_partitions, sizeof(*table->parts));
 	if (!table->parts)
 		return error_nomem(err, "the plan");

@@ -44,10 +44,6 @@ struct plan_fs *plan_find_mount(const struct plan *p, const char *mount, size_t 
 /* "UUID=…", or "PARTUUID=…" of a file system without one: for fstab and the kernel. */
 void plan_fs_source(const struct plan *p, size_t disk, const struct plan_fs *fs,
 	char out[FS_ID_TEXT]);
-/* The kind that the spec's word names; NULL is none. */
-enum partition_table_kind plan_table_kind(const char *name);
-/* Bytes of a percentage of a disk, whole MiB. */
-uint64_t plan_percent(uint64_t disk_size, uint64_t percent);
 /* The mode that the spec names; NULL for auto. */
 const char *plan_asked_mode(const struct spec *s);
 

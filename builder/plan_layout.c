@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "builder/layout.h"
 #include "fs/verity.h"
 
 static struct diag_place fs_place(const struct plan_disk *disk, const struct plan_fs *fs)
@@ -19,11 +20,6 @@ static struct diag_place fs_place(const struct plan_disk *disk, const struct pla
 static const char *fs_name(const struct plan_disk *disk, const struct plan_fs *fs)
 {
 	return fs->part ? fs->part->name : disk->spec->device;
-}
-
-uint64_t plan_percent(uint64_t disk_size, uint64_t percent)
-{
-	return MAX(disk_size / 100 * percent / PARTITION_ALIGN, 1) * PARTITION_ALIGN;
 }
 
 /*
@@ -68,7 +64,7 @@ static int fill_request(const struct plan_disk *disk, size_t index, struct plan_
 		return 0;
 	}
 	if (part->size_kind == SPEC_SIZE_PERCENT) {
-		req->size = plan_percent(disk->spec->size, part->size);
+		req->size = layout_percent(disk->spec->size, part->size);
 		return 0;
 	}
 	if (fs && ask_size(disk, fs, &size, err) < 0)
@@ -126,9 +122,15 @@ static int lay_out(struct plan_disk *disk, struct diag *d, struct error *err)
 			return too_small(d, disk->spec->size_place, "disk", disk->spec->device, err);
 		disk->size = num_align(MAX(needed, 1), GIB);
 	}
+	if (layout_check_disk_size(disk->size, err) < 0)
+		return too_small(d, disk->spec->size_place, "disk", disk->spec->device, err);
 	if (partition_layout(table->kind, req, table->nr, disk->size, table->parts, &needed,
 		    err) < 0)
 		return too_small(d, disk->spec->size_place, "disk", disk->spec->device, err);
+	for (size_t i = 0; i < table->nr; i++)
+		if (partition_check(table, i, err) < 0)
+			return too_small(d, disk->spec->partitions[i].size_place, "disk",
+				disk->spec->device, err);
 	for (size_t i = 0; i < disk->nr_fs; i++) {
 		disk->fs[i].off = table->parts[disk->fs[i].part_index].off;
 		disk->fs[i].len = table->parts[disk->fs[i].part_index].len;
@@ -137,7 +139,7 @@ static int lay_out(struct plan_disk *disk, struct diag *d, struct error *err)
 }
 
 /* A file system over the whole disk. */
-static int lay_out_whole(struct plan_disk *disk, struct error *err)
+static int lay_out_whole(struct plan_disk *disk, struct diag *d, struct error *err)
 {
 	struct plan_fs *fs = &disk->fs[0];
 	uint64_t least, roomy;
@@ -147,6 +149,8 @@ static int lay_out_whole(struct plan_disk *disk, struct error *err)
 		if (fs_sizes(&fs->fs, &least, &roomy, err) < 0)
 			return error_wrap(err, "disk '%s'", disk->spec->device);
 		disk->size = num_align(MAX(roomy, 1), GIB);
+		if (layout_check_disk_size(disk->size, err) < 0)
+			return too_small(d, disk->spec->size_place, "disk", disk->spec->device, err);
 	}
 	fs->len = disk->size;
 	return 0;
@@ -171,7 +175,7 @@ static int disk_sizes(struct plan_disk *disk, struct diag *d, struct error *err)
 {
 	if (!plan_has_content(disk))
 		return 0;
-	if ((disk->table.nr ? lay_out(disk, d, err) : lay_out_whole(disk, err)) < 0)
+	if ((disk->table.nr ? lay_out(disk, d, err) : lay_out_whole(disk, d, err)) < 0)
 		return -1;
 	for (size_t i = 0; i < disk->nr_fs; i++) {
 		struct plan_fs *fs = &disk->fs[i];

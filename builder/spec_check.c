@@ -13,7 +13,6 @@
 #include "base/crypto_sign.h"
 #include "base/num.h"
 #include "fs/fs.h"
-#include "fs/partition.h"
 #include "fs/tree_debian.h"
 #include "fs/tree_oci.h"
 
@@ -121,12 +120,6 @@ static void check_mounts(const struct spec *s, struct diag *d)
 		diag_add(d, s->disks_place, "no file system has 'mount: /': the root tree has no place");
 }
 
-/* A size that was given and could not be read has a mistake of its own already. */
-static bool same_place(struct diag_place a, struct diag_place b)
-{
-	return a.line == b.line && a.column == b.column;
-}
-
 /* Whether what makes the file system is there; each kind once. */
 static void check_fs_available(const struct spec *s, struct diag *d)
 {
@@ -148,98 +141,6 @@ static void check_fs_available(const struct spec *s, struct diag *d)
 		if (place && ops->available && ops->available(&e) < 0)
 			diag_add(d, *place, "%s", e.text);
 	}
-}
-
-/* Growing is the last partition's: what lies behind another one cannot move. */
-static void check_grow(const struct spec_disk *disk, size_t index, struct diag *d)
-{
-	const struct spec_partition *p = &disk->partitions[index];
-
-	if (!p->grow)
-		return;
-	if (index + 1 != disk->nr_partitions)
-		diag_add(d, p->grow_place, "only the last partition of a disk can grow: move '%s' to the end",
-			p->name ? p->name : "it");
-	if (!p->mount || !p->filesystem || (fs_find(p->filesystem)->flags & FS_READ_ONLY))
-		diag_add(d, p->grow_place, "'grow' needs a 'filesystem' that can grow and its 'mount' beside it");
-	if (p->filesystem && !strcmp(p->filesystem, "vfat"))
-		diag_add(d, p->grow_place, "vfat cannot grow while it is mounted");
-}
-
-static void check_size_kind(const struct spec_disk *disk, const struct spec_partition *p,
-	struct diag *d)
-{
-	if (p->size_kind == SPEC_SIZE_PERCENT && disk->size_kind != SPEC_SIZE_BYTES)
-		diag_add(d, p->size_place, "a percentage needs a disk of fixed size: give the disk a 'size'");
-	if (!p->fs_place.line && !p->verity_place.line && p->size_kind == SPEC_SIZE_AUTO &&
-		same_place(p->size_place, p->place))
-		diag_add(d, p->size_place, "a partition without 'filesystem' needs a 'size', or rest");
-	if (!p->fs_place.line && (p->label || p->reserved_percent || p->options))
-		diag_add(d, p->place, "'label', 'options' and 'reserved_percent' need a 'filesystem' beside "
-				      "them");
-}
-
-/* The hashes of one partition in another one. */
-static void check_verity(const struct spec_disk *disk, const struct spec_partition *p, struct diag *d)
-{
-	const struct spec_partition *data = NULL;
-
-	if (!p->verity)
-		return;
-	if (p->fs_place.line)
-		diag_add(d, p->verity_place, "a partition holds either a 'filesystem' or the hashes of 'verity'");
-	if (disk->table && !strcmp(disk->table, "mbr"))
-		diag_add(d, p->verity_place, "dm-verity finds its partitions by GUID: it needs 'table: gpt'");
-	for (size_t i = 0; i < disk->nr_partitions; i++)
-		if (disk->partitions[i].name && !strcmp(disk->partitions[i].name, p->verity))
-			data = &disk->partitions[i];
-	if (!data)
-		diag_add(d, p->verity_place, "this disk has no partition '%s' whose hashes could be made",
-			p->verity);
-	else if (!data->mount || strcmp(data->mount, "/"))
-		diag_add(d, p->verity_place, "dm-verity is for the root file system ('mount: /'), which '%s' is "
-					     "not", p->verity);
-	else if (data->filesystem && strcmp(data->filesystem, "squashfs") && strcmp(data->filesystem, "ext4"))
-		diag_add(d, p->verity_place, "dm-verity is made over squashfs or ext4, not over %s",
-			data->filesystem);
-	for (const struct spec_partition *q = disk->partitions; q < p; q++)
-		if (q->verity)
-			diag_add(d, p->verity_place, "the root has its hashes in line %u already",
-				q->place.line);
-	if (data && data->size_kind == SPEC_SIZE_REST && p->size_kind == SPEC_SIZE_AUTO)
-		diag_add(d, p->size_place, "give '%s' a size: that of its data is not known while it takes the "
-					   "rest", p->name ? p->name : "verity");
-	if (data && data->grow)
-		diag_add(d, data->grow_place, "a file system under dm-verity cannot grow");
-}
-
-static void check_partition(const struct spec *s, const struct spec_disk *disk, size_t index,
-	struct diag *d)
-{
-	const struct spec_partition *p = &disk->partitions[index];
-	struct error e = ERROR_INIT;
-	uint8_t type[16];
-
-	if (p->type && s->architecture && partition_type(p->type, s->architecture, type, &e) < 0)
-		diag_add(d, p->type_place, "%s", e.text);
-	if (p->name && strlen(p->name) > PARTITION_NAME_MAX)
-		diag_add(d, p->name_place, "'name' has more than %d characters", PARTITION_NAME_MAX);
-	for (size_t i = 0; p->name && i < index; i++)
-		if (disk->partitions[i].name && !strcmp(disk->partitions[i].name, p->name))
-			diag_add(d, p->name_place, "partition '%s' is there already, in line %u", p->name,
-				disk->partitions[i].place.line);
-	check_size_kind(disk, p, d);
-	check_grow(disk, index, d);
-	check_verity(disk, p, d);
-	if (p->label && p->filesystem && !strncmp(p->filesystem, "ext", 3) && strlen(p->label) > 16)
-		diag_add(d, p->place, "label '%s' is longer than the 16 bytes of %s", p->label,
-			p->filesystem);
-	if (p->size_kind != SPEC_SIZE_REST)
-		return;
-	for (size_t i = 0; i < index; i++)
-		if (disk->partitions[i].size_kind == SPEC_SIZE_REST)
-			diag_add(d, p->size_place, "only one partition can take the rest: line %u does",
-				disk->partitions[i].size_place.line);
 }
 
 static void check_volume(const struct spec_ebs *ebs, struct diag *d)
@@ -284,7 +185,7 @@ static void check_disk_size(const struct spec_disk *disk, struct diag *d)
 {
 	bool fixed = disk->size_kind == SPEC_SIZE_BYTES;
 
-	if (disk->empty && !fixed && same_place(disk->size_place, disk->place))
+	if (disk->empty && !fixed && diag_same_place(disk->size_place, disk->place))
 		diag_add(d, disk->size_place, "an empty volume needs a 'size', such as 20G");
 	if (fixed && disk->size && (disk->size % GIB || disk->size > 64 * TIB))
 		diag_add(d, disk->size_place, "an EBS volume has whole GiB from 1G to 64T");
@@ -311,19 +212,13 @@ static void check_disk(const struct spec *s, size_t index, struct diag *d)
 		diag_add(d, disk->place, "'table' needs 'partitions' beside it");
 	if (disk->partitions_place.line && !disk->table_place.line)
 		diag_add(d, disk->place, "'partitions' need 'table: gpt' (or mbr, hybrid) beside them");
-	if (disk->nr_partitions > PARTITION_MAX)
-		diag_add(d, disk->place, "a GPT has at most %d partitions", PARTITION_MAX);
-	if (disk->table && !strcmp(disk->table, "mbr") && disk->nr_partitions > PARTITION_MBR_MAX)
-		diag_add(d, disk->table_place, "an MBR has at most %d partitions, this disk has %zu: write "
-					       "'table: gpt'", PARTITION_MBR_MAX, disk->nr_partitions);
 	if (disk->grow && !disk->mount)
 		diag_add(d, disk->grow_place, "'grow' needs a 'filesystem' and its 'mount' beside it");
 	for (size_t i = 0; i < index; i++)
 		if (disk->device && s->disks[i].device && same_device(disk->device, s->disks[i].device))
 			diag_add(d, disk->device_place, "device '%s' is there already, in line %u",
 				disk->device, s->disks[i].place.line);
-	for (size_t i = 0; i < disk->nr_partitions && i < PARTITION_MAX; i++)
-		check_partition(s, disk, i, d);
+	spec_check_table(s, disk, d);
 }
 
 void spec_check(const struct spec *s, struct diag *d)

@@ -72,8 +72,9 @@ void spec_read_disks(struct schema *s, const struct schema_key *key, int node, v
 void spec_read_boot(struct schema *s, const struct schema_key *key, int node, void *spec);
 void spec_read_ami(struct schema *s, const struct schema_key *key, int node, void *spec);
 
-/* Rules that need more than one key; the second for what concerns booting. */
+/* Rules that need more than one key; then those of one disk's partitions, and of what concerns booting. */
 void spec_check(const struct spec *spec, struct diag *d);
+void spec_check_table(const struct spec *spec, const struct spec_disk *disk, struct diag *d);
 void spec_check_boot(const struct spec *spec, struct diag *d);
 /* Whether the sources on the host are there and can be read. */
 void spec_check_sources(const struct spec *spec, struct diag *d);

@@ -245,7 +245,7 @@ static void test_layout_rules(void **state)
 	(void)state;
 	REFUSED(LAYOUT("mbr", "{name: a, type: linux, size: 1M}, {name: b, type: linux, size: 1M}, "
 			      "{name: c, type: linux, size: 1M}, {name: d, type: linux, size: 1M}, " ROOT_PART),
-		"t.yaml:5:32: an MBR has at most 4 partitions, this disk has 5: write 'table: gpt'");
+		"t.yaml:5:32: 5 partitions are more than an MBR holds (4; there are no logical ones): take a GPT");
 	REFUSED(LAYOUT("gpt", "{name: a, type: linux, size: 10%}, " ROOT_PART),
 		"t.yaml:5:79: a percentage needs a disk of fixed size: give the disk a 'size'");
 	REFUSED(LAYOUT("gpt", "{name: a, type: linux, size: 0%}, " ROOT_PART),
@@ -264,6 +264,45 @@ static void test_layout_rules(void **state)
 	REFUSED(LAYOUT("gpt", ESP_PART ", {name: r, type: root, filesystem: ext4, mount: /, size: auto}, "
 			      "{name: v, type: root-verity, verity: r, size: auto}"),
 		"t.yaml:5:221: somebody must tell the kernel the root hash: write 'loader: uki' in 'boot'");
+}
+
+#define PART(text) LAYOUT("gpt", ROOT_PART ", {name: p, " text "}")
+
+/* What a table cannot hold is known before any work. */
+static void test_table_limits(void **state)
+{
+	static const char umlauts[] = "\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4"
+				      "\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4";
+	CLEANUP_FREE char *spec = buf_strf(NULL, LAYOUT("gpt", ROOT_PART ", {name: \"%s\", type: linux, size: 1M}"),
+		umlauts);
+
+	(void)state;
+	accepted(spec);
+	REFUSED(LAYOUT("gpt", ROOT_PART ", {name: \"\xf0\x9f\x98\x80\", type: linux, size: 1M}"),
+		"t.yaml:5:123: partition name '\xf0\x9f\x98\x80' is not UTF-8 of the basic plane");
+	REFUSED(LAYOUT("gpt", ROOT_PART ", {name: \"a\\nType=swap\", type: linux, size: 1M}"),
+		"t.yaml:5:123: a partition's name has no control characters");
+	REFUSED(LAYOUT("mbr", BIOS_PART ", " ROOT_PART),
+		"t.yaml:5:69: partition 'bios': an MBR has no type for bios-boot");
+	REFUSED(LAYOUT("mbr", "{name: x, type: 11111111-2222-3333-4444-555555555555, size: 1M}, " ROOT_PART),
+		"t.yaml:5:66: partition 'x': an MBR has no type for a type given as GUID");
+	REFUSED(LAYOUT("mbr", "{name: root, type: root, filesystem: ext4, mount: /, size: 1G}, "
+			      "{name: x, type: linux, size: 2T}"),
+		"t.yaml:5:143: partition 'x' ends behind 2 TiB, which is as far as an MBR reaches");
+	REFUSED(LAYOUT("gpt", ROOT_PART) "  - {device: /dev/sdf, table: hybrid, partitions: [{name: x, type: linux, size: 1M}]}\n",
+		"t.yaml:6:31: a hybrid table has the root partition in its MBR");
+	REFUSED(PART("type: 00000000-0000-0000-0000-000000000000, size: 1M"),
+		"t.yaml:5:132: partition 'p': a type of zeros marks an entry");
+	REFUSED(PART("type: linux, size: 70T"), "t.yaml:5:5: 70.0 TiB are needed, and an EBS volume has");
+	REFUSED(PART("type: bios-boot, filesystem: ext4, mount: /srv, size: 64M"),
+		"t.yaml:5:155: a partition of type bios-boot has no 'filesystem'");
+	REFUSED(PART("type: 21686148-6449-6e6f-744e-656564454649, filesystem: ext4, size: 64M"),
+		"t.yaml:5:182: a partition of type bios-boot has no 'filesystem'");
+	REFUSED(PART("type: root-verity, filesystem: ext4, size: 64M"),
+		"t.yaml:5:157: a partition of type root-verity has no 'filesystem'");
+	REFUSED(LAYOUT("gpt", ESP_PART ", {name: r, type: root, filesystem: ext4, mount: /}, "
+			      "{name: v, type: linux, verity: r}") "boot: {loader: uki}\n",
+		"t.yaml:5:188: the hashes of 'verity' need 'type: root-verity'");
 }
 
 static void test_syntax(void **state)
@@ -403,6 +442,7 @@ int main(void)
 		cmocka_unit_test(test_later),
 		cmocka_unit_test(test_boot),
 		cmocka_unit_test(test_layout_rules),
+		cmocka_unit_test(test_table_limits),
 		cmocka_unit_test(test_syntax),
 		cmocka_unit_test(test_aliases),
 		cmocka_unit_test(test_bomb),
