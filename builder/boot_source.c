@@ -20,7 +20,7 @@
 #include "formats/detect.h"
 #include "formats/raw.h"
 #include "fs/partition.h"
-#include "uploader/snapshot.h"
+#include "uploader/snapshot_download.h"
 
 /* EPHEMERAL_SIZE: an instance type decides on EC2; the file is sparse. */
 #define EPHEMERAL_SIZE (8 * GIB)
@@ -316,10 +316,11 @@ static int download_one(struct boot_source *s, struct context *ctx, struct aws *
 {
 	struct boot_disk *d = add_disk(s, o, m->device, err);
 	struct snapshot_download_opts opts = {
+		.workers = context_workers(ctx),
 		.cancelled = context_cancelled,
 		.progress = &ctx->progress,
 	};
-	struct snapshot_result result;
+	struct snapshot_download_result result;
 	uint64_t size = m->size_gib * GIB;
 
 	if (!d || snapshot_download(aws, m->snapshot, d->file, &opts, &result, err) < 0)

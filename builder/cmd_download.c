@@ -1,37 +1,162 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `amiwright download`: an EBS snapshot into a raw image file. */
+/* `amiwright download`: an EBS snapshot into a raw image file, onto a block device, or to stdout. */
 #include "builder/command.h"
 
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/filedev.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "uploader/snapshot.h"
+#include "formats/detect.h"
+#include "uploader/snapshot_download.h"
 
 struct download_options {
-	bool durable;
+	bool durable, force;
 };
 
+#define FIELD(field) offsetof(struct download_options, field)
+
 static const struct options_def options[] = {
-	{"durable", 0, OPTIONS_FLAG, offsetof(struct download_options, durable), NULL,
-		"force the file to the device before it gets its name", 0, 0, NULL},
+	{"durable", 0, OPTIONS_FLAG, FIELD(durable), NULL,
+		"force the file to the disk before it gets its name (a device always is)", 0, 0, NULL},
+	{"force", 'f', OPTIONS_FLAG, FIELD(force), NULL,
+		"overwrite a block device on which a partition table or file system is found", 0, 0, NULL},
 	{0},
 };
 
-static int print_result(struct context *ctx, const char *path, const struct snapshot_result *r,
-	struct error *err)
+static struct json *result_json(const char *snapshot, const char *path,
+	const struct snapshot_download_result *r, struct error *err)
+{
+	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
+	char hex[SHA256_HEX_SIZE];
+
+	if (!doc || json_set_str(doc, "snapshot", snapshot, err) < 0 ||
+	    json_set_str(doc, "file", path, err) < 0 ||
+	    json_set_int(doc, "size_gib", (int64_t)r->size_gib, err) < 0 ||
+	    json_set_int(doc, "blocks", (int64_t)r->blocks, err) < 0 ||
+	    json_set_int(doc, "blocks_kept", (int64_t)r->blocks_kept, err) < 0 ||
+	    json_set_int(doc, "blocks_zero", (int64_t)r->blocks_zero, err) < 0 ||
+	    json_set_int(doc, "retries", (int64_t)r->retries, err) < 0 ||
+	    json_set_int(doc, "elapsed_ms", (int64_t)r->elapsed_ms, err) < 0)
+		return NULL;
+	if (r->aggregate_known &&
+	    json_set_str(doc, "blocks_sha256", hex_encode(hex, r->aggregate, SHA256_SIZE), err) < 0)
+		return NULL;
+	return steal_ptr(&doc);
+}
+
+static int print_result(struct context *ctx, const char *snapshot, const char *path,
+	const struct snapshot_download_result *r, struct error *err)
 {
 	CLEANUP_BUF struct buf out = BUF_INIT(0);
-	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
+	CLEANUP(json_cleanup) struct json *doc = NULL;
 
-	log_info("%s: %llu GiB from %s", path, (unsigned long long)r->size_gib, r->snapshot);
+	log_info("%s: %" PRIu64 " GiB from %s, %" PRIu64 " blocks of data (%" PRIu64
+		 " from an earlier run), %" PRIu64 " retries",
+		path, r->size_gib, snapshot, r->blocks, r->blocks_kept, r->retries);
 	if (!ctx->opts.json)
 		return buf_addf(&out, err, "%s\n", path) < 0 ? -1 : context_print(&out, err);
-	if (!doc || json_set_str(doc, "snapshot", r->snapshot, err) < 0 ||
-		json_set_str(doc, "file", path, err) < 0 ||
-		json_set_int(doc, "size_gib", (int64_t)r->size_gib, err) < 0 ||
-		json_set_int(doc, "elapsed_ms", (int64_t)r->elapsed_ms, err) < 0 ||
-		json_write(doc, true, &out, err) < 0)
+	doc = result_json(snapshot, path, r, err);
+	if (!doc || json_write(doc, true, &out, err) < 0)
 		return -1;
 	return context_print(&out, err);
+}
+
+/*
+ * Where the journal of a download to a device is kept: there is no room beside it. By the device's
+ * name, which may change; the journal is checked against the content anyway.
+ */
+static int journal_of(struct context *ctx, const char *snapshot, const char *path, char **journal,
+	struct error *err)
+{
+	CLEANUP_FREE char *real = realpath(path, NULL);
+	const char *slash = strrchr(real ? real : path, '/');
+	CLEANUP_FREE char *dir = NULL;
+	struct error why = ERROR_INIT;
+
+	*journal = NULL;
+	/* What is no id goes no further than to the first call, but a path must not come of it. */
+	if (strchr(snapshot, '/'))
+		return 0;
+	dir = context_state_dir(ctx, &why);
+	if (!dir) {
+		log_info("%s; the download cannot be resumed", why.text);
+		return 0;
+	}
+	*journal = buf_strf(err, "%s/download-%s-%s.journal", dir, snapshot,
+		slash ? slash + 1 : path);
+	return *journal ? 0 : -1;
+}
+
+/* A device that holds something is overwritten only when that is said, or begun already. */
+static int check_device(const char *path, const char *journal, bool force, struct error *err)
+{
+	struct dev *dev;
+	const char *format;
+	int ret;
+
+	if (force || (journal && access(journal, F_OK) == 0))
+		return 0;
+	dev = filedev_open(path, err);
+	if (!dev)
+		return -1;
+	ret = detect_format(dev, &format, err);
+	dev_close(dev, NULL);
+	if (ret < 0)
+		return -1;
+	if (strcmp(format, "unknown") == 0)
+		return 0;
+	return error_set(err, ERROR_POLICY, 0,
+		"a partition table or file system is on '%s': --force overwrites it", path);
+}
+
+static int to_path(struct context *ctx, const struct download_options *o, const char *snapshot,
+	const char *path, struct snapshot_download_opts *opts, struct error *err)
+{
+	CLEANUP_FREE char *journal = NULL;
+	struct snapshot_download_result result;
+	struct aws *aws;
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISBLK(st.st_mode)) {
+		if (journal_of(ctx, snapshot, path, &journal, err) < 0 ||
+		    check_device(path, journal, o->force, err) < 0)
+			return -1;
+		opts->journal = journal;
+	} else if (o->force) {
+		return error_set(err, ERROR_USAGE, 0,
+			"--force is for block devices, and '%s' is none", path);
+	}
+	aws = context_aws(ctx, err);
+	if (!aws || snapshot_download(aws, snapshot, path, opts, &result, err) < 0)
+		return -1;
+	return print_result(ctx, snapshot, path, &result, err);
+}
+
+static int to_stdout(struct context *ctx, const struct download_options *o, const char *snapshot,
+	const struct snapshot_download_opts *opts, struct error *err)
+{
+	struct snapshot_download_result r;
+	struct aws *aws;
+
+	if (ctx->opts.json || o->force || o->durable)
+		return error_set(err, ERROR_USAGE, 0,
+			"--%s does not go with '-': the image itself goes to standard output",
+			ctx->opts.json ? "json" : o->force ? "force" : "durable");
+	if (isatty(STDOUT_FILENO))
+		return error_set(err, ERROR_USAGE, 0,
+			"standard output is a terminal: redirect it, or name a file");
+	aws = context_aws(ctx, err);
+	if (!aws || snapshot_stream(aws, snapshot, STDOUT_FILENO, "standard output", opts, &r, err) < 0)
+		return -1;
+	log_info("%" PRIu64 " GiB from %s, %" PRIu64 " blocks of data, %" PRIu64 " retries",
+		r.size_gib, snapshot, r.blocks, r.retries);
+	return 0;
 }
 
 static int run(struct context *ctx, const void *popts, const struct options_args *args,
@@ -39,24 +164,26 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 {
 	const struct download_options *o = popts;
 	struct snapshot_download_opts opts = {
+		.workers = context_workers(ctx),
 		.cancelled = context_cancelled,
 		.progress = &ctx->progress,
 		.durable = o->durable,
 	};
-	struct snapshot_result result;
-	struct aws *aws = context_aws(ctx, err);
 
-	if (!aws || snapshot_download(aws, args->items[0], args->items[1], &opts, &result, err) < 0)
-		return -1;
-	return print_result(ctx, args->items[1], &result, err);
+	if (strcmp(args->items[1], "-") == 0)
+		return to_stdout(ctx, o, args->items[0], &opts, err);
+	return to_path(ctx, o, args->items[0], args->items[1], &opts, err);
 }
 
 const struct command cmd_download = {
 	.name = "download",
 	.args = "SNAPSHOT OUT",
-	.summary = "an EBS snapshot to a raw image file",
-	.description = "Reads a completed snapshot into a sparse raw image of the volume's size. Each block's\n"
-		       "checksum is checked; blocks that the snapshot lacks are holes.",
+	.summary = "an EBS snapshot to an image file or device",
+	.description =
+		"Reads a completed snapshot into a sparse raw image of the volume's size, onto a block\n"
+		"device, or to standard output when OUT is '-'. Each block's checksum is checked; what\n"
+		"the snapshot lacks is a hole in a file, zeros elsewhere. A download that was cut off\n"
+		"goes on when the same command is run again: what is there is checked and kept.",
 	.options = options,
 	.options_size = sizeof(struct download_options),
 	.min_args = 2,

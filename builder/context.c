@@ -252,7 +252,7 @@ char *context_state_dir(const struct context *ctx, struct error *err)
 		dir = buf_strf(err, "%s/.local/state/amiwright", home);
 	else
 		return error_null(err, ERROR_USAGE, 0,
-			"no folder for the state of uploads: set HOME or XDG_STATE_HOME");
+			"no folder for what is kept between runs: set HOME or XDG_STATE_HOME");
 	if (dir && file_mkdirs(dir, 0700, err) < 0) {
 		free(dir);
 		return NULL;

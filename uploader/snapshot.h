@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Snapshot transfer: a device into a new EBS snapshot, and a snapshot into a file. Reading, hashing
- * and sending overlap; buffers are bounded whatever the disk's size; the number of requests under
- * way adapts to throughput and throttling.
+ * Snapshot transfer: a device into a new EBS snapshot. Reading, hashing and sending overlap; buffers
+ * are bounded whatever the disk's size; the number of requests under way adapts to throughput and
+ * throttling. The way back is snapshot_download.h.
  */
 #ifndef AMIWRIGHT_UPLOADER_SNAPSHOT_H
 #define AMIWRIGHT_UPLOADER_SNAPSHOT_H
@@ -100,19 +100,5 @@ int snapshot_finish(struct aws *a, const char *snapshot, const char *const *jour
  */
 int snapshot_abandon(struct aws *a, const char *journal, char snapshot[EBS_ID_SIZE],
 	struct error *err) MUST_CHECK;
-
-struct snapshot_download_opts {
-	unsigned max_inflight;
-	bool (*cancelled)(void);
-	const struct progress_opts *progress;
-	bool durable;
-};
-/*
- * Into a sparse file of the volume's size (absent blocks are holes), each block's digest checked,
- * atomic name.
- */
-int snapshot_download(struct aws *a, const char *snapshot, const char *path,
-	const struct snapshot_download_opts *opts, struct snapshot_result *out, struct error *err)
-	MUST_CHECK;
 
 #endif

@@ -26,7 +26,7 @@ enum {
 	GETS_A_SECOND = 1000, /* quotas L-028ACFB9 a snapshot, L-C125AE42 an account */
 	MAX_DAMAGED = 3,      /* times that one block may come with a wrong digest */
 	LOOP_MS = 200,
-	QUOTA_LOOP_MS = 5,
+	SOON_MS = 5, /* the quota or the consumer holds back */
 };
 
 enum slot_state { SLOT_FREE, SLOT_WANTED, SLOT_ASKED, SLOT_CAME, SLOT_CHECKED };
@@ -60,6 +60,7 @@ struct reader {
 	struct ebs_block_list fresh; /* a page of tokens that were listed because one was refused */
 	uint64_t success_ms, throttled;
 	bool said_quota;
+	bool held;                   /* block() wants no more for now */
 };
 
 static uint64_t now_ms(const struct reader *r)
@@ -250,17 +251,37 @@ static int judge(struct slot *s, struct error *err)
 	return ret;
 }
 
+/* 1 when it was not taken. */
 static int hand_over(struct slot *s, struct error *err)
 {
 	struct reader *r = s->reader;
 	int ret = r->block(r->arg, s->block.index, s->call.http.answer.data, s->digest, err);
 
+	if (ret > 0 && r->opts.ordered)
+		return 1;
 	release_call(s);
 	s->state = SLOT_FREE;
 	r->handed++;
 	if (r->opts.progress)
 		progress_add(r->opts.progress, EBS_BLOCK_SIZE);
 	return ret < 0 ? -1 : 0;
+}
+
+static int hand_over_in_order(struct reader *r, struct error *err)
+{
+	r->held = false;
+	while (!r->held) {
+		struct slot *s = &r->slots[r->handed % r->nr_slots];
+		int ret;
+
+		if (s->state != SLOT_CHECKED || s->number != r->handed)
+			break;
+		ret = hand_over(s, err);
+		if (ret < 0)
+			return -1;
+		r->held = ret > 0;
+	}
+	return 0;
 }
 
 static int take_answers(struct reader *r, struct error *err)
@@ -273,15 +294,7 @@ static int take_answers(struct reader *r, struct error *err)
 		if (s->state == SLOT_CHECKED && !r->opts.ordered && hand_over(s, err) < 0)
 			return -1;
 	}
-	while (r->opts.ordered) {
-		struct slot *s = &r->slots[r->handed % r->nr_slots];
-
-		if (s->state != SLOT_CHECKED || s->number != r->handed)
-			break;
-		if (hand_over(s, err) < 0)
-			return -1;
-	}
-	return 0;
+	return r->opts.ordered ? hand_over_in_order(r, err) : 0;
 }
 
 static void adapt(struct reader *r)
@@ -316,14 +329,15 @@ static int check(const struct reader *r, struct error *err)
 static int loop(struct reader *r, struct error *err)
 {
 	for (;;) {
-		bool held;
+		bool soon, wake;
 
 		if (take_answers(r, err) < 0 || ask_more(r, err) < 0)
 			return -1;
 		if (r->source_ended && r->handed == r->taken)
 			return 0;
-		held = !r->source_ended && r->inflight < r->pace.limit;
-		if (aws_run(r->aws, held ? QUOTA_LOOP_MS : LOOP_MS, -1, err) < 0)
+		wake = r->held && r->opts.wake_fd > 0;
+		soon = !wake && (r->held || (!r->source_ended && r->inflight < r->pace.limit));
+		if (aws_run(r->aws, soon ? SOON_MS : LOOP_MS, wake ? r->opts.wake_fd : -1, err) < 0)
 			return -1;
 		adapt(r);
 		if (r->opts.progress)

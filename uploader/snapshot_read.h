@@ -45,12 +45,15 @@ struct snapshot_read_opts {
 	bool (*cancelled)(void);    /* may be NULL */
 	struct progress *progress;  /* begun by the caller; gets the bytes that were read; may be NULL */
 	bool ordered;               /* block() is called in the order of the blocks: costs buffers */
+	/* Polls readable when a block() that said 1 is to be called again; 0: after 5 ms. */
+	int wake_fd;
 };
 
 /*
  * Gets a block's content (EBS_BLOCK_SIZE bytes, borrowed for the call) and its SHA-256, which was
  * compared with the service's. All calls come on the caller's thread. It must not use the AWS
- * client. -1 ends the reading.
+ * client. -1 ends the reading. 1, only with opts->ordered: not now; it is called again soon, while
+ * the requests under way go on. A consumer that blocked instead would make them time out.
  */
 typedef int (*snapshot_block_fn)(void *arg, uint64_t index, const void *data,
 	const uint8_t digest[SHA256_SIZE], struct error *err);

@@ -22,6 +22,7 @@
 #include "base/num.h"
 #include "uploader/ec2.h"
 #include "uploader/region/region.h"
+#include "uploader/snapshot_download.h"
 
 struct fixture {
 	char dir[4096], image[4200];
@@ -195,7 +196,8 @@ static void round_trip(struct fixture *f, unsigned workers)
 	struct snapshot_upload_opts up = {.client_token = workers > 1 ? "many" : "one",
 		.workers = workers, .block = see, .block_arg = &seen};
 	struct snapshot_download_opts down = {.max_inflight = 4};
-	struct snapshot_result out, back;
+	struct snapshot_download_result back;
+	struct snapshot_result out;
 	struct error err = ERROR_INIT;
 	struct dev *dev = make_dev();
 
@@ -213,7 +215,7 @@ static void round_trip(struct fixture *f, unsigned workers)
 	assert_int_equal(seen.index[4], 140);
 	if (snapshot_download(f->aws, out.snapshot, f->image, &down, &back, &err) < 0)
 		fail_msg("%s", err.text);
-	assert_int_equal(back.blocks_sent, 5);
+	assert_int_equal(back.blocks, 5);
 	check_same(dev, f->image);
 	assert_int_equal(dev_close(dev, NULL), 0);
 }
@@ -237,7 +239,8 @@ static void test_short_last_block(void **state)
 	struct fixture *f = *state;
 	struct snapshot_upload_opts up = {.client_token = "short", .workers = 1, .max_inflight = 1};
 	struct snapshot_download_opts down = {.max_inflight = 4};
-	struct snapshot_result out, back;
+	struct snapshot_download_result back;
+	struct snapshot_result out;
 	struct error err = ERROR_INIT;
 	struct dev *dev = disk_new(20 * EBS_BLOCK_SIZE + 100, NULL, &err);
 	char full[4096];
@@ -442,7 +445,7 @@ static void test_download_unknown(void **state)
 {
 	struct fixture *f = *state;
 	struct snapshot_download_opts down = {.max_inflight = 4};
-	struct snapshot_result out;
+	struct snapshot_download_result out;
 	struct error err = ERROR_INIT;
 
 	unlink(f->image);
