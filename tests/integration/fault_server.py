@@ -2,6 +2,7 @@
 """A small EBS and EC2 that misbehaves on purpose. `plan` is called for every request with the operation and how often it
 was called before; it answers None (behave) or one of the faults below. What arrived is kept for the test to look at."""
 import base64
+import fnmatch
 import hashlib
 import http.server
 import json
@@ -120,7 +121,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def StartSnapshot(self, body):
         state, wanted = self.server.fault, json.loads(body)
         snap = state.tokens.setdefault(wanted["ClientToken"], "snap-%017x" % (len(state.tokens) + 1))
-        state.snapshots.setdefault(snap, {"blocks": {}, "status": "pending", "gib": wanted["VolumeSize"], "polls": 0})
+        state.snapshots.setdefault(snap, {"blocks": {}, "status": "pending", "gib": wanted["VolumeSize"], "polls": 0,
+                                          "tags": {t["Key"]: t["Value"] for t in wanted.get("Tags", [])}})
         return 201, json.dumps({"SnapshotId": snap, "VolumeSize": wanted["VolumeSize"], "BlockSize": BLOCK,
                                 "Status": "pending", "StartTime": time.time()})
 
@@ -156,15 +158,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
     # --- EC2
 
     def ec2_DescribeSnapshots(self, params):
-        snap = params["SnapshotId.1"]
+        state = self.server.fault
+        if "SnapshotId.1" in params:
+            names = [params["SnapshotId.1"]]
+            if names[0] not in state.snapshots or state.snapshots[names[0]]["status"] == "deleted":
+                return 400, ("<Response><Errors><Error><Code>InvalidSnapshot.NotFound</Code><Message>The snapshot does not "
+                             "exist.</Message></Error></Errors></Response>")
+        else:
+            assert params["Filter.1.Name"].startswith("tag:") and params["Owner.1"] == "self"
+            key, value = params["Filter.1.Name"][4:], params["Filter.1.Value.1"]
+            names = [n for n, s in state.snapshots.items() if s["status"] != "deleted" and key in s["tags"] and
+                     fnmatch.fnmatchcase(s["tags"][key], value)]
+        return 200, (f"<DescribeSnapshotsResponse {XMLNS}><snapshotSet>{''.join(map(self.describe, names))}"
+                     "</snapshotSet></DescribeSnapshotsResponse>")
+
+    def describe(self, snap):
         snapshot = self.server.fault.snapshots[snap]
         status = snapshot["status"]
         if status == "completing":
             snapshot["polls"] += 1
+            if snapshot["polls"] >= 3:
+                snapshot["status"] = "completed"
             status = "pending" if snapshot["polls"] < 3 else "completed"
         why = "<statusMessage>Checksum mismatch for snapshot</statusMessage>" if status == "error" else ""
-        return 200, (f"<DescribeSnapshotsResponse {XMLNS}><snapshotSet><item><snapshotId>{snap}</snapshotId>"
-                     f"<status>{status}</status>{why}</item></snapshotSet></DescribeSnapshotsResponse>")
+        return (f"<item><snapshotId>{snap}</snapshotId><status>{status}</status><volumeSize>{snapshot['gib']}</volumeSize>"
+                f"<startTime>2026-01-02T03:04:05.000Z</startTime>{why}</item>")
 
     def ec2_DeleteSnapshot(self, params):
         self.server.fault.snapshots[params["SnapshotId"]]["status"] = "deleted"

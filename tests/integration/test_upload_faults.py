@@ -16,8 +16,9 @@ AMIWRIGHT = os.environ["AMIWRIGHT"]
 NR_BLOCKS = 24
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def image(tmp_path_factory):
+    """Of its own for each test: what an upload leaves lies beside it."""
     path = tmp_path_factory.mktemp("faults") / "in.raw"
     path.write_bytes(b"".join(bytes([n + 1]) * BLOCK for n in range(NR_BLOCKS)))
     return path
@@ -96,7 +97,12 @@ def test_stalled_blocks_are_sent_again(image):
         assert server.count("PutSnapshotBlock") == NR_BLOCKS + 2
 
 
-def failed(server, image, status, *words, deleted=True, within=60, attempts=None):
+def journal(image):
+    return image.with_name("in.raw.local-us-east-1.amiwright-upload")
+
+
+def failed(server, image, status, *words, kept=False, within=60, attempts=None):
+    """It fails in time; what can be resumed is kept, and then goes through without a word about faults."""
     begin = time.monotonic()
     result = run(server, "upload", image, timeout=within + 30, attempts=attempts)
     assert result.returncode == status, result.stderr
@@ -105,32 +111,59 @@ def failed(server, image, status, *words, deleted=True, within=60, attempts=None
     for word in [*words, "snap-0"]:
         assert re.search(word, result.stderr), f"no {word!r} in {result.stderr!r}"
     snapshot, = server.snapshots.values()
-    assert (snapshot["status"] == "deleted") == deleted
-    assert ("was deleted" in result.stderr) == deleted
+    assert (snapshot["status"] == "pending") == kept
+    assert ("was deleted" in result.stderr) == (not kept)
+    assert ("rerun the same command to resume" in result.stderr) == kept
+    assert journal(image).exists() == kept
+    if kept:
+        server.plan = lambda name, before: None
+        uploaded(server, image)
+        assert len(server.snapshots) == 1
+        assert not journal(image).exists()
     return result
 
 
 def test_500_for_ever(image):
     with FaultServer(lambda name, before: faults.BROKEN if name == "PutSnapshotBlock" else None) as server:
-        failed(server, image, 4, f"{NR_BLOCKS} of {NR_BLOCKS} blocks not sent",
-               r"PutSnapshotBlock snap-\w+ block \d+ failed after 8 attempts: InternalServerException: oops "
-               r"\(request id req-\d+, HTTP 500\)")
+        failed(server, image, 4, f"{NR_BLOCKS} of {NR_BLOCKS} blocks not sent", "--abandon",
+               r"PutSnapshotBlock snap-\w+ block \d+ failed after 4 attempts: InternalServerException: oops "
+               r"\(request id req-\d+, HTTP 500\)", kept=True, attempts=4)
 
 
 def test_500_for_everything_after_the_start(image):
     with FaultServer(lambda name, before: faults.BROKEN if name != "StartSnapshot" else None) as server:
-        failed(server, image, 4, "is left in us-east-1", "could not be deleted", deleted=False, attempts=4)
+        failed(server, image, 4, "us-east-1", kept=True, attempts=3)
 
 
 def test_throttled_for_ever(image):
     with FaultServer(lambda name, before: faults.THROTTLE if name == "PutSnapshotBlock" else None) as server:
-        failed(server, image, 4, "RequestThrottledException", "L-1774F84A", "after 5 attempts", attempts=5)
+        failed(server, image, 4, "RequestThrottledException", "L-1774F84A", "after 5 attempts", attempts=5, kept=True)
+
+
+def test_expired_in_the_middle(image):
+    """Nothing refreshes these credentials: what was sent stays, and the next run has others."""
+    expired = (403, "ExpiredTokenException", "The security token included in the request is expired", None)
+    with FaultServer(lambda name, before: expired if name == "PutSnapshotBlock" and before >= 5 else None) as server:
+        failed(server, image, 4, "ExpiredTokenException", within=30, kept=True)
+        assert server.count("PutSnapshotBlock") < 2 * NR_BLOCKS
 
 
 def test_fatal_answers_stop_at_once(image):
     with FaultServer(lambda name, before: faults.DENIED if name == "PutSnapshotBlock" and before >= 5 else None) as server:
         failed(server, image, 4, r"AccessDeniedException \(UNAUTHORIZED_ACCOUNT\): not yours", within=10)
         assert server.count("PutSnapshotBlock") < NR_BLOCKS
+
+
+def test_fatal_and_no_way_to_delete(image):
+    denied = {"PutSnapshotBlock": faults.DENIED, "DeleteSnapshot": (403, "UnauthorizedOperation", "no", None)}
+    with FaultServer(lambda name, before: denied.get(name)) as server:
+        result = run(server, "upload", image)
+        assert result.returncode == 4 and "is left in us-east-1 because it could not be deleted" in result.stderr
+        assert journal(image).exists()
+        server.plan = lambda name, before: None
+        assert run(server, "upload", "--abandon", image).stdout.startswith("snap-")
+        assert not journal(image).exists()
+        assert [s["status"] for s in server.snapshots.values()] == ["deleted"]
 
 
 def test_snapshot_that_turns_bad(image):
@@ -165,8 +198,11 @@ def test_interrupt_in_the_middle(image):
         out, err = process.communicate(timeout=30)
         assert time.monotonic() - begin < 5
         assert (process.returncode, out) == (130, "")
-        assert re.search(r"snap-\w+ was deleted", err), err
-        assert next(iter(server.snapshots.values()))["status"] == "deleted"
+        assert re.search(r"snap-\w+ in us-east-1 and '.*amiwright-upload' are kept: rerun the same command", err), err
+        assert "amiwright upload --abandon '" in err
+        server.plan = lambda name, before: None
+        uploaded(server, image)
+        assert len(server.snapshots) == 1
 
 
 @pytest.mark.parametrize("fault", [faults.THROTTLE, faults.BROKEN, faults.CUT, faults.RESET],
