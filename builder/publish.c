@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/num.h"
 #include "builder/content.h"
 #include "builder/plan_internal.h"
+#include "builder/upload_state.h"
 
 int publish_begin(struct publish *p, struct build *b, struct context *ctx, struct error *err)
 {
@@ -36,7 +38,7 @@ static int make_tags(struct publish *p, const char *content, struct error *err)
 	const struct spec *s = &p->build->spec;
 
 	free(p->tags);
-	p->tags = calloc(s->ami.nr_tags + 1, sizeof(*p->tags));
+	p->tags = calloc(s->ami.nr_tags + 2, sizeof(*p->tags)); /* one for add_upload_tag() */
 	if (!p->tags)
 		return error_nomem(err, "tags");
 	for (size_t i = 0; i < s->ami.nr_tags; i++)
@@ -171,39 +173,51 @@ static int find_snapshot(struct publish *p, size_t index, struct error *err)
 	return 0;
 }
 
-/*
- * StartSnapshot answers a token that it has seen with the snapshot of then, even when that is
- * deleted by now. So the token is the content's digest and a number of this run: what makes a
- * repeat find its snapshot is the tag, what makes a lost answer harmless is the token.
- */
-static int make_token(const char *content, char token[65], struct error *err)
+/* The AMI's tags, and what an interrupted upload is found by. */
+static int add_upload_tag(struct publish *p, char name[UPLOAD_NAME_SIZE], const char *content,
+	struct error *err)
 {
-	uint8_t bytes[8];
-	char hex[17];
+	enum { MAX_TAGS = 50 };
 
-	if (context_random(bytes, sizeof(bytes)) < 0)
-		return error_set(err, ERROR_IO, 0, "no randomness to be had for a client token");
-	snprintf(token, 65, "%.40s-%s", content, hex_encode(hex, bytes, sizeof(bytes)));
+	snprintf(name, UPLOAD_NAME_SIZE, "%.40s", content);
+	if (make_tags(p, content, err) < 0)
+		return -1;
+	if (p->nr_tags < MAX_TAGS)
+		p->tags[p->nr_tags++] = (struct aws_tag){SNAPSHOT_TAG, name};
 	return 0;
 }
 
+/*
+ * StartSnapshot answers a token that it has seen with the snapshot of then, even when that is
+ * deleted by now. So the token is of this run: what makes a repeat find its snapshot is the tag, or
+ * the journal when it was not completed.
+ */
 static int send(struct publish *p, size_t index, struct error *err)
 {
 	struct publish_disk *disk = &p->disks[index];
 	const char *device = p->build->spec.disks[index].device;
 	struct aws *aws = context_aws(p->ctx, err);
-	char description[256], token[65];
+	struct error why = ERROR_INIT;
+	CLEANUP_FREE char *journal = upload_journal_of_content(p->ctx, disk->content, &why);
+	char description[256], token[UPLOAD_TOKEN_SIZE], name[UPLOAD_NAME_SIZE];
 	struct snapshot_upload_opts opts = {
 		.description = description,
 		.client_token = token,
 		.workers = context_workers(p->ctx),
 		.cancelled = context_cancelled,
 		.progress = &p->ctx->progress,
+		.spool_dir = context_tmpdir(p->ctx),
+		.journal = journal,
+		.source = disk->content,
 	};
 
-	if (!aws || make_token(disk->content, token, err) < 0 ||
-		make_tags(p, disk->content, err) < 0)
+	if (!aws || upload_make_token(token, err) < 0 ||
+		add_upload_tag(p, name, disk->content, err) < 0)
 		return -1;
+	if (!journal)
+		log_warn("what is interrupted will begin anew: %s", why.text);
+	if (!journal || access(journal, F_OK) < 0)
+		upload_warn_of_lost(aws, name);
 	opts.tags = p->tags;
 	opts.nr_tags = p->nr_tags;
 	snprintf(description, sizeof(description), "%s %s", p->name, device);

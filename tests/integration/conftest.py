@@ -37,6 +37,7 @@ class Program:
         self.folder = folder
         self.env = {k: v for k, v in os.environ.items()
                     if not k.startswith("AWS_") and k != "SOURCE_DATE_EPOCH"}
+        self.env["XDG_STATE_HOME"] = str(folder / "state")
 
     def __call__(self, *args, status=0, env=None, **kwargs):
         """Runs it; the exit status must be as said."""
