@@ -14,6 +14,8 @@ const struct command *const command_table[] = {
 	&cmd_download,
 	&cmd_register,
 	&cmd_copy,
+	&cmd_share,
+	&cmd_unshare,
 	&cmd_images,
 	&cmd_boot,
 	&cmd_serve,

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One own image by id. */
+#include "builder/own_image.h"
+
+#include <string.h>
+
+int own_image(struct aws *a, const char *ami, struct ec2_image_list *list, struct error *err)
+{
+	const char *ids[] = {ami, NULL};
+	struct ec2_image_query query = {.owner = "self", .ids = ids};
+
+	memset(list, 0, sizeof(*list));
+	if (strncmp(ami, "ami-", 4) != 0)
+		return error_set(err, ERROR_USAGE, 0, "'%s' is no AMI id", ami);
+	if (ec2_find_images(a, &query, list, err) < 0)
+		return -1;
+	if (list->nr)
+		return 0;
+	/* Others' images are found only without the question for own ones. */
+	query.owner = NULL;
+	if (ec2_find_images(a, &query, list, err) < 0)
+		return -1;
+	if (!list->nr)
+		return error_set(err, ERROR_SERVICE, 0, "there is no AMI %s in %s", ami, aws_region(a));
+	error_set(err, ERROR_POLICY, 0, "%s belongs to account %s: only its owner can do that", ami,
+		list->items[0].owner);
+	ec2_image_list_release(list);
+	return -1;
+}
