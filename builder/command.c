@@ -17,6 +17,10 @@ const struct command *const command_table[] = {
 	&cmd_share,
 	&cmd_unshare,
 	&cmd_images,
+	&cmd_deprecate,
+	&cmd_protect,
+	&cmd_deregister,
+	&cmd_prune,
 	&cmd_boot,
 	&cmd_serve,
 	&cmd_version,
@@ -51,7 +55,7 @@ static int add_overview(struct buf *out, struct error *err)
 			     "no EC2\ninstance.\n\ncommands:\n", err) < 0)
 		return -1;
 	for (const struct command *const *c = command_table; *c; c++)
-		if (!(*c)->hidden && buf_addf(out, err, "  %-10s %-14s %s\n", (*c)->name, (*c)->args,
+		if (!(*c)->hidden && buf_addf(out, err, "  %-11s %-14s %s\n", (*c)->name, (*c)->args,
 			    (*c)->summary) < 0)
 			return -1;
 	return buf_add_str(out, "\n'amiwright help COMMAND' says more.\n", err);

@@ -30,6 +30,7 @@ int command_help(const struct command *command, struct buf *out, struct error *e
 
 extern const struct command cmd_build, cmd_publish, cmd_upload, cmd_download, cmd_register,
 	cmd_copy, cmd_share, cmd_unshare, cmd_images, cmd_inspect, cmd_boot, cmd_imds_bridge, cmd_serve,
-	cmd_version, cmd_help;
+	cmd_version, cmd_help, cmd_deprecate, cmd_protect, cmd_deregister,
+	cmd_prune;
 
 #endif
