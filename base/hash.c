@@ -57,6 +57,14 @@ int sha256(const void *data, size_t len, uint8_t out[SHA256_SIZE], struct error 
 	return EVP_Digest(data, len, out, NULL, md, NULL) == 1 ? 0 : failed(err);
 }
 
+int sha1(const void *data, size_t len, uint8_t out[SHA1_SIZE], struct error *err)
+{
+	if (EVP_Digest(data, len, out, NULL, EVP_sha1(), NULL) == 1)
+		return 0;
+	ERR_clear_error();
+	return error_set(err, ERROR_IO, 0, "the OpenSSL library offers no SHA-1");
+}
+
 struct sha256 *sha256_new(struct error *err)
 {
 	const EVP_MD *md = get_algorithm(err);

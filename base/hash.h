@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 enum { SHA256_SIZE = 32, SHA256_HEX_SIZE = 65, SHA256_BASE64_SIZE = 45 };
+enum { SHA1_SIZE = 20, SHA1_HEX_SIZE = 41 };
 
 /* One-shot and streaming SHA-256 (FIPS 180-4). */
 int sha256(const void *data, size_t len, uint8_t out[SHA256_SIZE], struct error *err) MUST_CHECK;
@@ -23,6 +24,9 @@ int sha256_update(struct sha256 *h, const void *data, size_t len, struct error *
 /* Gives the digest and makes the object ready for a new message. */
 int sha256_final(struct sha256 *h, uint8_t out[SHA256_SIZE], struct error *err) MUST_CHECK;
 void sha256_free(struct sha256 *h);
+
+/* SHA-1, for formats that name things by it; it protects nothing. */
+int sha1(const void *data, size_t len, uint8_t out[SHA1_SIZE], struct error *err) MUST_CHECK;
 
 /* HMAC-SHA-256 (RFC 2104). */
 int hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,

@@ -201,7 +201,8 @@ static int spawn(const struct program_opts *opts, const char *file, const char *
 	if (!r) {
 		r = prepare(opts, &actions, &attr, out, messages);
 		if (!r)
-			r = posix_spawn(pid, file, &actions, &attr, unconst(opts->argv), unconst(env));
+			r = posix_spawn(pid, file, &actions, &attr, unconst(opts->argv),
+				opts->inherit ? environ : unconst(env));
 		posix_spawnattr_destroy(&attr);
 	}
 	posix_spawn_file_actions_destroy(&actions);

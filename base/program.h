@@ -16,6 +16,8 @@ struct program_opts {
 	const char *const *argv;     /* NULL-terminated; argv[0] is looked for by program_find() */
 	const char *const *environment; /* NAME=VALUE put into the new environment, in the place of any
 	                                   other of that name; may be NULL */
+	bool inherit;                /* the user's environment as it is, for programs of the user's own;
+	                                then environment is not looked at */
 	const char *package;         /* Debian package of argv[0], for messages; NULL: argv[0] */
 	const char *dir;             /* working folder; NULL: ours */
 	int in;                      /* borrowed descriptor for standard input; 0 or less: /dev/null */

@@ -18,11 +18,12 @@ struct client {
 };
 
 struct connection {
-	struct aws_creds creds;
-	struct aws_settings settings; /* without --local */
-	struct region *region;        /* with --local, when this process serves it */
-	char *endpoint;               /* of all services and regions; NULL: by settings */
-	const char *region_name;      /* the chosen one; borrowed from options, settings or region */
+	struct aws_provider *provider; /* shared by all clients */
+	struct aws_settings settings;  /* empty with --local */
+	struct region *region;         /* with --local, when this process serves it */
+	char *endpoint;                /* of all services and regions; NULL: by settings */
+	char *instance_region;         /* of the machine we run on, when nobody names one */
+	const char *region_name;       /* the chosen one; borrowed from options, settings … */
 	struct client *clients;
 };
 
@@ -64,32 +65,72 @@ static int local_endpoint(struct context *ctx, struct connection *c, const struc
 static int connect_local(struct context *ctx, struct connection *c, struct error *err)
 {
 	struct region_opts ropts = context_region_opts(ctx);
+	struct aws_creds creds = {0};
 
 	if (local_endpoint(ctx, c, &ropts, err) < 0 ||
-		region_creds(ctx->opts.local, &ropts, &c->creds, err) < 0)
+		region_creds(ctx->opts.local, &ropts, &creds, err) < 0)
 		return -1;
+	c->provider = aws_provider_fixed(&creds, err);
+	aws_creds_release(&creds);
 	c->region_name = ctx->opts.region;
 	if (!c->region_name)
 		c->region_name = c->region ? region_name(c->region) : "us-east-1";
-	return 0;
+	return c->provider ? 0 : -1;
+}
+
+static struct http_opts http_opts(const struct context *ctx, const struct connection *c)
+{
+	return (struct http_opts){
+		.user_agent = "amiwright/" AMIWRIGHT_VERSION,
+		.ca_bundle = c->settings.ca_bundle,
+		.proxy_http = c->settings.proxy_http,
+		.proxy_https = c->settings.proxy_https,
+		.no_proxy = c->settings.no_proxy,
+		/* Who writes http:// on the command line means it. */
+		.allow_plain_http = ctx->opts.endpoint_url != NULL,
+	};
+}
+
+static int choose_region(struct context *ctx, struct connection *c,
+	const struct aws_provider_opts *opts, struct error *err)
+{
+	c->region_name = ctx->opts.region ? ctx->opts.region : c->settings.region;
+	if (c->region_name)
+		return 0;
+	if (aws_region_of_instance(opts, &c->instance_region, err) < 0)
+		return -1;
+	c->region_name = c->instance_region;
+	if (c->region_name)
+		return 0;
+	return error_set(err, ERROR_USAGE, 0,
+		"no region: give --region, AWS_REGION or a profile with one (or --local DIR)");
 }
 
 static int connect_aws(struct context *ctx, struct connection *c, struct error *err)
 {
-	const char *url = ctx->opts.endpoint_url;
+	struct aws_provider_opts opts = {
+		.env = &ctx->env,
+		.clock = &ctx->clock,
+		.profile = ctx->opts.profile,
+		.settings = &c->settings,
+		.cancelled = context_cancelled,
+	};
 
 	if (aws_settings_load(&c->settings, &ctx->env, ctx->opts.profile, err) < 0)
 		return -1;
-	c->region_name = ctx->opts.region ? ctx->opts.region : c->settings.region;
-	if (!c->region_name)
-		return error_set(err, ERROR_USAGE, 0,
-			"no region: give --region, AWS_REGION or a profile with one (or --local DIR)");
-	if (aws_creds_load(&c->creds, &ctx->env, ctx->opts.profile, err) < 0)
+	opts.http = http_opts(ctx, c);
+	/* --endpoint-url is for the work, not for where credentials come from: as the AWS command. */
+	opts.http.allow_plain_http = false;
+	if (choose_region(ctx, c, &opts, err) < 0)
 		return -1;
-	log_debug("credentials from %s, region %s", c->creds.origin, c->region_name);
-	if (!url)
+	opts.region = c->region_name;
+	c->provider = aws_provider_new(&opts, err);
+	if (!c->provider || aws_provider_load(c->provider, err) < 0)
+		return -1;
+	log_debug("region %s", c->region_name);
+	if (!ctx->opts.endpoint_url)
 		return 0;
-	c->endpoint = buf_strf(err, "%s", url);
+	c->endpoint = buf_strf(err, "%s", ctx->opts.endpoint_url);
 	return c->endpoint ? 0 : -1;
 }
 
@@ -104,9 +145,10 @@ static void disconnect(struct context *ctx)
 		free(client);
 	}
 	region_stop(c->region);
-	aws_creds_release(&c->creds);
+	aws_provider_free(c->provider);
 	aws_settings_release(&c->settings);
 	free(c->endpoint);
+	free(c->instance_region);
 	free(c);
 	ctx->connection = NULL;
 	ctx->disconnect = NULL;
@@ -133,16 +175,13 @@ static struct aws *make_client(struct context *ctx, const char *region, struct e
 	const struct connection *c = ctx->connection;
 	struct aws_opts opts = {
 		.region = region,
-		.creds = c->creds,
+		.provider = c->provider,
 		.clock = &ctx->clock,
 		.cancelled = context_cancelled,
+		.fips = c->settings.fips,
+		.dualstack = c->settings.dualstack,
 		.max_attempts = (unsigned)c->settings.max_attempts,
-		.http = {
-			.user_agent = "amiwright/" AMIWRIGHT_VERSION,
-			.ca_bundle = c->settings.ca_bundle,
-			/* Who writes http:// on the command line means it. */
-			.allow_plain_http = ctx->opts.endpoint_url != NULL,
-		},
+		.http = http_opts(ctx, c),
 	};
 
 	if (ctx->opts.max_attempts)

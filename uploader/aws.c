@@ -22,13 +22,15 @@ enum {
 	FRESH_MS = 120000, /* how long a new snapshot may stay unknown */
 	SKEW_S = 240,      /* below that no service refuses a signature for its time */
 	CANCEL_POLL_MS = 100,
+	CREDS_POLL_MS = 10,
 };
 
 struct aws {
 	char *region;
 	struct aws_endpoint endpoint[AWS_SERVICES];
 	char account[AWS_ACCOUNT_SIZE];
-	struct aws_creds creds;
+	struct aws_provider *provider;  /* borrowed, or `own` */
+	struct aws_provider *own;
 	struct aws_keys keys;
 	struct aws_clock clock;
 	struct http_client *http;
@@ -46,16 +48,26 @@ static uint64_t now_ms(const struct aws *a)
 	return a->clock.monotonic_ms(a->clock.arg);
 }
 
-static int copy_creds(struct aws_creds *to, const struct aws_creds *from, struct error *err)
+static int init_provider(struct aws *a, const struct aws_opts *opts, struct error *err)
 {
-	if (!from->access_key || !from->secret_key)
-		return error_set(err, ERROR_USAGE, 0, "no AWS credentials");
-	to->access_key = strdup(from->access_key);
-	to->secret_key = strdup(from->secret_key);
-	to->session_token = from->session_token ? strdup(from->session_token) : NULL;
-	to->expires = from->expires;
-	if (!to->access_key || !to->secret_key || (from->session_token && !to->session_token))
-		return error_nomem(err, "credentials");
+	a->provider = opts->provider;
+	if (a->provider || !opts->creds.access_key || !opts->creds.secret_key)
+		return 0;
+	a->own = aws_provider_fixed(&opts->creds, err);
+	a->provider = a->own;
+	return a->own ? 0 : -1;
+}
+
+static int init_endpoints(struct aws *a, const struct aws_opts *opts, struct error *err)
+{
+	unsigned kind = (opts->fips ? AWS_ENDPOINT_FIPS : 0) |
+			(opts->dualstack ? AWS_ENDPOINT_DUALSTACK : 0);
+
+	for (int i = 0; i < AWS_SERVICES; i++) {
+		if (aws_endpoint_init(&a->endpoint[i], (enum aws_service)i, opts->region,
+			    opts->endpoint[i], kind, err) < 0)
+			return -1;
+	}
 	return 0;
 }
 
@@ -69,12 +81,7 @@ struct aws *aws_new(const struct aws_opts *opts, struct error *err)
 	a->cancelled = opts->cancelled;
 	a->max_attempts = opts->max_attempts ? opts->max_attempts : DEFAULT_ATTEMPTS;
 	a->budget_ms = opts->retry_budget_ms ? opts->retry_budget_ms : DEFAULT_BUDGET_MS;
-	for (int i = 0; i < AWS_SERVICES; i++) {
-		if (aws_endpoint_init(&a->endpoint[i], (enum aws_service)i, opts->region,
-			    opts->endpoint[i], err) < 0)
-			goto fail;
-	}
-	if (copy_creds(&a->creds, &opts->creds, err) < 0)
+	if (init_endpoints(a, opts, err) < 0 || init_provider(a, opts, err) < 0)
 		goto fail;
 	a->region = strdup(opts->region);
 	if (!a->region) {
@@ -95,7 +102,7 @@ void aws_free(struct aws *a)
 	if (!a)
 		return;
 	http_client_free(a->http);
-	aws_creds_release(&a->creds);
+	aws_provider_free(a->own);
 	explicit_bzero(&a->keys, sizeof(a->keys));
 	for (int i = 0; i < AWS_SERVICES; i++)
 		aws_endpoint_release(&a->endpoint[i]);
@@ -136,6 +143,8 @@ unsigned aws_retry_budget_ms(const struct aws *a)
 void aws_hurry(struct aws *a, bool on)
 {
 	a->hurry = on;
+	if (a->provider)
+		aws_provider_hurry(a->provider, on);
 }
 
 void aws_retry_counts(const struct aws *a, uint64_t *retries, uint64_t *throttled)
@@ -156,6 +165,13 @@ int aws_call_init(struct aws *a, struct aws_call *call, enum aws_service service
 	CLEANUP_FREE char *url = NULL;
 
 	memset(call, 0, sizeof(*call));
+	/* As the SDKs have it: a given address is not known to be what was asked for. */
+	if (e->conflict)
+		return error_set(err, ERROR_USAGE, 0,
+			"FIPS or dual-stack endpoints are asked for (AWS_USE_FIPS_ENDPOINT, "
+			"AWS_USE_DUALSTACK_ENDPOINT or the profile), and '%s' is given for %s: leave "
+			"out one of them",
+			e->base, operation);
 	call->aws = a;
 	call->service = service;
 	call->operation = operation;
@@ -180,22 +196,54 @@ static void finish(struct aws *a, struct aws_call *call)
 
 static void attempt_done(struct http_request *http, void *arg);
 
-/* Signs afresh and sends: every attempt has its own time. */
-static int attempt(struct aws *a, struct aws_call *call, struct error *err)
+static void wait_until(struct aws *a, struct aws_call *call, uint64_t due_ms)
+{
+	call->due_ms = due_ms;
+	call->waiting = true;
+	call->next = a->waiting;
+	a->waiting = call;
+}
+
+static int sign(struct aws *a, struct aws_call *call, const struct aws_creds *creds,
+	struct error *err)
 {
 	struct aws_signer signer = {
 		.region = a->region,
-		.creds = &a->creds,
+		.creds = creds,
 		.keys = &a->keys,
 		.endpoint = &a->endpoint[call->service],
-		.now = a->clock.wall_s(a->clock.arg) + a->skew_s,
+		.now = call->signed_s,
 	};
 
+	call->generation = aws_provider_generation(a->provider);
+	if (a->keys.generation != call->generation)
+		explicit_bzero(&a->keys, sizeof(a->keys));
+	a->keys.generation = call->generation;
+	return aws_sign(&signer, call, err);
+}
+
+/* Signs afresh and sends, as every attempt has its own time; or waits for new credentials. */
+static int attempt(struct aws *a, struct aws_call *call, struct error *err)
+{
+	enum aws_provider_state state = AWS_PROVIDER_READY;
+	const struct aws_creds *creds = NULL;
+
+	if (!call->anonymous && !a->provider)
+		return error_set(err, ERROR_USAGE, 0, "no AWS credentials for %s", call->operation);
+	if (!call->anonymous)
+		state = aws_provider_get(a->provider, &creds, err);
+	if (state == AWS_PROVIDER_FAILED)
+		return error_wrap(err, "%s%s%s", call->operation, call->subject[0] ? " " : "",
+			call->subject);
+	if (state == AWS_PROVIDER_WAIT) {
+		wait_until(a, call, now_ms(a) + CREDS_POLL_MS);
+		return 0;
+	}
 	call->attempts++;
-	call->signed_s = signer.now;
+	call->signed_s = a->clock.wall_s(a->clock.arg) + a->skew_s;
 	call->http.done = attempt_done;
 	call->http.arg = call;
-	if (aws_sign(&signer, call, err) < 0)
+	if (!call->anonymous && sign(a, call, creds, err) < 0)
 		return -1;
 	return http_start(a->http, &call->http, err);
 }
@@ -245,6 +293,35 @@ static bool correct_skew(struct aws *a, struct aws_call *call)
 	return true;
 }
 
+/*
+ * Whether the service called the credentials expired. Some say only that they do not know the key:
+ * that counts when its time is over. RequestExpired can be the clock too, which was looked at before.
+ */
+static bool says_expired(const struct aws *a, const char *code)
+{
+	static const char *const always[] = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"};
+	static const char *const when_past[] = {"InvalidClientTokenId", "UnrecognizedClientException",
+		"AuthFailure", "InvalidAccessKeyId"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(always); i++) {
+		if (strcmp(code, always[i]) == 0)
+			return true;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(when_past); i++) {
+		if (strcmp(code, when_past[i]) == 0)
+			return aws_provider_is_past(a->provider);
+	}
+	return false;
+}
+
+/* Whether new credentials may help. */
+static bool renew_creds(struct aws *a, struct aws_call *call)
+{
+	if (call->anonymous || !says_expired(a, call->error.code))
+		return false;
+	return aws_provider_expired(a->provider, call->generation);
+}
+
 /* Whether another attempt may be made, and after how long. */
 static bool plan_retry(struct aws *a, struct aws_call *call, enum retry_class cls, unsigned *delay)
 {
@@ -253,9 +330,11 @@ static bool plan_retry(struct aws *a, struct aws_call *call, enum retry_class cl
 	uint64_t budget = a->hurry ? HURRY_BUDGET_MS : a->budget_ms;
 
 	*delay = 0;
-	if (cls == RETRY_SKEW)
-		return correct_skew(a, call);
-	if (cls == RETRY_FATAL || (call->once && cls == RETRY_TRANSIENT) ||
+	if (cls == RETRY_SKEW && correct_skew(a, call))
+		return true;
+	if (call->attempts < attempts && renew_creds(a, call))
+		return true;
+	if (cls == RETRY_SKEW || cls == RETRY_FATAL || (call->once && cls == RETRY_TRANSIENT) ||
 	    call->http.failure.kind == ERROR_NOMEM)
 		return false;
 	*delay = retry_delay_ms(cls, call->attempts, a->clock.random(a->clock.arg));
@@ -290,10 +369,7 @@ static void attempt_done(struct http_request *http, void *arg)
 	if (cls == RETRY_THROTTLED)
 		a->throttled++;
 	log_debug("%s; next attempt in %u ms", call->error.text, delay);
-	call->due_ms = now_ms(a) + delay;
-	call->waiting = true;
-	call->next = a->waiting;
-	a->waiting = call;
+	wait_until(a, call, now_ms(a) + delay);
 }
 
 int aws_start(struct aws *a, struct aws_call *call, struct error *err)

@@ -2,8 +2,8 @@
 /*
  * An AWS client: who calls (credentials), where (region, endpoints), and the one retry layer. A
  * call is an http_request with a service name; aws_start() signs and sends it, retries what may be
- * retried with full-jitter backoff, corrects a skewed clock from the answers' Date header, and
- * calls done() once at the end.
+ * retried with full-jitter backoff, corrects a skewed clock from the answers' Date header, has
+ * expired credentials renewed, and calls done() once at the end.
  *
  * Clock and randomness are values. One thread uses a client.
  */
@@ -11,6 +11,7 @@
 #define AMIWRIGHT_UPLOADER_AWS_H
 
 #include "uploader/aws_service.h"
+#include "uploader/aws_provider.h"
 #include "uploader/creds.h"
 #include "uploader/http.h"
 
@@ -19,17 +20,12 @@
 
 enum { AWS_ACCOUNT_SIZE = 16 };
 
-struct aws_clock {
-	int64_t (*wall_s)(void *arg);       /* seconds since 1970 */
-	uint64_t (*monotonic_ms)(void *arg);
-	double (*random)(void *arg);        /* [0, 1) */
-	void *arg;
-};
-
 struct aws_opts {
 	const char *region;                 /* required */
 	const char *endpoint[AWS_SERVICES]; /* NULL: AWS's own for the region */
-	struct aws_creds creds;             /* borrowed strings, copied */
+	bool fips, dualstack;               /* of AWS's own: the FIPS ones, those with IPv6 */
+	struct aws_provider *provider;      /* borrowed; NULL: creds */
+	struct aws_creds creds;             /* without provider: used as they are; borrowed, copied */
 	const struct aws_clock *clock;      /* required, borrowed */
 	struct http_opts http;
 	unsigned max_attempts;              /* of one call, the first counted; 0: 8 */
@@ -39,7 +35,7 @@ struct aws_opts {
 
 struct aws;
 
-/* ERROR_USAGE for a malformed region or endpoint. */
+/* ERROR_USAGE for a malformed region or endpoint; ERROR_USAGE of calls when there are no credentials. */
 struct aws *aws_new(const struct aws_opts *opts, struct error *err) MUST_CHECK;
 void aws_free(struct aws *a);
 DEFINE_CLEANUP(aws, struct aws, aws_free)
@@ -69,6 +65,7 @@ struct aws_call {
 	struct http_request http; /* url is set from path_query; add headers and body before aws_start() */
 	bool unsigned_payload;  /* payload hash is UNSIGNED-PAYLOAD (and that header is sent) */
 	bool fresh_snapshot;    /* a 404 SNAPSHOT_NOT_FOUND is retried for two minutes */
+	bool anonymous;         /* sent without a signature */
 	bool once;              /* an attempt whose fate is unknown (no answer, 5xx) is not repeated */
 	void (*done)(struct aws_call *call, void *arg); /* once, at the end */
 	void *arg;
@@ -82,6 +79,7 @@ struct aws_call {
 	struct aws *aws;
 	uint64_t first_ms, due_ms; /* monotonic */
 	int64_t signed_s;       /* the time in the last signature */
+	unsigned generation;    /* of the credentials in it */
 	bool skew_tried, started, waiting;
 	struct aws_call *next;
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an AWS error answer says, in its spellings: JSON (EBS, KMS: header x-amzn-ErrorType or
+ * What an AWS error answer says, in its spellings: JSON (EBS, KMS, SSO: header x-amzn-ErrorType or
  * __type, a body with Message or message, Reason) and XML, where the Error element is the root
  * (S3), below ErrorResponse (STS) or below Response/Errors (EC2). Bodies from load balancers and
  * proxies are none of these; then only the status speaks.
@@ -46,6 +46,8 @@ static void read_json(const struct http_request *http, struct aws_answer *out)
 	message = json_get_str(body, "Message", NULL);
 	if (!message)
 		message = json_get_str(body, "message", NULL);
+	if (!message)
+		message = json_get_str(body, "error_description", NULL);
 	copy(out->message, sizeof(out->message), message);
 	copy(out->reason, sizeof(out->reason), json_get_str(body, "Reason", NULL));
 	if (!type)
@@ -81,7 +83,7 @@ void aws_answer_read(enum aws_service service, const struct http_request *http,
 	const char *id = http_answer_header(http, "x-amzn-RequestId");
 
 	memset(out, 0, sizeof(*out));
-	if (service == AWS_EBS || service == AWS_KMS)
+	if (service != AWS_EC2 && service != AWS_STS && service != AWS_S3)
 		read_json(http, out);
 	else if (http->answer.len > 0)
 		read_xml(http, out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Endpoints: AWS's own host for a service and region, by the partition that the region's name
- * shows, or the user's.
+ * shows, or the user's, which goes before.
  */
 #include "uploader/aws_internal.h"
 
@@ -10,31 +10,69 @@
 
 #include "base/num.h"
 
+/* Labels of host names; S3 alone puts "dualstack" before the region. */
+static const struct {
+	const char *name, *host, *fips_host;
+	bool gov_is_fips; /* in GovCloud the ordinary endpoint is the FIPS one */
+} services[AWS_SERVICES] = {
+	[AWS_EBS] = {"ebs", "ebs", "ebs-fips", false},
+	[AWS_EC2] = {"ec2", "ec2", "ec2-fips", true},
+	[AWS_STS] = {"sts", "sts", "sts-fips", true},
+	[AWS_KMS] = {"kms", "kms", "kms-fips", false},
+	[AWS_S3] = {"s3", "s3", "s3-fips", false},
+	[AWS_SSO] = {"sso", "portal.sso", "portal.sso-fips", true},
+	[AWS_SSO_OIDC] = {"sso_oidc", "oidc", "oidc-fips", true},
+};
+
+/* A partition by the beginning of its regions' names; dualstack NULL: it has none. */
+struct partition {
+	const char *prefix, *suffix, *dualstack;
+};
+
+/* The beginnings exclude each other but for the last, which takes all others. */
+static const struct partition partitions[] = {
+	{"cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"},
+	{"us-gov-", "amazonaws.com", "api.aws"},
+	{"us-isob-", "sc2s.sgov.gov", "api.aws.scloud"},
+	{"us-isof-", "csp.hci.ic.gov", NULL},
+	{"us-iso-", "c2s.ic.gov", "api.aws.ic.gov"},
+	{"eu-isoe-", "cloud.adc-e.uk", NULL},
+	{"eusc-", "amazonaws.eu", "api.amazonwebservices.eu"},
+	{"", "amazonaws.com", "api.aws"},
+};
+
 const char *aws_service_name(enum aws_service service)
 {
-	static const char *const names[AWS_SERVICES] = {
-		[AWS_EBS] = "ebs", [AWS_EC2] = "ec2", [AWS_STS] = "sts", [AWS_KMS] = "kms", [AWS_S3] = "s3",
-	};
-
-	return names[service];
+	return services[service].name;
 }
 
-/* Prefixes of region names, longest match not needed: they exclude each other in this order. */
-static const char *dns_suffix(const char *region)
+static const struct partition *partition_of(const char *region)
 {
-	static const struct {
-		const char *prefix, *suffix;
-	} partitions[] = {
-		{"cn-", "amazonaws.com.cn"},      {"us-isob-", "sc2s.sgov.gov"},
-		{"us-isof-", "csp.hci.ic.gov"},   {"us-iso-", "c2s.ic.gov"},
-		{"eu-isoe-", "cloud.adc-e.uk"},   {"eusc-", "amazonaws.eu"},
-	};
+	const struct partition *p = partitions;
 
-	for (size_t i = 0; i < ARRAY_SIZE(partitions); i++) {
-		if (strncmp(region, partitions[i].prefix, strlen(partitions[i].prefix)) == 0)
-			return partitions[i].suffix;
-	}
-	return "amazonaws.com";
+	while (strncmp(region, p->prefix, strlen(p->prefix)) != 0)
+		p++;
+	return p;
+}
+
+/* AWS's own; as the endpoint rules of its SDKs have it. */
+static char *own_endpoint(enum aws_service service, const char *region, unsigned kind,
+	struct error *err)
+{
+	const struct partition *p = partition_of(region);
+	bool fips = kind & AWS_ENDPOINT_FIPS, dual = kind & AWS_ENDPOINT_DUALSTACK;
+	const char *host = fips ? services[service].fips_host : services[service].host;
+
+	if (dual && !p->dualstack)
+		return error_null(err, ERROR_USAGE, 0,
+			"region '%s' has no endpoints with IPv6: leave AWS_USE_DUALSTACK_ENDPOINT out",
+			region);
+	if (service == AWS_S3)
+		return buf_strf(err, "https://%s.%s%s.%s", host, dual ? "dualstack." : "", region,
+			p->suffix);
+	if (fips && !dual && services[service].gov_is_fips && strcmp(p->prefix, "us-gov-") == 0)
+		host = services[service].host;
+	return buf_strf(err, "https://%s.%s.%s", host, region, dual ? p->dualstack : p->suffix);
 }
 
 static int check_region(const char *region, struct error *err)
@@ -98,16 +136,16 @@ static int parse_endpoint(struct aws_endpoint *e, const char *url, struct error 
 }
 
 int aws_endpoint_init(struct aws_endpoint *e, enum aws_service service, const char *region,
-	const char *url, struct error *err)
+	const char *url, unsigned kind, struct error *err)
 {
 	CLEANUP_FREE char *own = NULL;
 
 	memset(e, 0, sizeof(*e));
+	e->conflict = url && url[0] && kind;
 	if (check_region(region, err) < 0)
 		return -1;
 	if (!url || !url[0]) {
-		own = buf_strf(err, "https://%s.%s.%s", aws_service_name(service), region,
-			dns_suffix(region));
+		own = own_endpoint(service, region, kind, err);
 		if (!own)
 			return -1;
 		url = own;

@@ -29,14 +29,22 @@ struct aws_endpoint {
 	char *authority; /* without the scheme's default port; owned */
 	char *prefix;    /* "" or "/path"; owned */
 	bool loopback;
+	bool conflict;   /* given, and one of AWS's own of a certain kind is wanted */
 };
 
-/* url: as the user gave it, or NULL for AWS's own. ERROR_USAGE when it is malformed. */
+/* Which of AWS's own endpoints: bits. */
+enum { AWS_ENDPOINT_FIPS = 1, AWS_ENDPOINT_DUALSTACK = 2 };
+
+/*
+ * url: as the user gave it, or NULL for AWS's own of that kind. ERROR_USAGE when it is malformed, or
+ * when there is none of that kind.
+ */
 int aws_endpoint_init(struct aws_endpoint *e, enum aws_service service, const char *region,
-	const char *url, struct error *err) MUST_CHECK;
+	const char *url, unsigned kind, struct error *err) MUST_CHECK;
 void aws_endpoint_release(struct aws_endpoint *e);
-/* Keys derived for one day, by service. */
+/* Keys derived for one day, by service, from credentials of one generation. */
 struct aws_keys {
+	unsigned generation;
 	char date[AWS_SERVICES][9];
 	uint8_t key[AWS_SERVICES][SHA256_SIZE];
 };

@@ -50,8 +50,10 @@ static int add_signed_headers(const struct aws_signer *s, struct aws_call *call,
 	if (http_add_header(http, "Host", s->endpoint->authority, err) < 0 ||
 	    http_add_header(http, "X-Amz-Date", scope->time, err) < 0)
 		return -1;
-	if (s->creds->session_token &&
-	    http_add_header(http, "X-Amz-Security-Token", s->creds->session_token, err) < 0)
+	/* The credentials of an earlier attempt may have had one. */
+	if (!s->creds->session_token)
+		http_drop_header(http, "X-Amz-Security-Token");
+	else if (http_add_header(http, "X-Amz-Security-Token", s->creds->session_token, err) < 0)
 		return -1;
 	/* S3 wants the hash as a header, whatever it is. */
 	if (call->unsigned_payload || call->service == AWS_S3)

@@ -37,7 +37,7 @@ struct slot {
 struct http_client {
 	CURLM *multi;
 	struct http_opts opts;
-	char *ca_bundle, *user_agent;
+	char *ca_bundle, *user_agent, *proxy_http, *proxy_https, *no_proxy;
 	struct slot *running, *spare;
 	unsigned nr_running;
 };
@@ -105,7 +105,8 @@ static int check_url(const struct http_client *c, const char *url, struct error 
 	if (c->opts.allow_plain_http || http_url_is_loopback(url))
 		return 0;
 	return error_set(err, ERROR_USAGE, 0,
-		"'%s' would send data without encryption: use https, or an address of this machine",
+		"'%s' would send data without encryption: use https, an address of this machine, or say "
+		"that you mean it by --endpoint-url",
 		url);
 }
 
@@ -118,6 +119,13 @@ static size_t on_body(char *data, size_t size, size_t nr, void *arg)
 		return size * nr;
 	s->req->failure = err;
 	return 0;
+}
+
+static void wipe(char *text)
+{
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
 }
 
 static void drop_answer_headers(struct http_request *req)
@@ -223,6 +231,8 @@ static void slot_setup(const struct http_client *c, struct slot *s)
 		curl_easy_setopt(e, CURLOPT_CAINFO, c->ca_bundle);
 	if (c->user_agent)
 		curl_easy_setopt(e, CURLOPT_USERAGENT, c->user_agent);
+	/* Empty is not the same as none: then libcurl would ask the environment. */
+	curl_easy_setopt(e, CURLOPT_NOPROXY, c->no_proxy ? c->no_proxy : "");
 }
 
 static struct slot *slot_get(struct http_client *c, struct error *err)
@@ -244,17 +254,44 @@ static struct slot *slot_get(struct http_client *c, struct error *err)
 	return s;
 }
 
+/* The lines hold tokens; libcurl only frees them. */
+static void drop_lines(struct slot *s)
+{
+	for (struct curl_slist *l = s->headers; l; l = l->next)
+		explicit_bzero(l->data, strlen(l->data));
+	curl_slist_free_all(s->headers);
+	s->headers = NULL;
+}
+
 /* Out of the loop and back among the spare ones. */
 static void slot_put(struct http_client *c, struct slot *s)
 {
 	curl_multi_remove_handle(c->multi, s->easy);
-	curl_slist_free_all(s->headers);
-	s->headers = NULL;
+	drop_lines(s);
 	s->req->handle = NULL;
 	s->req = NULL;
 	list_remove(&c->running, s);
 	c->nr_running--;
 	list_add(&c->spare, s);
+}
+
+static int copy_texts(struct http_client *c, const struct http_opts *opts)
+{
+	const struct {
+		const char *from;
+		char **to;
+	} texts[] = {{opts->ca_bundle, &c->ca_bundle}, {opts->user_agent, &c->user_agent},
+		{opts->proxy_http, &c->proxy_http}, {opts->proxy_https, &c->proxy_https},
+		{opts->no_proxy, &c->no_proxy}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (!texts[i].from)
+			continue;
+		*texts[i].to = strdup(texts[i].from);
+		if (!*texts[i].to)
+			return -1;
+	}
+	return 0;
 }
 
 struct http_client *http_client_new(const struct http_opts *opts, struct error *err)
@@ -270,10 +307,8 @@ struct http_client *http_client_new(const struct http_opts *opts, struct error *
 	c->opts.connect_ms = opts->connect_ms ? opts->connect_ms : 5000;
 	c->opts.stall_ms = opts->stall_ms ? opts->stall_ms : 12000;
 	c->opts.attempt_ms = opts->attempt_ms ? opts->attempt_ms : 120000;
-	c->ca_bundle = opts->ca_bundle ? strdup(opts->ca_bundle) : NULL;
-	c->user_agent = opts->user_agent ? strdup(opts->user_agent) : NULL;
 	c->multi = curl_multi_init();
-	if (!c->multi || (opts->ca_bundle && !c->ca_bundle) || (opts->user_agent && !c->user_agent)) {
+	if (!c->multi || copy_texts(c, opts) < 0) {
 		http_client_free(c);
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for the HTTP client");
 	}
@@ -300,6 +335,9 @@ void http_client_free(struct http_client *c)
 	curl_global_cleanup();
 	free(c->ca_bundle);
 	free(c->user_agent);
+	wipe(c->proxy_http);
+	wipe(c->proxy_https);
+	free(c->no_proxy);
 	free(c);
 }
 
@@ -330,7 +368,7 @@ void http_request_release(struct http_request *req)
 	buf_release(&req->answer);
 	for (size_t i = 0; i < req->nr_headers; i++) {
 		free(req->headers[i].name);
-		free(req->headers[i].value);
+		wipe(req->headers[i].value);
 	}
 	free(req->headers);
 	free(req->url);
@@ -352,12 +390,26 @@ int http_add_header(struct http_request *req, const char *name, const char *valu
 		copy = strdup(value);
 		if (!copy)
 			return error_nomem(err, "HTTP header");
-		free(req->headers[i].value);
+		wipe(req->headers[i].value);
 		req->headers[i].value = copy;
 		return 0;
 	}
 	return push_header(&req->headers, &req->nr_headers, name, strlen(name), value, strlen(value),
 		err);
+}
+
+void http_drop_header(struct http_request *req, const char *name)
+{
+	for (size_t i = 0; i < req->nr_headers; i++) {
+		if (strcasecmp(req->headers[i].name, name) != 0)
+			continue;
+		free(req->headers[i].name);
+		wipe(req->headers[i].value);
+		req->nr_headers--;
+		memmove(&req->headers[i], &req->headers[i + 1],
+			(req->nr_headers - i) * sizeof(*req->headers));
+		return;
+	}
 }
 
 const char *http_answer_header(const struct http_request *req, const char *name)
@@ -413,6 +465,14 @@ static void set_body(CURL *e, const struct http_request *req)
 	curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, req->method);
 }
 
+/* A proxy cannot reach this machine's own loopback. "" is none: NULL would ask the environment. */
+static const char *proxy_of(const struct http_client *c, const char *url)
+{
+	const char *proxy = strncmp(url, "https://", 8) == 0 ? c->proxy_https : c->proxy_http;
+
+	return proxy && !c->opts.direct && !http_url_is_loopback(url) ? proxy : "";
+}
+
 int http_start(struct http_client *c, struct http_request *req, struct error *err)
 {
 	struct slot *s;
@@ -439,8 +499,7 @@ int http_start(struct http_client *c, struct http_request *req, struct error *er
 	curl_easy_setopt(s->easy, CURLOPT_URL, req->url);
 	curl_easy_setopt(s->easy, CURLOPT_HTTPHEADER, s->headers);
 	curl_easy_setopt(s->easy, CURLOPT_FRESH_CONNECT, req->fresh_connection ? 1L : 0L);
-	/* A proxy cannot reach this machine's own loopback. */
-	curl_easy_setopt(s->easy, CURLOPT_PROXY, http_url_is_loopback(req->url) ? "" : NULL);
+	curl_easy_setopt(s->easy, CURLOPT_PROXY, proxy_of(c, req->url));
 	set_body(s->easy, req);
 	if (curl_multi_add_handle(c->multi, s->easy) != CURLM_OK) {
 		slot_put(c, s);

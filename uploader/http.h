@@ -2,7 +2,8 @@
 /*
  * HTTP by libcurl's multi interface: one event loop, many keep-alive connections, every request
  * with connect, stall and whole-attempt timeouts. It knows nothing of AWS. One thread uses a
- * client.
+ * client. Proxies are values: libcurl's own reading of the environment is switched off. This
+ * machine's loopback is never reached through a proxy.
  */
 #ifndef AMIWRIGHT_UPLOADER_HTTP_H
 #define AMIWRIGHT_UPLOADER_HTTP_H
@@ -23,6 +24,9 @@ struct http_opts {
 	const char *ca_bundle;    /* NULL: the system's */
 	const char *user_agent;
 	bool allow_plain_http;    /* http:// to hosts that are not loopback */
+	bool direct;              /* never through a proxy */
+	const char *proxy_http, *proxy_https; /* by the scheme of the address; NULL: none */
+	const char *no_proxy;     /* hosts that are reached without: "host,.domain,10.0.0.0/8,*" */
 };
 
 struct http_header {
@@ -70,10 +74,12 @@ void http_client_free(struct http_client *c);
 /* method and url are copied. Release with http_request_release(), which may be called in done(). */
 int http_request_init(struct http_request *req, const char *method, const char *url,
 	struct error *err) MUST_CHECK;
-void http_request_release(struct http_request *req);
+void http_request_release(struct http_request *req); /* wipes the headers: tokens stand there */
 /* Replaces a header of that name (any case). */
 int http_add_header(struct http_request *req, const char *name, const char *value,
 	struct error *err) MUST_CHECK;
+/* Takes a header of that name out, if there is one. */
+void http_drop_header(struct http_request *req, const char *name);
 /* Drops the answer so that the request can be sent again. Headers of the request stay. */
 void http_request_reset(struct http_request *req);
 /* An answer's header by name (any case), or NULL. */

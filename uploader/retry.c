@@ -40,7 +40,7 @@ static bool is_transient_code(const char *code)
 	static const char *const codes[] = {
 		"RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete",
 		"InternalError", "InternalFailure", "InternalServerException", "InternalServerError",
-		"ServiceUnavailable", "Unavailable", "ConcurrentTagAccess",
+		"ServiceUnavailable", "Unavailable", "ConcurrentTagAccess", "IDPCommunicationError",
 	};
 
 	return is_one_of(code, codes, ARRAY_SIZE(codes));

@@ -38,6 +38,8 @@ class Program:
         self.env = {k: v for k, v in os.environ.items()
                     if not k.startswith("AWS_") and k != "SOURCE_DATE_EPOCH"}
         self.env["XDG_STATE_HOME"] = str(folder / "state")
+        # The machine that the tests run on may be an instance itself.
+        self.env["AWS_EC2_METADATA_DISABLED"] = "true"
 
     def __call__(self, *args, status=0, env=None, **kwargs):
         """Runs it; the exit status must be as said."""

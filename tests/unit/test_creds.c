@@ -2,7 +2,7 @@
 /*
  * Credentials and settings from made-up environments and files.
  */
-#include "uploader/creds.h"
+#include "uploader/aws_provider.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -32,7 +32,8 @@ static const char *lookup(void *arg, const char *name)
 		if (strcmp(p->name, name) == 0)
 			return p->value;
 	}
-	return NULL;
+	/* The machine that the tests run on may be an instance. */
+	return strcmp(name, "AWS_EC2_METADATA_DISABLED") == 0 ? "true" : NULL;
 }
 
 static struct aws_env env_of(struct pair *pairs)
@@ -77,36 +78,78 @@ static int teardown(void **state)
 	return rmdir(dir) | rmdir(home);
 }
 
+static int64_t wall_s(void *arg)
+{
+	(void)arg;
+	return 1700000000;
+}
+
+static uint64_t monotonic_ms(void *arg)
+{
+	(void)arg;
+	return 1000;
+}
+
+static double no_random(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+/* The chain's result, loaded; NULL with err. */
+static struct aws_provider *provider(struct pair *pairs, const char *profile,
+	struct aws_settings *settings, struct error *err)
+{
+	const struct aws_clock clock = {wall_s, monotonic_ms, no_random, NULL};
+	struct aws_env env = env_of(pairs);
+	struct aws_provider_opts opts = {
+		.env = &env,
+		.clock = &clock,
+		.profile = profile,
+		.settings = settings,
+	};
+	struct aws_provider *p;
+
+	assert_int_equal(aws_settings_load(settings, &env, profile, NULL), 0);
+	p = aws_provider_new(&opts, err);
+	if (!p || aws_provider_load(p, err) == 0)
+		return p;
+	aws_provider_free(p);
+	return NULL;
+}
+
 static void expect(struct pair *pairs, const char *profile, const char *key, const char *secret,
 	const char *token, const char *origin)
 {
-	struct aws_env env = env_of(pairs);
 	struct error err = ERROR_INIT;
-	struct aws_creds c;
+	const struct aws_creds *c;
+	struct aws_settings settings;
+	struct aws_provider *p = provider(pairs, profile, &settings, &err);
 
-	if (aws_creds_load(&c, &env, profile, &err) < 0)
+	if (!p)
 		fail_msg("%s", err.text);
-	assert_string_equal(c.access_key, key);
-	assert_string_equal(c.secret_key, secret);
+	assert_int_equal(aws_provider_get(p, &c, &err), AWS_PROVIDER_READY);
+	assert_string_equal(c->access_key, key);
+	assert_string_equal(c->secret_key, secret);
 	if (token)
-		assert_string_equal(c.session_token, token);
+		assert_string_equal(c->session_token, token);
 	else
-		assert_null(c.session_token);
-	assert_non_null(strstr(c.origin, origin));
-	aws_creds_release(&c);
+		assert_null(c->session_token);
+	assert_non_null(strstr(c->origin, origin));
+	aws_provider_free(p);
+	aws_settings_release(&settings);
 }
 
 static void expect_error(struct pair *pairs, const char *profile, const char *part)
 {
-	struct aws_env env = env_of(pairs);
 	struct error err = ERROR_INIT;
-	struct aws_creds c;
+	struct aws_settings settings;
 
-	assert_int_equal(aws_creds_load(&c, &env, profile, &err), -1);
-	assert_int_equal(err.kind, ERROR_USAGE);
+	assert_null(provider(pairs, profile, &settings, &err));
 	if (!strstr(err.text, part))
 		fail_msg("'%s' lacks '%s'", err.text, part);
-	assert_null(c.access_key);
+	assert_int_equal(err.kind, ERROR_USAGE);
+	aws_settings_release(&settings);
 }
 
 static void test_environment(void **state)
@@ -115,21 +158,19 @@ static void test_environment(void **state)
 		{"AWS_SESSION_TOKEN", "token1"}, {"AWS_CREDENTIAL_EXPIRATION", "2030-01-01T00:00:00Z"},
 		{NULL, NULL}};
 	struct pair half[] = {{"AWS_ACCESS_KEY_ID", "AKIA1"}, {NULL, NULL}};
+	struct pair when[] = {{"AWS_ACCESS_KEY_ID", "AKIA1"}, {"AWS_SECRET_ACCESS_KEY", "secret1"},
+		{"AWS_CREDENTIAL_EXPIRATION", "tomorrow"}, {NULL, NULL}};
 	struct pair blank[] = {{"AWS_ACCESS_KEY_ID", "AKIA1"}, {"AWS_SECRET_ACCESS_KEY", "a b"},
 		{NULL, NULL}};
-	struct aws_env env = env_of(all);
-	struct aws_creds c;
 
 	(void)state;
 	write_file("credentials", "[default]\naws_access_key_id=F\naws_secret_access_key=filesecret\n");
 	expect(all, NULL, "AKIA1", "secret1", "token1", "environment");
-	assert_int_equal(aws_creds_load(&c, &env, NULL, NULL), 0);
-	assert_int_equal(c.expires, 1893456000);
-	aws_creds_release(&c);
 	/* A profile named by option wins over the environment. */
 	expect(all, "default", "F", "filesecret", NULL, "profile 'default'");
 	expect_error(half, NULL, "AWS_SECRET_ACCESS_KEY is not");
 	expect_error(blank, NULL, "contain a space");
+	expect_error(when, NULL, "AWS_CREDENTIAL_EXPIRATION");
 }
 
 static void test_files(void **state)
@@ -157,19 +198,85 @@ static void test_files(void **state)
 	expect_error(NULL, NULL, "no AWS credentials: looked for AWS_ACCESS_KEY_ID");
 }
 
-static void test_unsupported(void **state)
+static void test_process(void **state)
 {
 	(void)state;
-	write_file("credentials", "[base]\naws_access_key_id=B\naws_secret_access_key=bsecret\n"
-				  "[role]\naws_access_key_id=B\naws_secret_access_key=bsecret\n");
-	write_file("config", "[profile role]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = base\n"
-			     "[profile sso]\nsso_session = me\n"
-			     "[profile proc]\ncredential_process = /bin/true\n");
-	/* Not the static keys that happen to stand beside the role. */
-	expect_error(NULL, "role", "profile 'role'");
-	expect_error(NULL, "role", "role_arn, which is not supported");
-	expect_error(NULL, "sso", "sso_session");
-	expect_error(NULL, "proc", "credential_process");
+	write_file("config",
+		"[profile proc]\ncredential_process = printf '%s' \"{\\\"Version\\\": 1, \\\"AccessKeyId\\\": "
+		"\\\"P\\\", \\\"SecretAccessKey\\\": \\\"psecret\\\", \\\"SessionToken\\\": \\\"ptoken\\\"}\"\n"
+		"[profile old]\ncredential_process = echo {\\\"Version\\\":2}\n"
+		"[profile text]\ncredential_process = echo hush-hush-text\n"
+		"[profile quote]\ncredential_process = echo 'a\n"
+		"[profile login]\nlogin_session = arn:aws:iam::1:user/me\n"
+		"[profile keys]\naws_access_key_id=K\naws_secret_access_key=ksecret\n"
+		"credential_process = false\n");
+	write_file("credentials", "[keys]\naws_access_key_id=F\naws_secret_access_key=fsecret\n");
+	expect(NULL, "proc", "P", "psecret", "ptoken", "credential_process of profile 'proc'");
+	expect_error(NULL, "quote", "a quote is not closed");
+	expect_error(NULL, "login", "login_session, which is not supported");
+	/* The credentials file goes before the process, the config file's keys after it. */
+	expect(NULL, "keys", "F", "fsecret", NULL, "/credentials");
+	write_file("credentials", NULL);
+}
+
+/* What comes from the program is damaged input, not wrong usage; and is not shown. */
+static void test_process_output(void **state)
+{
+	static const char *const texts[][2] = {{"old", "Version is not 1"}, {"text", "did not print"},
+		{"keys", "false failed (exit status 1)"}};
+	struct aws_settings settings;
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		error_clear(&err);
+		assert_null(provider(NULL, texts[i][0], &settings, &err));
+		assert_int_equal(err.kind, ERROR_INPUT);
+		if (!strstr(err.text, texts[i][1]) || strstr(err.text, "hush"))
+			fail_msg("'%s' lacks '%s'", err.text, texts[i][1]);
+		aws_settings_release(&settings);
+	}
+}
+
+static void test_chain(void **state)
+{
+	struct pair token[] = {{"AWS_WEB_IDENTITY_TOKEN_FILE", "/nonexistent/token"}, {NULL, NULL}};
+	struct pair outside[] = {{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://192.0.2.1/creds"},
+		{NULL, NULL}};
+	static const struct {
+		const char *profile, *text;
+	} faults[] = {
+		{"both", "both source_profile and credential_source"},
+		{"none", "neither source_profile nor credential_source"},
+		{"missing", "source_profile 'nowhere' of profile 'missing' is neither in"},
+		{"loop", "leads back to profile 'loop'"},
+		{"self", "its own source_profile but has no"},
+		{"bare", "source_profile 'empty' of profile 'bare' has no credentials"},
+		{"word", "'Elsewhere', not one of"},
+		{"short", "duration_seconds of profile 'short' is '60'"},
+		{"env", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"},
+		{"sso", "profile 'sso' has no sso_region"},
+		{"session", "sso-session 'gone' has no sso_start_url"},
+	};
+
+	(void)state;
+	write_file("credentials", NULL);
+	write_file("config",
+		"[profile both]\nrole_arn=r\nsource_profile=x\ncredential_source=Environment\n"
+		"[profile none]\nrole_arn=r\n[profile missing]\nrole_arn=r\nsource_profile=nowhere\n"
+		"[profile loop]\nrole_arn=r\nsource_profile=loop2\n"
+		"[profile loop2]\nrole_arn=r\nsource_profile=loop\n"
+		"[profile self]\nrole_arn=r\nsource_profile=self\n[profile empty]\nregion=x\n"
+		"[profile bare]\nrole_arn=r\nsource_profile=empty\n"
+		"[profile word]\nrole_arn=r\ncredential_source=Elsewhere\n"
+		"[profile short]\nrole_arn=r\ncredential_source=Environment\nduration_seconds=60\n"
+		"[profile env]\nrole_arn=r\ncredential_source=Environment\n"
+		"[profile sso]\nsso_account_id=1\nsso_role_name=r\nsso_start_url=u\n"
+		"[profile session]\nsso_session=gone\nsso_account_id=1\nsso_role_name=r\n");
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
+		expect_error(NULL, faults[i].profile, faults[i].text);
+	expect_error(token, NULL, "needs a role: set AWS_ROLE_ARN");
+	expect_error(outside, NULL, "must be https, or http to this machine");
 }
 
 static void test_redacted(void **state)
@@ -242,7 +349,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_files),
-		cmocka_unit_test(test_unsupported),
+		cmocka_unit_test(test_process),
+		cmocka_unit_test(test_process_output),
+		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_redacted),
 		cmocka_unit_test(test_settings),
 	};
