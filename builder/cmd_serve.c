@@ -10,7 +10,7 @@
 
 struct serve_options {
 	const char *listen;
-	uint64_t port, delay;
+	uint64_t port, delay, accounts;
 };
 
 #define FIELD(field) offsetof(struct serve_options, field)
@@ -22,6 +22,8 @@ static const struct options_def options[] = {
 	{"complete-delay", 0, OPTIONS_NUMBER, FIELD(delay), "MS",
 		"milliseconds that a snapshot stays pending after it was completed (default: 0)", 0, 86400000,
 		NULL},
+	{"accounts", 0, OPTIONS_NUMBER, FIELD(accounts), "N",
+		"accounts that there are at least (default: those of DIR, two in a new one)", 1, 10, NULL},
 	{0},
 };
 
@@ -62,6 +64,7 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	ropts.listen = o->listen;
 	ropts.port = (uint16_t)o->port;
 	ropts.complete_delay_ms = (unsigned)o->delay;
+	ropts.accounts = (unsigned)o->accounts;
 	ropts.threads = (unsigned)ctx->opts.workers;
 	region = region_start(args->items[0], &ropts, err);
 	if (!region && err->errnum == EAGAIN)
@@ -80,6 +83,7 @@ const struct command cmd_serve = {
 	.summary = "run the local region for any AWS client",
 	.description =
 		"Serves the EBS direct APIs and EC2's image calls over a folder until SIGINT or SIGTERM.\n"
+		"A call is for the Region that it was signed for, and from the account whose key signed it.\n"
 		"Prints two lines: the endpoint's URL, and the credentials file to use with it.",
 	.options = options,
 	.options_size = sizeof(struct serve_options),

@@ -2,6 +2,7 @@
 """The local region as a process of its own, for foreign clients. REGION_SERVER names another program to run it
 (DIR is put behind it); otherwise it is `amiwright serve`."""
 import configparser
+import json
 import os
 import shlex
 import signal
@@ -9,16 +10,20 @@ import socket
 import subprocess
 import time
 
+import boto3
+import botocore.config
+
 
 class RegionServer:
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
         self.folder = folder
+        self.options = options
         self.process = None
 
     def start(self):
         command = os.environ.get("REGION_SERVER") or shlex.quote(os.environ["AMIWRIGHT"]) + " serve"
         self.log = open(f"{self.folder}.log", "ab")
-        self.process = subprocess.Popen([*shlex.split(command), str(self.folder)],
+        self.process = subprocess.Popen([*shlex.split(command), str(self.folder), *self.options],
                                         stdout=subprocess.DEVNULL, stderr=self.log)
         for _ in range(500):
             if (self.folder / "endpoint").exists() and self._answers():
@@ -44,10 +49,33 @@ class RegionServer:
             self.process = None
             self.log.close()
 
-    def credentials(self):
+    def profile(self, name="default"):
         ini = configparser.ConfigParser()
         ini.read(self.folder / "credentials")
-        return ini["default"]["aws_access_key_id"], ini["default"]["aws_secret_access_key"]
+        return ini[name]
+
+    def credentials(self, profile="default"):
+        section = self.profile(profile)
+        return section["aws_access_key_id"], section["aws_secret_access_key"]
+
+    def account(self, profile="default"):
+        return self.profile(profile)["aws_account_id"]
+
+    def organization(self):
+        """ARNs of the organization and of its unit (which the first account is not in)."""
+        arns = json.loads((self.folder / "organizations.json").read_text())
+        return sorted(arns, key=lambda arn: ":ou/" in arn)
+
+    def client(self, service, profile="default", region="us-east-1", keys=None, **config):
+        """A boto3 client of that account in that Region; one attempt, nothing validated before it is sent."""
+        access, secret = self.credentials(profile)
+        keys = keys or dict(aws_access_key_id=access, aws_secret_access_key=secret)
+        return boto3.client(service, endpoint_url=self.endpoint, region_name=region, **keys,
+                            config=botocore.config.Config(**{**dict(
+                                retries={"total_max_attempts": 1}, parameter_validation=False), **config}))
+
+    def content(self, snapshot, region="us-east-1", ext="img"):
+        return self.folder / "regions" / region / "snapshots" / f"{snapshot}.{ext}"
 
     def env(self):
         """Environment for AWS clients: this region, one attempt, nothing of the user's."""

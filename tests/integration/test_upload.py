@@ -57,7 +57,7 @@ def test_size_below_the_image_is_refused(amiwright, tmp_path):
 def test_what_is_no_raw_image_is_refused(amiwright, tmp_path):
     (tmp_path / "disk.raw").write_bytes(b"QFI\xfb" + b"\0" * 100000)
     result = amiwright("upload", "disk.raw", "--local", "region", status=1)
-    assert "qcow2" in result.stderr and not list((tmp_path / "region").glob("snapshots/*"))
+    assert "qcow2" in result.stderr and not list((tmp_path / "region").glob("regions/*/snapshots/*"))
 
 
 def test_register_and_images(amiwright, image):

@@ -81,8 +81,8 @@ static void sign(struct request *req, const char *service, struct buf *auth, cha
 	canon.nr_headers = req->nr_headers;
 	assert_int_equal(sha256(req->body ? req->body : "", req->body_len, req->body_sha256, NULL), 0);
 	canon.payload_hash = hex_encode(hash, req->body_sha256, SHA256_SIZE);
-	assert_int_equal(sigv4_signing_key(region->creds.secret_key, &scope, key, NULL), 0);
-	assert_int_equal(sigv4_authorization(&canon, &scope, region->creds.access_key, key, auth, NULL),
+	assert_int_equal(sigv4_signing_key(region->accounts.items[0].secret_key, &scope, key, NULL), 0);
+	assert_int_equal(sigv4_authorization(&canon, &scope, region->accounts.items[0].access_key, key, auth, NULL),
 		0);
 	req->headers[req->nr_headers++] = (struct sigv4_header){"Authorization", buf_str(auth)};
 }

@@ -204,7 +204,7 @@ static struct snapshot *new_snapshot(struct store *s, char id[STORE_ID_SIZE])
 static void test_timeout_cancels(void **state)
 {
 	CLEANUP_TMPDIR char *dir = tmpdir_new();
-	CLEANUP(store_cleanup) struct store *s = store_open(dir, counted_random, NULL);
+	CLEANUP(store_cleanup) struct store *s = store_open(dir, "us-east-1", counted_random, NULL);
 	static uint8_t block[STORE_BLOCK_SIZE];
 	uint8_t digest[SHA256_SIZE];
 	char id[STORE_ID_SIZE];
@@ -227,7 +227,7 @@ static void test_timeout_cancels(void **state)
 static void test_store_over_restart(void **state)
 {
 	CLEANUP_TMPDIR char *dir = tmpdir_new();
-	CLEANUP(store_cleanup) struct store *s = store_open(dir, counted_random, NULL);
+	CLEANUP(store_cleanup) struct store *s = store_open(dir, "us-east-1", counted_random, NULL);
 	char id[STORE_ID_SIZE], gone[STORE_ID_SIZE];
 	struct error err = ERROR_INIT;
 
@@ -236,14 +236,14 @@ static void test_store_over_restart(void **state)
 	new_snapshot(s, id);
 	assert_int_equal(store_delete_snapshot(s, new_snapshot(s, gone), NULL), 0);
 	store_close(steal_ptr(&s));
-	s = store_open(dir, counted_random, NULL);
+	s = store_open(dir, "us-east-1", counted_random, NULL);
 	assert_non_null(s);
 	assert_non_null(store_find_snapshot(s, id));
 	assert_null(store_find_snapshot(s, gone));
 	store_close(steal_ptr(&s));
 	CLEANUP_FREE char *path = buf_strf(NULL, "%s/snapshots/%s.json", dir, id);
 	assert_int_equal(file_write_atomic(path, "{}", 2, 0644, false, NULL), 0);
-	s = store_open(dir, counted_random, &err);
+	s = store_open(dir, "us-east-1", counted_random, &err);
 	assert_null(s);
 	assert_int_equal(err.kind, ERROR_INPUT);
 	assert_non_null(strstr(err.text, id));
@@ -279,7 +279,7 @@ static void test_region_lock_and_endpoint(void **state)
 	assert_null(endpoint);
 	assert_int_equal(region_creds(dir, &opts, &second, NULL), 0);
 	assert_string_equal(first.secret_key, second.secret_key);
-	opts.name = "eu-west-1";
+	opts.name = "eu-west-99";
 	assert_null(region_start(dir, &opts, &err));
 	assert_int_equal(err.kind, ERROR_USAGE);
 	aws_creds_release(&first);

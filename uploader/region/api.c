@@ -27,64 +27,91 @@ static void set_request_id(struct region *r, struct reply *reply)
 	uuid_format(reply->request_id, raw);
 }
 
-static void refuse_ebs(struct reply *reply, enum auth_result result, const char *text)
+/* JSON services: EBS. */
+static void refuse_json(struct reply *reply, enum auth_result result, const char *text)
 {
 	static const char *const codes[] = {
 		[AUTH_MISSING] = "MissingAuthenticationTokenException",
 		[AUTH_INCOMPLETE] = "IncompleteSignatureException",
 		[AUTH_UNKNOWN_KEY] = "UnrecognizedClientException",
+		[AUTH_TOKEN] = "UnrecognizedClientException",
+		[AUTH_TOKEN_EXPIRED] = "ExpiredTokenException",
 		[AUTH_SCOPE] = "InvalidSignatureException",
 		[AUTH_EXPIRED] = "InvalidSignatureException",
 		[AUTH_UNSIGNED] = "InvalidSignatureException",
 		[AUTH_MISMATCH] = "InvalidSignatureException",
 	};
 
-	if (result == AUTH_FAILED)
-		reply->failed = true;
-	else
-		reply_ebs_error(reply, result == AUTH_INCOMPLETE ? 400 : 403, codes[result], NULL,
-			"%s", text);
+	reply_ebs_error(reply, result == AUTH_INCOMPLETE ? 400 : 403, codes[result], NULL, "%s", text);
 }
 
 static void refuse_ec2(struct reply *reply, enum auth_result result, const char *text)
 {
 	static const struct {
 		unsigned status;
-		const char *code;
+		const char *code, *text; /* text NULL: what the check said */
 	} answers[] = {
-		[AUTH_MISSING] = {401, "AuthFailure"},
-		[AUTH_INCOMPLETE] = {400, "IncompleteSignature"},
-		[AUTH_UNKNOWN_KEY] = {401, "AuthFailure"},
-		[AUTH_SCOPE] = {403, "SignatureDoesNotMatch"},
-		[AUTH_EXPIRED] = {400, "RequestExpired"},
-		[AUTH_UNSIGNED] = {403, "SignatureDoesNotMatch"},
-		[AUTH_MISMATCH] = {403, "SignatureDoesNotMatch"},
+		[AUTH_MISSING] = {401, "AuthFailure",
+			"AWS was not able to validate the provided access credentials"},
+		[AUTH_INCOMPLETE] = {400, "IncompleteSignature", NULL},
+		[AUTH_UNKNOWN_KEY] = {401, "AuthFailure",
+			"AWS was not able to validate the provided access credentials"},
+		[AUTH_TOKEN] = {401, "AuthFailure",
+			"AWS was not able to validate the provided access credentials"},
+		[AUTH_TOKEN_EXPIRED] = {400, "RequestExpired", "Request has expired."},
+		[AUTH_SCOPE] = {403, "SignatureDoesNotMatch", NULL},
+		[AUTH_EXPIRED] = {400, "RequestExpired", NULL},
+		[AUTH_UNSIGNED] = {403, "SignatureDoesNotMatch", NULL},
+		[AUTH_MISMATCH] = {403, "SignatureDoesNotMatch", NULL},
 	};
 
-	if (result == AUTH_FAILED)
-		reply->failed = true;
-	else
-		reply_ec2_error(reply, answers[result].status, answers[result].code, "%s",
-			result == AUTH_UNKNOWN_KEY || result == AUTH_MISSING ?
-				"AWS was not able to validate the provided access credentials" :
-				text);
+	reply_ec2_error(reply, answers[result].status, answers[result].code, "%s",
+		answers[result].text ? answers[result].text : text);
+}
+
+static const struct service {
+	void (*handle)(const struct scene *scene, const struct request *req, struct reply *reply);
+	void (*refuse)(struct reply *reply, enum auth_result result, const char *text);
+} services[AUTH_NR] = {
+	[AUTH_EBS] = {ebs_api_handle, refuse_json},
+	[AUTH_EC2] = {ec2_api_handle, refuse_ec2},
+};
+
+/* Whose request it is, by its shape; AUTH_NR when it is nobody's. */
+static enum auth_service route(const struct request *req)
+{
+	if (strncmp(req->path, "/snapshots", 10) == 0)
+		return AUTH_EBS;
+	return strcmp(req->path, "/") == 0 ? AUTH_EC2 : AUTH_NR;
 }
 
 void region_handle(struct region *r, const struct request *req, struct reply *reply)
 {
-	bool ebs = strncmp(req->path, "/snapshots", 10) == 0;
+	enum auth_service which = route(req);
+	struct error err = ERROR_INIT;
 	char text[AUTH_TEXT_SIZE];
 	enum auth_result result;
+	struct caller caller;
+	struct scene scene = {.region = r, .caller = &caller};
 
 	set_request_id(r, reply);
-	if (!ebs && strcmp(req->path, "/") != 0) {
+	if (which == AUTH_NR) {
 		reply_ebs_error(reply, 404, "UnknownOperationException", NULL,
 			"There is no operation at this path.");
 		return;
 	}
-	result = auth_check(&r->auth, ebs ? AUTH_EBS : AUTH_EC2, req, r->wall_s(), text);
-	if (result == AUTH_OK)
-		(ebs ? ebs_api_handle : ec2_api_handle)(r, req, reply);
+	result = auth_check(&r->auth, which, req, r->wall_s(), &caller, text);
+	if (result == AUTH_FAILED) {
+		reply->failed = true;
+		return;
+	}
+	if (result != AUTH_OK) {
+		services[which].refuse(reply, result, text);
+		return;
+	}
+	scene.store = stores_get(&r->stores, caller.region, &err);
+	if (scene.store)
+		services[which].handle(&scene, req, reply);
 	else
-		(ebs ? refuse_ebs : refuse_ec2)(reply, result, text);
+		reply->failed = true;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signature Version 4, the server's side. The header is parsed strictly; only headers that the
- * caller signed go into the canonical request; the derived key is kept for the day. Signatures are
- * compared in constant time.
+ * Signature Version 4, the server's side. Header and query form are parsed strictly into the same
+ * parts; only headers that the caller signed go into the canonical request; derived keys are kept
+ * for the day. Signatures are compared in constant time.
  */
 #include "uploader/region/auth.h"
 
@@ -12,21 +12,43 @@
 #include <time.h>
 
 #include "base/num.h"
+#include "uploader/region/form.h"
+#include "uploader/region/session.h"
 #include "uploader/region/token.h"
 
-static const char algorithm[] = "AWS4-HMAC-SHA256";
-static const char *const service_names[AUTH_NR] = {[AUTH_EBS] = "ebs", [AUTH_EC2] = "ec2"};
+enum { PRESIGNED_MAX_S = 7 * 24 * 3600 };
 
-/* The Authorization header in parts; pointers into text. */
-struct auth_header {
-	char *text; /* owned */
-	char *access_key, *date, *region, *service, *terminator;
-	char *signed_headers, *signature;
+static const char algorithm[] = "AWS4-HMAC-SHA256";
+static const char *const service_names[AUTH_NR] = {
+	[AUTH_EBS] = "ebs",
+	[AUTH_EC2] = "ec2",
+	[AUTH_STS] = "sts",
+	[AUTH_KMS] = "kms",
+	[AUTH_S3] = "s3",
 };
 
-void auth_init(struct auth *a, const char *access_key, const char *secret_key, const char *region)
+/* A signature and what goes with it, of a header or of a query. */
+struct auth_header {
+	char *text; /* owned: the parts point into it, or into form */
+	char *access_key, *date, *region, *service, *terminator;
+	const char *signed_headers, *signature;
+	const char *amz_date, *token; /* token NULL without */
+	bool presigned;
+	uint64_t lifetime;  /* seconds, of a presigned one */
+	char *query;        /* without the signature; owned; NULL in header form */
+	struct form form;
+};
+
+static void header_release(struct auth_header *h)
 {
-	*a = (struct auth){.access_key = access_key, .secret_key = secret_key, .region = region};
+	form_release(&h->form);
+	free(h->query);
+	free(h->text);
+}
+
+void auth_init(struct auth *a, const struct accounts *accounts, const uint8_t *session_key)
+{
+	*a = (struct auth){.accounts = accounts, .session_key = session_key};
 	pthread_mutex_init(&a->lock, NULL);
 }
 
@@ -60,18 +82,18 @@ static bool credential_parse(struct auth_header *h, char *credential)
 }
 
 /* True when the header is not one of ours to check. */
-static bool header_parse(struct auth_header *h, const char *value)
+static bool header_parse(struct auth_header *h, const struct request *req)
 {
-	char *rest, *item, *credential = NULL;
+	char *rest, *item, *found, *credential = NULL;
 
-	*h = (struct auth_header){.text = strdup(value)};
+	h->amz_date = request_header(req, "x-amz-date");
+	h->token = request_header(req, "x-amz-security-token");
+	h->text = strdup(request_header(req, "authorization"));
 	if (!h->text || strncmp(h->text, algorithm, sizeof(algorithm) - 1) != 0 ||
 	    h->text[sizeof(algorithm) - 1] != ' ')
 		return true;
 	rest = h->text + sizeof(algorithm);
 	while ((item = strsep(&rest, ","))) {
-		char *found;
-
 		if ((found = item_value(item, "Credential")) && !credential)
 			credential = found;
 		else if ((found = item_value(item, "SignedHeaders")) && !h->signed_headers)
@@ -81,8 +103,77 @@ static bool header_parse(struct auth_header *h, const char *value)
 		else
 			return true;
 	}
-	return !credential || !h->signed_headers || !h->signature ||
-	       strlen(h->signature) != SHA256_HEX_SIZE - 1 || credential_parse(h, credential);
+	return !credential || credential_parse(h, credential);
+}
+
+/* The query without X-Amz-Signature: what was signed. NULL when memory is short. */
+static char *signed_query(const char *query)
+{
+	static const char name[] = "X-Amz-Signature=";
+	char *copy = strdup(query), *at = copy, *end;
+
+	while (at && *at && strncmp(at, name, sizeof(name) - 1) != 0) {
+		at = strchr(at, '&');
+		at = at ? at + 1 : NULL;
+	}
+	if (!at || *at == '\0')
+		return copy;
+	end = strchr(at, '&');
+	if (end)
+		memmove(at, end + 1, strlen(end + 1) + 1);
+	else
+		at[at > copy ? -1 : 0] = '\0';
+	return copy;
+}
+
+/* The same of a presigned URL. */
+static bool query_parse(struct auth_header *h, const struct request *req)
+{
+	const char *method, *credential, *expires;
+
+	h->presigned = true;
+	if (form_parse(&h->form, req->query, strlen(req->query), NULL) < 0)
+		return true;
+	method = form_get(&h->form, "X-Amz-Algorithm");
+	credential = form_get(&h->form, "X-Amz-Credential");
+	expires = form_get(&h->form, "X-Amz-Expires");
+	h->amz_date = form_get(&h->form, "X-Amz-Date");
+	h->token = form_get(&h->form, "X-Amz-Security-Token");
+	h->signed_headers = form_get(&h->form, "X-Amz-SignedHeaders");
+	h->signature = form_get(&h->form, "X-Amz-Signature");
+	if (!method || strcmp(method, algorithm) != 0 || !credential || !expires ||
+	    num_parse(expires, PRESIGNED_MAX_S, &h->lifetime, NULL) < 0)
+		return true;
+	h->text = strdup(credential);
+	h->query = signed_query(req->query);
+	return !h->text || !h->query || credential_parse(h, h->text);
+}
+
+static bool is_presigned(const struct request *req)
+{
+	return strstr(req->query, "X-Amz-Signature=") != NULL;
+}
+
+/* True when there is no whole signature. */
+static bool auth_header_parse(struct auth_header *h, const struct request *req)
+{
+	*h = (struct auth_header){.form = FORM_INIT};
+	if (request_header(req, "authorization") ? header_parse(h, req) : query_parse(h, req))
+		return true;
+	return !h->signed_headers || !h->signature || !h->amz_date ||
+	       strlen(h->signature) != SHA256_HEX_SIZE - 1;
+}
+
+void auth_scope_service(const struct request *req, char out[16])
+{
+	struct auth_header h;
+
+	out[0] = '\0';
+	if ((request_header(req, "authorization") || is_presigned(req)) &&
+	    !auth_header_parse(&h, req) && strlen(h.service) < 16)
+		memcpy(out, h.service, strlen(h.service) + 1);
+	if (request_header(req, "authorization") || is_presigned(req))
+		header_release(&h);
 }
 
 static int digits(const char *text, int nr)
@@ -160,10 +251,10 @@ static enum auth_result check_signed_headers(const struct auth_header *h,
 	return AUTH_OK;
 }
 
-static enum auth_result check_scope(const struct auth *a, const struct auth_header *h,
-	enum auth_service service, const char *amz_date, char text[AUTH_TEXT_SIZE])
+static enum auth_result check_scope(const struct auth_header *h, enum auth_service service,
+	char text[AUTH_TEXT_SIZE])
 {
-	if (strcmp(h->region, a->region) != 0) {
+	if (!region_name_known(h->region)) {
 		(void)snprintf(text, AUTH_TEXT_SIZE,
 			"Credential should be scoped to a valid region, not '%.60s'.", h->region);
 		return AUTH_SCOPE;
@@ -174,80 +265,114 @@ static enum auth_result check_scope(const struct auth *a, const struct auth_head
 			service_names[service]);
 		return AUTH_SCOPE;
 	}
-	if (strlen(h->date) != 8 || strncmp(h->date, amz_date, 8) != 0) {
+	if (strlen(h->date) != 8 || strncmp(h->date, h->amz_date, 8) != 0) {
 		(void)snprintf(text, AUTH_TEXT_SIZE,
 			"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date "
 			"from HTTP: '%.20s' != '%.8s', from '%.20s'.",
-			h->date, amz_date, amz_date);
+			h->date, h->amz_date, h->amz_date);
 		return AUTH_SCOPE;
 	}
 	return AUTH_OK;
 }
 
-static enum auth_result check_time(const char *amz_date, int64_t then, int64_t now,
+static enum auth_result check_time(const struct auth_header *h, int64_t then, int64_t now,
 	char text[AUTH_TEXT_SIZE])
 {
-	bool old = then < now - AUTH_WINDOW_S;
+	int64_t lifetime = h->presigned ? (int64_t)h->lifetime : AUTH_WINDOW_S;
+	bool old = then < now - lifetime;
 	struct sigv4_scope limit, clock;
 
 	if (!old && then <= now + AUTH_WINDOW_S)
 		return AUTH_OK;
+	if (h->presigned && old) {
+		(void)snprintf(text, AUTH_TEXT_SIZE, "Request has expired");
+		return AUTH_EXPIRED;
+	}
 	sigv4_scope_time(&limit, old ? now - AUTH_WINDOW_S : now + AUTH_WINDOW_S);
 	sigv4_scope_time(&clock, now);
 	(void)snprintf(text, AUTH_TEXT_SIZE,
 		old ? "Signature expired: %s is now earlier than %s (%s - 15 min.)" :
 		      "Signature not yet current: %s is still later than %s (%s + 15 min.)",
-		amz_date, limit.time, clock.time);
+		h->amz_date, limit.time, clock.time);
 	return AUTH_EXPIRED;
 }
 
-/* The hash that the caller signed for the body; NULL when the one it sent is not the body's. */
-static const char *payload_hash(const struct request *req, char hex[SHA256_HEX_SIZE])
+/*
+ * The hash that the caller signed for the body; NULL when the one it sent is not the body's. What
+ * S3's streaming forms stand for is checked where the chunks are taken apart.
+ */
+static const char *payload_hash(const struct auth_header *h, enum auth_service service,
+	const struct request *req, char hex[SHA256_HEX_SIZE])
 {
 	const char *sent = request_header(req, "x-amz-content-sha256");
 
-	if (sent && strcmp(sent, "UNSIGNED-PAYLOAD") == 0)
+	if (sent && (strcmp(sent, "UNSIGNED-PAYLOAD") == 0 ||
+			    (service == AUTH_S3 && strncmp(sent, "STREAMING-", 10) == 0)))
 		return sent;
+	if (h->presigned && service == AUTH_S3)
+		return "UNSIGNED-PAYLOAD";
 	hex_encode(hex, req->body_sha256, SHA256_SIZE);
 	return !sent || strcasecmp(sent, hex) == 0 ? hex : NULL;
 }
 
-static int signing_key(struct auth *a, enum auth_service service, const struct sigv4_scope *scope,
-	uint8_t key[SHA256_SIZE], struct error *err)
+static bool key_is(const struct auth_key *k, const struct auth_header *h, enum auth_service service)
 {
-	int ret = 0;
+	return k->service == service && strcmp(k->date, h->date) == 0 &&
+	       strcmp(k->access_key, h->access_key) == 0 && strcmp(k->region, h->region) == 0;
+}
+
+/* Of a day, Region and service; names fit: the scope was checked. */
+static int signing_key(struct auth *a, enum auth_service service, const struct auth_header *h,
+	const char *secret, const struct sigv4_scope *scope, uint8_t key[SHA256_SIZE],
+	struct error *err)
+{
+	struct auth_key made = {.service = service};
+	bool found = false;
 
 	pthread_mutex_lock(&a->lock);
-	if (strcmp(a->keys[service].date, scope->date) != 0) {
-		ret = sigv4_signing_key(a->secret_key, scope, a->keys[service].key, err);
-		memcpy(a->keys[service].date, ret == 0 ? scope->date : "", ret == 0 ? 9 : 1);
+	for (size_t i = 0; i < AUTH_CACHED_KEYS && !found; i++) {
+		found = key_is(&a->keys[i], h, service);
+		if (found)
+			memcpy(key, a->keys[i].key, SHA256_SIZE);
 	}
-	memcpy(key, a->keys[service].key, SHA256_SIZE);
 	pthread_mutex_unlock(&a->lock);
-	return ret;
+	if (found)
+		return 0;
+	if (sigv4_signing_key(secret, scope, key, err) < 0)
+		return -1;
+	(void)snprintf(made.access_key, sizeof(made.access_key), "%s", h->access_key);
+	(void)snprintf(made.region, sizeof(made.region), "%s", h->region);
+	(void)snprintf(made.date, sizeof(made.date), "%s", h->date);
+	memcpy(made.key, key, SHA256_SIZE);
+	pthread_mutex_lock(&a->lock);
+	a->keys[a->next++ % AUTH_CACHED_KEYS] = made;
+	pthread_mutex_unlock(&a->lock);
+	explicit_bzero(&made, sizeof(made));
+	return 0;
 }
 
 /* The signature that the request should have. */
 static int expected_signature(struct auth *a, enum auth_service service, const struct request *req,
-	const struct auth_header *h, const char *amz_date, const char *hash,
+	const struct auth_header *h, const char *secret, const char *hash,
 	char signature[SHA256_HEX_SIZE], struct error *err)
 {
 	struct sigv4_header headers[MESSAGE_MAX_HEADERS];
 	struct sigv4_request canon = {.method = req->method, .path = req->path,
-		.query = req->query, .headers = headers, .payload_hash = hash};
-	struct sigv4_scope scope = {.region = a->region, .service = service_names[service]};
+		.query = h->query ? h->query : req->query, .headers = headers,
+		.payload_hash = hash, .s3_path = service == AUTH_S3};
+	struct sigv4_scope scope = {.region = h->region, .service = service_names[service]};
 	CLEANUP_BUF struct buf canonical = BUF_INIT(0), to_sign = BUF_INIT(0);
 	uint8_t key[SHA256_SIZE];
 	int ret;
 
-	memcpy(scope.date, amz_date, 8);
-	memcpy(scope.time, amz_date, 16);
+	memcpy(scope.date, h->amz_date, 8);
+	memcpy(scope.time, h->amz_date, 16);
 	for (size_t i = 0; i < req->nr_headers; i++)
 		if (is_signed(h->signed_headers, req->headers[i].name))
 			headers[canon.nr_headers++] = req->headers[i];
 	if (sigv4_canonical_request(&canon, &canonical, err) < 0 ||
 	    sigv4_string_to_sign(&scope, buf_str(&canonical), &to_sign, err) < 0 ||
-	    signing_key(a, service, &scope, key, err) < 0)
+	    signing_key(a, service, h, secret, &scope, key, err) < 0)
 		return -1;
 	ret = sigv4_signature(key, buf_str(&to_sign), signature, err);
 	explicit_bzero(key, sizeof(key));
@@ -255,18 +380,18 @@ static int expected_signature(struct auth *a, enum auth_service service, const s
 }
 
 static enum auth_result check_signature(struct auth *a, enum auth_service service,
-	const struct request *req, const struct auth_header *h, const char *amz_date,
+	const struct request *req, const struct auth_header *h, const char *secret,
 	char text[AUTH_TEXT_SIZE])
 {
 	char hex[SHA256_HEX_SIZE], signature[SHA256_HEX_SIZE];
-	const char *hash = payload_hash(req, hex);
+	const char *hash = payload_hash(h, service, req, hex);
 
 	if (!hash) {
 		(void)snprintf(text, AUTH_TEXT_SIZE,
 			"The value of x-amz-content-sha256 is not the SHA-256 of the body.");
 		return AUTH_MISMATCH;
 	}
-	if (expected_signature(a, service, req, h, amz_date, hash, signature, NULL) < 0)
+	if (expected_signature(a, service, req, h, secret, hash, signature, NULL) < 0)
 		return AUTH_FAILED;
 	if (token_equal(signature, h->signature, SHA256_HEX_SIZE - 1))
 		return AUTH_OK;
@@ -277,46 +402,81 @@ static enum auth_result check_signature(struct auth *a, enum auth_service servic
 	return AUTH_MISMATCH;
 }
 
+/* Whose key it is: an account's, or that of a session whose token came along. */
+static enum auth_result find_key(const struct auth *a, const struct auth_header *h,
+	struct caller *caller, struct session_creds *session, const char **secret, int64_t now)
+{
+	const struct account *account = accounts_find_key(a->accounts, h->access_key);
+	const char *partition = region_name_partition(h->region);
+	struct session s;
+
+	if (!h->token && !account)
+		return AUTH_UNKNOWN_KEY;
+	if (!h->token) {
+		memcpy(caller->account, account->id, ACCOUNT_SIZE);
+		(void)snprintf(caller->arn, sizeof(caller->arn), "arn:%s:iam::%s:user/%.64s", partition,
+			account->id, account->profile);
+		*secret = account->secret_key;
+		return AUTH_OK;
+	}
+	if (session_open(a->session_key, h->token, &s, session) ||
+	    strcmp(session->access_key, h->access_key) != 0)
+		return AUTH_TOKEN;
+	memcpy(caller->account, s.account, ACCOUNT_SIZE);
+	(void)snprintf(caller->arn, sizeof(caller->arn), "arn:%s:sts::%s:assumed-role/%s/%s", partition,
+		s.account, s.role, s.name);
+	*secret = session->secret_key;
+	return s.expires <= now ? AUTH_TOKEN_EXPIRED : AUTH_OK;
+}
+
 static enum auth_result check_parsed(struct auth *a, enum auth_service service,
 	const struct request *req, const struct auth_header *h, int64_t now,
-	char text[AUTH_TEXT_SIZE])
+	struct caller *caller, char text[AUTH_TEXT_SIZE])
 {
-	const char *amz_date = request_header(req, "x-amz-date");
+	struct session_creds session = {.secret_key = ""};
 	enum auth_result result;
+	const char *secret;
 	int64_t then;
 
-	if (!amz_date || amz_date_parse(amz_date, &then))
+	if (amz_date_parse(h->amz_date, &then) || strlen(h->access_key) >= sizeof(caller->access_key))
 		return AUTH_INCOMPLETE;
-	if (strcmp(h->access_key, a->access_key) != 0 ||
-	    request_header(req, "x-amz-security-token")) {
-		(void)snprintf(text, AUTH_TEXT_SIZE,
-			"The security token included in the request is invalid.");
-		return AUTH_UNKNOWN_KEY;
+	result = find_key(a, h, caller, &session, &secret, now);
+	if (result != AUTH_OK) {
+		(void)snprintf(text, AUTH_TEXT_SIZE, "The security token included in the request is %s",
+			result == AUTH_TOKEN_EXPIRED ? "expired" : "invalid.");
+		return result;
 	}
-	result = check_scope(a, h, service, amz_date, text);
+	result = check_scope(h, service, text);
 	if (result == AUTH_OK)
-		result = check_time(amz_date, then, now, text);
+		result = check_time(h, then, now, text);
 	if (result == AUTH_OK)
 		result = check_signed_headers(h, service, req, text);
 	if (result == AUTH_OK)
-		result = check_signature(a, service, req, h, amz_date, text);
+		result = check_signature(a, service, req, h, secret, text);
+	if (result == AUTH_OK) {
+		memcpy(caller->access_key, h->access_key, strlen(h->access_key) + 1);
+		memcpy(caller->region, h->region, strlen(h->region) + 1);
+	}
+	explicit_bzero(&session, sizeof(session));
 	return result;
 }
 
 enum auth_result auth_check(struct auth *a, enum auth_service service, const struct request *req,
-	int64_t now, char text[AUTH_TEXT_SIZE])
+	int64_t now, struct caller *caller, char text[AUTH_TEXT_SIZE])
 {
-	const char *value = request_header(req, "authorization");
+	bool is_signed_somehow = request_header(req, "authorization") || is_presigned(req);
 	enum auth_result result = AUTH_INCOMPLETE;
 	struct auth_header h;
 
+	*caller = (struct caller){.account = ""};
 	(void)snprintf(text, AUTH_TEXT_SIZE, "%s",
-		value ? "Authorization header or x-amz-date is missing a part or is malformed." :
+		is_signed_somehow ?
+			"Authorization header or x-amz-date is missing a part or is malformed." :
 			"Missing Authentication Token");
-	if (!value)
+	if (!is_signed_somehow)
 		return AUTH_MISSING;
-	if (!header_parse(&h, value))
-		result = check_parsed(a, service, req, &h, now, text);
-	free(h.text);
+	if (!auth_header_parse(&h, req))
+		result = check_parsed(a, service, req, &h, now, caller, text);
+	header_release(&h);
 	return result;
 }

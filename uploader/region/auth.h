@@ -1,47 +1,71 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who asks: verification of Signature Version 4 in the Authorization header, for one account with
- * one key. Thread-safe.
+ * Who asks: verification of Signature Version 4 in the Authorization header or in the query, for
+ * the accounts' keys and for sessions that STS gave out. Thread-safe.
  */
 #ifndef AMIWRIGHT_UPLOADER_REGION_AUTH_H
 #define AMIWRIGHT_UPLOADER_REGION_AUTH_H
 
 #include "base/error.h"
+#include "uploader/region/accounts.h"
 #include "uploader/region/message.h"
+#include "uploader/region/names.h"
 
 #include <pthread.h>
 #include <stdint.h>
 
-enum auth_service { AUTH_EBS, AUTH_EC2, AUTH_NR };
+enum auth_service { AUTH_EBS, AUTH_EC2, AUTH_STS, AUTH_KMS, AUTH_S3, AUTH_NR };
 
 enum auth_result {
 	AUTH_OK,
-	AUTH_MISSING,     /* no Authorization header */
-	AUTH_INCOMPLETE,  /* header or date cannot be read */
+	AUTH_MISSING,     /* no signature */
+	AUTH_INCOMPLETE,  /* signature or date cannot be read */
 	AUTH_UNKNOWN_KEY,
-	AUTH_SCOPE,       /* other service, region or day */
-	AUTH_EXPIRED,     /* more than 15 minutes from our clock */
+	AUTH_TOKEN,       /* a session token that is none of ours, or of another key */
+	AUTH_TOKEN_EXPIRED,
+	AUTH_SCOPE,       /* other service or day, or no Region */
+	AUTH_EXPIRED,     /* more than 15 minutes from our clock, or a presigned URL's time is over */
 	AUTH_UNSIGNED,    /* a header that must be signed is not */
 	AUTH_MISMATCH,    /* signature or body hash differ */
 	AUTH_FAILED,      /* our own trouble */
 };
 
-enum { AUTH_TEXT_SIZE = 320, AUTH_WINDOW_S = 15 * 60 };
-
-struct auth {
-	const char *access_key, *secret_key, *region; /* borrowed */
-	pthread_mutex_t lock; /* guards the keys */
-	struct {
-		char date[9];
-		uint8_t key[SHA256_SIZE];
-	} keys[AUTH_NR];      /* signing key of the last day seen, by service */
+enum {
+	AUTH_TEXT_SIZE = 320,
+	AUTH_WINDOW_S = 15 * 60,
+	AUTH_CACHED_KEYS = 16,
+	AUTH_ARN_SIZE = 256,
+	AUTH_KEY_SIZE = 64,
 };
 
-void auth_init(struct auth *a, const char *access_key, const char *secret_key, const char *region);
+/* Who a request turned out to be from. */
+struct caller {
+	char account[ACCOUNT_SIZE];
+	char access_key[AUTH_KEY_SIZE];
+	char region[REGION_NAME_SIZE]; /* the one that was signed for */
+	char arn[AUTH_ARN_SIZE];       /* of the user, or of the assumed role's session */
+};
+
+struct auth {
+	const struct accounts *accounts; /* borrowed */
+	const uint8_t *session_key;      /* borrowed */
+	pthread_mutex_t lock;            /* guards keys, next */
+	struct auth_key {
+		char access_key[AUTH_KEY_SIZE], region[REGION_NAME_SIZE], date[9];
+		enum auth_service service;
+		uint8_t key[SHA256_SIZE];
+	} keys[AUTH_CACHED_KEYS];        /* signing keys that were needed lately */
+	size_t next;
+};
+
+void auth_init(struct auth *a, const struct accounts *accounts, const uint8_t *session_key);
 void auth_release(struct auth *a);
 
 /* text gets what is wrong, in AWS's words where they are known. now: seconds since 1970. */
 enum auth_result auth_check(struct auth *a, enum auth_service service, const struct request *req,
-	int64_t now, char text[AUTH_TEXT_SIZE]);
+	int64_t now, struct caller *caller, char text[AUTH_TEXT_SIZE]);
+
+/* The service of the request's credential scope ("s3"), borrowed into out; "" when it has none. */
+void auth_scope_service(const struct request *req, char out[16]);
 
 #endif

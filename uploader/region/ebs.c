@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "uploader/region/access.h"
 
 void ebs_invalid(struct ebs_ctx *c, const char *reason, const char *fmt, ...)
 {
@@ -33,16 +34,18 @@ void ebs_internal(struct ebs_ctx *c, const struct error *err)
 	reply_ebs_error(c->reply, 500, "InternalServerException", NULL, "%s", err->text);
 }
 
-struct snapshot *ebs_find(struct ebs_ctx *c, const char *id)
+/* Shared ones too when it is to be read. A public one is none that these APIs take. */
+static struct snapshot *find(struct ebs_ctx *c, const char *id, bool to_read)
 {
-	struct store *store = c->region->store;
+	struct store *store = c->store;
 	struct error err = ERROR_INIT;
 	struct snapshot *snap;
 
 	pthread_mutex_lock(&store->lock);
 	snap = store_find_snapshot(store, id);
-	if (!snap)
-		ebs_not_found(c, id);
+	if (!snap || !(access_owns_snapshot(snap, c->account) ||
+			     (to_read && access_snapshot_names(snap, c->account))))
+		ebs_not_found(c, id), snap = NULL;
 	else if (snapshot_settle(snap, c->region->wall_s(), region_monotonic_ms(), &err) < 0)
 		ebs_internal(c, &err), snap = NULL;
 	else
@@ -51,9 +54,14 @@ struct snapshot *ebs_find(struct ebs_ctx *c, const char *id)
 	return snap;
 }
 
+struct snapshot *ebs_find(struct ebs_ctx *c, const char *id)
+{
+	return find(c, id, false);
+}
+
 struct snapshot *ebs_find_readable(struct ebs_ctx *c, const char *id)
 {
-	CLEANUP(snapshot_cleanup) struct snapshot *snap = ebs_find(c, id);
+	CLEANUP(snapshot_cleanup) struct snapshot *snap = find(c, id, true);
 	struct error err = ERROR_INIT;
 
 	if (!snap)
@@ -144,9 +152,9 @@ static void ebs_complete(struct ebs_ctx *c)
 		ebs_internal(c, &err);
 		return;
 	}
-	pthread_mutex_lock(&c->region->store->lock);
+	pthread_mutex_lock(&c->store->lock);
 	ret = complete_begin(c->region, snap, count, aggregate, &err);
-	pthread_mutex_unlock(&c->region->store->lock);
+	pthread_mutex_unlock(&c->store->lock);
 	if (ret < 0) {
 		ebs_internal(c, &err);
 		return;
@@ -219,9 +227,10 @@ static bool take_id(struct ebs_ctx *c, const char *id)
 	return false;
 }
 
-void ebs_api_handle(struct region *r, const struct request *req, struct reply *reply)
+void ebs_api_handle(const struct scene *scene, const struct request *req, struct reply *reply)
 {
-	struct ebs_ctx c = {.region = r, .req = req, .reply = reply};
+	struct ebs_ctx c = {.region = scene->region, .store = scene->store,
+		.account = scene->caller->account, .req = req, .reply = reply};
 
 	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
 		char segment[2][64] = {"", ""};

@@ -11,6 +11,8 @@
 /* One call after routing. */
 struct ebs_ctx {
 	struct region *region;
+	struct store *store;      /* of the Region that was signed for */
+	const char *account;      /* who asks */
 	const struct request *req;
 	struct reply *reply;
 	char id[STORE_ID_SIZE]; /* snapshot of the path, "" without one */
@@ -23,9 +25,9 @@ void ebs_not_found(struct ebs_ctx *c, const char *id);
 /* Our own trouble (a full disk): 500 with err's text. */
 void ebs_internal(struct ebs_ctx *c, const struct error *err);
 
-/* The snapshot, settled, with a reference; NULL with a reply when there is none. */
+/* The caller's snapshot, settled, with a reference; NULL with a reply when there is none. */
 struct snapshot *ebs_find(struct ebs_ctx *c, const char *id);
-/* One that may be read: completed, map loaded. NULL with a reply otherwise. */
+/* One that may be read: own or shared, completed, map loaded. NULL with a reply otherwise. */
 struct snapshot *ebs_find_readable(struct ebs_ctx *c, const char *id);
 
 void ebs_start(struct ebs_ctx *c);

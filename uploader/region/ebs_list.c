@@ -201,7 +201,7 @@ void ebs_list_changed(struct ebs_ctx *c)
 	struct list l = {.query = FORM_INIT};
 
 	if (second && !list_parse(c, &l, true) && (first = ebs_find_readable(c, l.first_id))) {
-		if (same_lineage(c->region->store, first, second))
+		if (same_lineage(c->store, first, second))
 			list_changed(c, &l, first, second);
 		else
 			ebs_invalid(c, "UNRELATED_SNAPSHOTS",

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "uploader/region/access.h"
 
 enum { MAX_TAGS = 50, MAX_TAG_KEY = 127, MAX_TAG_VALUE = 255, DEFAULT_TIMEOUT = 60 };
 
@@ -146,7 +147,9 @@ static bool check_parent(struct ebs_ctx *c, const struct start *s, struct snapsh
 	*parent = NULL;
 	if (!s->parent)
 		return false;
-	p = store_find_snapshot(c->region->store, s->parent);
+	p = store_find_snapshot(c->store, s->parent);
+	if (p && !access_owns_snapshot(p, c->account))
+		p = NULL;
 	if (p && snapshot_settle(p, c->region->wall_s(), region_monotonic_ms(), &err) < 0)
 		return ebs_internal(c, &err), true;
 	if (!p || atomic_load(&p->status) == SNAPSHOT_ERROR)
@@ -169,7 +172,7 @@ static bool check_parent(struct ebs_ctx *c, const struct start *s, struct snapsh
  * refused.
  */
 static bool choose_key(struct ebs_ctx *c, const struct start *s, const struct snapshot *parent,
-	char fallback[128], const char **key)
+	char fallback[REGION_KEY_ARN], const char **key)
 {
 	bool wanted = json_get_bool(s->body, "Encrypted", false);
 
@@ -183,7 +186,7 @@ static bool choose_key(struct ebs_ctx *c, const struct start *s, const struct sn
 			"KmsKeyArn must not be given when Encrypted is false");
 		return true;
 	}
-	region_default_key(c->region, fallback);
+	region_default_key(c->store->name, c->account, fallback);
 	if (parent)
 		*key = json_get_str(parent->doc, "kmsKey", NULL);
 	else
@@ -197,7 +200,7 @@ static void write_answer(struct ebs_ctx *c, const struct start *s, const char *i
 	const char *comma = "";
 
 	reply_addf(c->reply, "{\"SnapshotId\":\"%s\",\"OwnerId\":\"%s\",\"Status\":\"pending\"", id,
-		c->region->account);
+		c->account);
 	reply_addf(c->reply, ",\"StartTime\":%s,\"VolumeSize\":%lld,\"BlockSize\":%d",
 		ebs_number(c->region->wall_s(), number), (long long)s->size, STORE_BLOCK_SIZE);
 	reply_addf(c->reply, ",\"Description\":");
@@ -239,7 +242,8 @@ static struct json *make_doc(struct ebs_ctx *c, const struct start *s, const cha
 {
 	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
 
-	if (!doc || json_set_str(doc, "status", "pending", err) < 0 ||
+	if (!doc || json_set_str(doc, "owner", c->account, err) < 0 ||
+	    json_set_str(doc, "status", "pending", err) < 0 ||
 	    json_set_int(doc, "size", s->size, err) < 0 ||
 	    json_set_int(doc, "start", c->region->wall_s(), err) < 0 ||
 	    json_set_int(doc, "timeout", s->timeout, err) < 0 ||
@@ -258,7 +262,7 @@ static struct json *make_doc(struct ebs_ctx *c, const struct start *s, const cha
 /* With store->lock held. */
 static void start_new(struct ebs_ctx *c, const struct start *s)
 {
-	char id[STORE_ID_SIZE], fallback[128];
+	char id[STORE_ID_SIZE], fallback[REGION_KEY_ARN];
 	struct error err = ERROR_INIT;
 	struct snapshot *parent;
 	const char *key;
@@ -266,14 +270,14 @@ static void start_new(struct ebs_ctx *c, const struct start *s)
 
 	if (check_parent(c, s, &parent) || choose_key(c, s, parent, fallback, &key))
 		return;
-	if (store_new_id(c->region->store, "snap-", id, &err) < 0) {
+	if (store_new_id(c->store, "snap-", id, &err) < 0) {
 		ebs_internal(c, &err);
 		return;
 	}
 	c->reply->status = 201;
 	write_answer(c, s, id, key);
 	doc = make_doc(c, s, key, &err);
-	if (!doc || !store_add_snapshot(c->region->store, id, doc, &err))
+	if (!doc || !store_add_snapshot(c->store, id, doc, &err))
 		ebs_internal(c, &err);
 }
 
@@ -294,13 +298,13 @@ static void start_again(struct ebs_ctx *c, const struct start *s, const struct s
 void ebs_start(struct ebs_ctx *c)
 {
 	CLEANUP(start_release) struct start s = {.body = NULL};
-	struct store *store = c->region->store;
+	struct store *store = c->store;
 	struct snapshot *earlier;
 
 	if (start_parse(c, &s))
 		return;
 	pthread_mutex_lock(&store->lock);
-	earlier = s.token ? store_find_token(store, s.token) : NULL;
+	earlier = s.token ? store_find_token(store, c->account, s.token) : NULL;
 	if (earlier)
 		start_again(c, &s, earlier);
 	else

@@ -32,6 +32,12 @@ bool ec2_internal(struct ec2_ctx *c, const struct error *err)
 	return true;
 }
 
+bool ec2_refuse_owner(struct ec2_ctx *c)
+{
+	reply_ec2_error(c->reply, 400, "AuthFailure", "Not authorized for this resource.");
+	return true;
+}
+
 void ec2_list_get(struct ec2_ctx *c, const char *name, struct ec2_list *list)
 {
 	list->nr = 0;
@@ -170,57 +176,23 @@ void ec2_next_token(struct ec2_ctx *c, const char *prefix, uint64_t last)
 		xml_str(&c->xml, "nextToken", token);
 }
 
-bool ec2_owner_is_self(const struct ec2_ctx *c, const struct ec2_list *owners)
+bool ec2_list_has(const struct ec2_list *list, const char *text)
 {
-	for (size_t i = 0; i < owners->nr; i++)
-		if (strcmp(owners->items[i], "self") == 0 ||
-		    strcmp(owners->items[i], c->region->account) == 0)
+	for (size_t i = 0; i < list->nr; i++)
+		if (strcmp(list->items[i], text) == 0)
 			return true;
-	return owners->nr == 0;
+	return false;
 }
 
-static void call_describe_regions(struct ec2_ctx *c)
+bool ec2_listed(const struct ec2_list *list, const char *text)
 {
-	struct ec2_list names;
-	struct ec2_filters filters;
-	bool all, listed;
-
-	ec2_list_get(c, "RegionName", &names);
-	if (ec2_get_bool(c, "AllRegions", &all) || ec2_get_filters(c, &filters) || ec2_ready(c))
-		return;
-	listed = names.nr == 0;
-	for (size_t i = 0; i < names.nr; i++)
-		listed |= strcmp(names.items[i], c->region->name) == 0;
-	ec2_begin(c);
-	xml_open(&c->xml, "regionInfo");
-	if (listed) {
-		xml_open(&c->xml, "item");
-		xml_str(&c->xml, "regionName", c->region->name);
-		xml_str(&c->xml, "regionEndpoint", c->region->endpoint);
-		xml_str(&c->xml, "optInStatus", "opt-in-not-required");
-		xml_close(&c->xml, "item");
-	}
-	xml_close(&c->xml, "regionInfo");
-	ec2_end(c);
+	return list->nr == 0 || ec2_list_has(list, text);
 }
 
-static void call_get_encryption_by_default(struct ec2_ctx *c)
+bool ec2_owner_listed(const struct ec2_ctx *c, const struct ec2_list *owners, const char *owner)
 {
-	if (ec2_ready(c))
-		return;
-	ec2_begin(c);
-	xml_bool(&c->xml, "ebsEncryptionByDefault", false);
-	xml_str(&c->xml, "sseType", "none");
-	ec2_end(c);
-}
-
-static void call_get_default_key(struct ec2_ctx *c)
-{
-	if (ec2_ready(c))
-		return;
-	ec2_begin(c);
-	xml_str(&c->xml, "kmsKeyId", "alias/aws/ebs");
-	ec2_end(c);
+	return ec2_listed(owners, owner) ||
+	       (strcmp(owner, c->account) == 0 && ec2_listed(owners, "self"));
 }
 
 static const struct {
@@ -231,13 +203,35 @@ static const struct {
 	{"DeleteSnapshot", ec2_call_delete_snapshot},
 	{"DeleteTags", ec2_call_delete_tags},
 	{"DeregisterImage", ec2_call_deregister_image},
+	{"DescribeAvailabilityZones", ec2_call_describe_zones},
+	{"DescribeFastSnapshotRestores", ec2_call_describe_fast_restores},
+	{"DescribeImageAttribute", ec2_call_describe_image_attribute},
 	{"DescribeImages", ec2_call_describe_images},
-	{"DescribeRegions", call_describe_regions},
+	{"DescribeInstances", ec2_call_describe_instances},
+	{"DescribeRegions", ec2_call_describe_regions},
+	{"DescribeSnapshotAttribute", ec2_call_describe_snapshot_attribute},
 	{"DescribeSnapshots", ec2_call_describe_snapshots},
 	{"DescribeTags", ec2_call_describe_tags},
-	{"GetEbsDefaultKmsKeyId", call_get_default_key},
-	{"GetEbsEncryptionByDefault", call_get_encryption_by_default},
+	{"DisableEbsEncryptionByDefault", ec2_call_disable_encryption},
+	{"DisableImage", ec2_call_disable_image},
+	{"DisableImageBlockPublicAccess", ec2_call_disable_image_block},
+	{"DisableImageDeprecation", ec2_call_disable_deprecation},
+	{"DisableImageDeregistrationProtection", ec2_call_disable_protection},
+	{"DisableSnapshotBlockPublicAccess", ec2_call_disable_snapshot_block},
+	{"EnableEbsEncryptionByDefault", ec2_call_enable_encryption},
+	{"EnableImage", ec2_call_enable_image},
+	{"EnableImageBlockPublicAccess", ec2_call_enable_image_block},
+	{"EnableImageDeprecation", ec2_call_enable_deprecation},
+	{"EnableImageDeregistrationProtection", ec2_call_enable_protection},
+	{"EnableSnapshotBlockPublicAccess", ec2_call_enable_snapshot_block},
+	{"GetEbsEncryptionByDefault", ec2_call_get_encryption},
+	{"GetImageBlockPublicAccessState", ec2_call_get_image_block},
+	{"GetSnapshotBlockPublicAccessState", ec2_call_get_snapshot_block},
+	{"ModifyImageAttribute", ec2_call_modify_image_attribute},
+	{"ModifySnapshotAttribute", ec2_call_modify_snapshot_attribute},
 	{"RegisterImage", ec2_call_register_image},
+	{"ResetImageAttribute", ec2_call_reset_image_attribute},
+	{"ResetSnapshotAttribute", ec2_call_reset_snapshot_attribute},
 };
 
 static void dispatch(struct ec2_ctx *c)
@@ -260,9 +254,10 @@ static void dispatch(struct ec2_ctx *c)
 		action);
 }
 
-void ec2_api_handle(struct region *r, const struct request *req, struct reply *reply)
+void ec2_api_handle(const struct scene *scene, const struct request *req, struct reply *reply)
 {
-	struct ec2_ctx c = {.region = r, .reply = reply, .form = FORM_INIT};
+	struct ec2_ctx c = {.region = scene->region, .store = scene->store,
+		.account = scene->caller->account, .reply = reply, .form = FORM_INIT};
 	struct error err = ERROR_INIT;
 
 	reply->content_type = "text/xml;charset=UTF-8";

@@ -39,6 +39,7 @@ struct describe {
 	struct ec2_list ids, owners, executable_by;
 	struct ec2_filters filters;
 	struct ec2_page page;
+	bool deprecated, disabled; /* show these too */
 };
 
 /* An optional boolean: written when the record has it. */
@@ -92,7 +93,8 @@ static void write_image(struct ec2_ctx *c, const struct image *image)
 		"imageOwnerId", "creationDate", "architecture", "imageType", "kernelId", "ramdiskId",
 		"platformDetails", "usageOperation", "description", "hypervisor", "name",
 		"rootDeviceName", "rootDeviceType", "sriovNetSupport", "virtualizationType",
-		"bootMode", "tpmSupport", "imdsSupport", "deregistrationProtection"};
+		"bootMode", "tpmSupport", "imdsSupport", "deregistrationProtection", "deprecationTime",
+		"sourceImageId", "sourceImageRegion"};
 
 	xml_open(&c->xml, "item");
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
@@ -100,36 +102,79 @@ static void write_image(struct ec2_ctx *c, const struct image *image)
 	write_flag(c, image->doc, "isPublic");
 	write_flag(c, image->doc, "enaSupport");
 	write_mappings(c, json_get(image->doc, "blockDeviceMapping"));
-	ec2_write_tags(c, image->doc);
+	if (json_get(image->doc, "stateReason")) {
+		xml_open(&c->xml, "stateReason");
+		xml_str(&c->xml, "code", "Client.InternalError");
+		xml_str(&c->xml, "message", json_get_str(image->doc, "stateReason", ""));
+		xml_close(&c->xml, "stateReason");
+	}
+	if (access_owns_image(image, c->account))
+		ec2_write_tags(c, image->doc);
 	xml_close(&c->xml, "item");
 }
 
-static bool listed(const struct ec2_list *ids, const char *id)
+/*
+ * Whether the image is executable by one that is named: an account id that is not the caller's
+ * counts only when it is named in the permissions itself; "self" also by an organization.
+ */
+static bool executable_by(const struct ec2_ctx *c, const struct ec2_list *users,
+	const struct image *image)
 {
-	for (size_t i = 0; i < ids->nr; i++)
-		if (strcmp(ids->items[i], id) == 0)
+	for (size_t i = 0; i < users->nr; i++) {
+		const char *user = users->items[i];
+		bool self = strcmp(user, "self") == 0 || strcmp(user, c->account) == 0;
+
+		if (strcmp(user, "all") == 0 ? access_image_is_public(image) :
+					       access_image_names(image, self ? c->account : user))
 			return true;
-	return ids->nr == 0;
+		if (self && access_image_by_organization(&c->region->accounts, image, c->account))
+			return true;
+	}
+	return users->nr == 0;
 }
 
-static bool selected(const struct describe *d, const struct image *image)
+/* What an account does not see unless it asks for it. */
+static bool is_hidden(const struct ec2_ctx *c, const struct describe *d, const struct image *image)
+{
+	const char *state = json_get_str(image->doc, "imageState", "");
+	const char *deprecation = json_get_str(image->doc, "deprecationTime", NULL);
+	int64_t when;
+
+	if (strcmp(state, "deregistered") == 0)
+		return true;
+	if (strcmp(state, "disabled") == 0)
+		return !d->disabled && !ec2_list_has(&d->ids, image->id);
+	if (!deprecation || d->deprecated || access_owns_image(image, c->account) ||
+	    ec2_list_has(&d->ids, image->id))
+		return false;
+	return num_parse_time(deprecation, &when, NULL) == 0 && when <= c->region->wall_s();
+}
+
+/* Tags are the owner's. */
+static const struct json *tags_for(const struct ec2_ctx *c, const struct image *image)
+{
+	return access_owns_image(image, c->account) ? json_get(image->doc, "tags") : NULL;
+}
+
+static bool selected(const struct ec2_ctx *c, const struct describe *d, const struct image *image)
 {
 	const char *unknown;
 
-	return strcmp(json_get_str(image->doc, "imageState", ""), "deregistered") != 0 &&
-	       listed(&d->ids, image->id) && ec2_id_number(image->id) > d->page.last &&
-	       ec2_filters_match(&d->filters, fields, image->doc, json_get(image->doc, "tags"),
-		       &unknown);
+	return access_image(&c->region->accounts, image, c->account) && !is_hidden(c, d, image) &&
+	       ec2_listed(&d->ids, image->id) && ec2_id_number(image->id) > d->page.last &&
+	       ec2_owner_listed(c, &d->owners, image_owner(image)) &&
+	       executable_by(c, &d->executable_by, image) &&
+	       ec2_filters_match(&d->filters, fields, image->doc, tags_for(c, image), &unknown);
 }
 
 /* With store->lock held. *last gets the number of the last one on a page that others follow. */
 static void describe_all(struct ec2_ctx *c, const struct describe *d, uint64_t *last)
 {
-	struct store *store = c->region->store;
+	struct store *store = c->store;
 	uint64_t nr = 0, shown = 0;
 
 	for (size_t i = 0; i < store->nr_images; i++) {
-		if (!selected(d, store->images[i]))
+		if (!selected(c, d, store->images[i]))
 			continue;
 		if (nr++ == d->page.max) {
 			*last = shown;
@@ -144,9 +189,12 @@ static void describe_all(struct ec2_ctx *c, const struct describe *d, uint64_t *
 static bool check_ids(struct ec2_ctx *c, const struct ec2_list *ids)
 {
 	for (size_t i = 0; i < ids->nr; i++) {
+		const struct image *image;
+
 		if (ec2_check_id(c, "ami-", "InvalidAMIID.Malformed", ids->items[i]))
 			return true;
-		if (!store_find_image(c->region->store, ids->items[i]))
+		image = store_find_image(c->store, ids->items[i]);
+		if (!image || !access_image(&c->region->accounts, image, c->account))
 			return ec2_refuse(c, "InvalidAMIID.NotFound",
 				"The image id '[%s]' does not exist", ids->items[i]);
 	}
@@ -162,9 +210,7 @@ static void describe(struct ec2_ctx *c, const struct describe *d)
 		return;
 	ec2_begin(c);
 	xml_open(&c->xml, "imagesSet");
-	/* Nothing is shared in this region: what somebody may execute is what the owner may. */
-	if (ec2_owner_is_self(c, &d->owners) && ec2_owner_is_self(c, &d->executable_by))
-		describe_all(c, d, &last);
+	describe_all(c, d, &last);
 	xml_close(&c->xml, "imagesSet");
 	if (last)
 		ec2_next_token(c, "images", last);
@@ -173,23 +219,17 @@ static void describe(struct ec2_ctx *c, const struct describe *d)
 
 void ec2_call_describe_images(struct ec2_ctx *c)
 {
-	struct store *store = c->region->store;
-	const char *unknown = NULL;
-	struct describe d;
-	bool flag; /* no image here is deprecated or disabled: both flags change nothing */
+	struct store *store = c->store;
+	struct describe d = {.deprecated = false};
 
 	ec2_list_get(c, "ImageId", &d.ids);
 	ec2_list_get(c, "Owner", &d.owners);
 	ec2_list_get(c, "ExecutableBy", &d.executable_by);
-	if (ec2_get_bool(c, "IncludeDeprecated", &flag) ||
-	    ec2_get_bool(c, "IncludeDisabled", &flag) || ec2_get_filters(c, &d.filters) ||
-	    ec2_get_page(c, "images", 5, 1000, &d.page) || ec2_ready(c))
+	if (ec2_get_bool(c, "IncludeDeprecated", &d.deprecated) ||
+	    ec2_get_bool(c, "IncludeDisabled", &d.disabled) || ec2_get_filters(c, &d.filters) ||
+	    ec2_get_page(c, "images", 5, 1000, &d.page) ||
+	    ec2_check_filters(c, &d.filters, fields) || ec2_ready(c))
 		return;
-	(void)ec2_filters_match(&d.filters, fields, NULL, NULL, &unknown);
-	if (unknown) {
-		ec2_refuse(c, "InvalidParameterValue", "The filter '%.80s' is invalid", unknown);
-		return;
-	}
 	if (d.ids.nr > 0 && d.page.max != UINT64_MAX) {
 		ec2_refuse(c, "InvalidParameterCombination",
 			"The parameter ImageIds cannot be used with the parameter MaxResults");

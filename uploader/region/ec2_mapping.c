@@ -88,10 +88,14 @@ static bool check_snapshot(struct ec2_ctx *c, struct volume *v)
 
 	if (ec2_check_id(c, "snap-", "InvalidSnapshotID.Malformed", v->snapshot_id))
 		return true;
-	snap = store_find_snapshot(c->region->store, v->snapshot_id);
-	if (!snap)
+	snap = store_find_snapshot(c->store, v->snapshot_id);
+	if (!snap || !access_snapshot(snap, c->account))
 		return ec2_refuse(c, "InvalidSnapshotID.NotFound",
 			"The snapshot ID '%s' does not exist", v->snapshot_id);
+	if (!access_owns_snapshot(snap, c->account))
+		return ec2_refuse(c, "InvalidParameterValue",
+			"Invalid value '%s' for snapshotId. Snapshot does not belong to %s",
+			v->snapshot_id, c->account);
 	if (snapshot_settle(snap, c->region->wall_s(), region_monotonic_ms(), &err) < 0)
 		return ec2_internal(c, &err);
 	if (atomic_load(&snap->status) != SNAPSHOT_COMPLETED)

@@ -63,7 +63,7 @@ static bool check_name(struct ec2_ctx *c, const char *name)
 /* With store->lock held. */
 static bool check_name_free(struct ec2_ctx *c, const char *name)
 {
-	const struct image *other = store_find_image_name(c->region->store, name);
+	const struct image *other = store_find_image_name(c->store, c->account, name);
 
 	return other && ec2_refuse(c, "InvalidAMIName.Duplicate",
 				"AMI name %s is already in use by AMI %s", name, other->id);
@@ -126,7 +126,7 @@ static bool get_flags(struct ec2_ctx *c, struct json *doc)
 static int set_fixed(struct ec2_ctx *c, struct json *doc, const char *name, const char *root_device,
 	struct error *err)
 {
-	CLEANUP_FREE char *location = buf_strf(err, "%s/%s", c->region->account, name);
+	CLEANUP_FREE char *location = buf_strf(err, "%s/%s", c->account, name);
 	char created[NUM_TIME_TEXT + 8];
 
 	num_format_time(created, c->region->wall_s());
@@ -136,7 +136,7 @@ static int set_fixed(struct ec2_ctx *c, struct json *doc, const char *name, cons
 	    json_set_str(doc, "rootDeviceName", root_device, err) < 0 ||
 	    json_set_str(doc, "rootDeviceType", "ebs", err) < 0 ||
 	    json_set_str(doc, "imageState", "available", err) < 0 ||
-	    json_set_str(doc, "imageOwnerId", c->region->account, err) < 0 ||
+	    json_set_str(doc, "imageOwnerId", c->account, err) < 0 ||
 	    json_set_str(doc, "imageType", "machine", err) < 0 ||
 	    json_set_str(doc, "hypervisor", "xen", err) < 0 ||
 	    json_set_str(doc, "platformDetails", "Linux/UNIX", err) < 0 ||
@@ -172,9 +172,9 @@ static void register_image(struct ec2_ctx *c, struct json **doc, const char *nam
 	}
 	if (check_name_free(c, name) || ec2_ready(c))
 		return;
-	if (store_new_id(c->region->store, "ami-", id, &err) < 0 ||
+	if (store_new_id(c->store, "ami-", id, &err) < 0 ||
 	    json_set_str(*doc, "imageId", id, &err) < 0 ||
-	    !store_add_image(c->region->store, id, steal_ptr(doc), &err)) {
+	    !store_add_image(c->store, id, steal_ptr(doc), &err)) {
 		ec2_internal(c, &err);
 		return;
 	}
@@ -208,16 +208,16 @@ void ec2_call_register_image(struct ec2_ctx *c)
 	if (get_choices(c, doc) || get_texts(c, doc) || get_flags(c, doc) ||
 	    check_combinations(c, doc))
 		return;
-	pthread_mutex_lock(&c->region->store->lock);
+	pthread_mutex_lock(&c->store->lock);
 	register_image(c, &doc, name, root_device);
-	pthread_mutex_unlock(&c->region->store->lock);
+	pthread_mutex_unlock(&c->store->lock);
 }
 
 /* With store->lock held: each snapshot of a gone image that nothing else uses goes, and is told. */
 static void delete_snapshots_of(struct ec2_ctx *c, const struct image *image)
 {
 	const struct json *mappings = json_get(image->doc, "blockDeviceMapping");
-	struct store *store = c->region->store;
+	struct store *store = c->store;
 
 	xml_open(&c->xml, "deleteSnapshotResultSet");
 	for (size_t i = 0; i < json_length(mappings); i++) {
@@ -243,21 +243,19 @@ static void delete_snapshots_of(struct ec2_ctx *c, const struct image *image)
 /* With store->lock held. */
 static void deregister(struct ec2_ctx *c, const char *id, bool delete_snapshots)
 {
-	struct store *store = c->region->store;
-	struct image *image = store_find_image(store, id);
+	struct image *image = ec2_own_image(c, id);
 	struct error err = ERROR_INIT;
 
-	if (!image) {
-		ec2_refuse(c, "InvalidAMIID.NotFound", "The image id '[%s]' does not exist", id);
+	if (!image || ec2_ready(c))
 		return;
-	}
-	if (strcmp(json_get_str(image->doc, "imageState", ""), "deregistered") == 0) {
-		ec2_refuse(c, "InvalidAMIID.Unavailable", "The image ID '%s' is no longer available",
-			id);
+	if (ec2_image_is_protected(c, image)) {
+		ec2_refuse(c, "OperationNotPermitted",
+			"The image '%s' is protected against deregistration: %s", id,
+			json_get_str(image->doc, "deregistrationProtection", ""));
 		return;
 	}
 	if (json_set_str(image->doc, "imageState", "deregistered", &err) < 0 ||
-	    store_save_image(store, image, &err) < 0) {
+	    store_save_image(c->store, image, &err) < 0) {
 		ec2_internal(c, &err);
 		return;
 	}
@@ -273,11 +271,10 @@ void ec2_call_deregister_image(struct ec2_ctx *c)
 	bool delete_snapshots = false;
 	const char *id;
 
-	if (ec2_get_required(c, "ImageId", &id) ||
-	    ec2_check_id(c, "ami-", "InvalidAMIID.Malformed", id) ||
-	    ec2_get_bool(c, "DeleteAssociatedSnapshots", &delete_snapshots) || ec2_ready(c))
+	if (ec2_get_image_id(c, &id) ||
+	    ec2_get_bool(c, "DeleteAssociatedSnapshots", &delete_snapshots))
 		return;
-	pthread_mutex_lock(&c->region->store->lock);
+	pthread_mutex_lock(&c->store->lock);
 	deregister(c, id, delete_snapshots);
-	pthread_mutex_unlock(&c->region->store->lock);
+	pthread_mutex_unlock(&c->store->lock);
 }

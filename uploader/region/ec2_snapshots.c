@@ -41,7 +41,7 @@ static const char *progress(const struct snapshot *snap)
 }
 
 /* EC2's element names and values, for filters and for the answer. Tags stay in the record. */
-static struct json *snapshot_view(struct ec2_ctx *c, const struct snapshot *snap, struct error *err)
+static struct json *snapshot_view(const struct snapshot *snap, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *v = json_new_object(err);
 	char time[NUM_TIME_TEXT + 8];
@@ -52,7 +52,7 @@ static struct json *snapshot_view(struct ec2_ctx *c, const struct snapshot *snap
 	    json_set_str(v, "statusMessage", json_get_str(snap->doc, "statusMessage", NULL), err) < 0 ||
 	    json_set_str(v, "startTime", start_time(snap, time), err) < 0 ||
 	    json_set_str(v, "progress", progress(snap), err) < 0 ||
-	    json_set_str(v, "ownerId", c->region->account, err) < 0 ||
+	    json_set_str(v, "ownerId", snapshot_owner(snap), err) < 0 ||
 	    json_set_int(v, "volumeSize", (int64_t)snap->size_gib, err) < 0 ||
 	    json_set_str(v, "description", json_get_str(snap->doc, "description", ""), err) < 0 ||
 	    json_set_bool(v, "encrypted", json_get_bool(snap->doc, "encrypted", false), err) < 0 ||
@@ -60,6 +60,12 @@ static struct json *snapshot_view(struct ec2_ctx *c, const struct snapshot *snap
 	    json_set_str(v, "storageTier", "standard", err) < 0)
 		return NULL;
 	return steal_ptr(&v);
+}
+
+/* Tags are the owner's. */
+static const struct json *tags_for(const struct ec2_ctx *c, const struct snapshot *snap)
+{
+	return access_owns_snapshot(snap, c->account) ? json_get(snap->doc, "tags") : NULL;
 }
 
 static void write_snapshot(struct ec2_ctx *c, const struct snapshot *snap, const struct json *view)
@@ -76,7 +82,8 @@ static void write_snapshot(struct ec2_ctx *c, const struct snapshot *snap, const
 	if (atomic_load(&snap->status) == SNAPSHOT_COMPLETED)
 		xml_int(&c->xml, "fullSnapshotSizeInBytes",
 			json_get_int(snap->doc, "blocks", 0) * STORE_BLOCK_SIZE);
-	ec2_write_tags(c, snap->doc);
+	if (access_owns_snapshot(snap, c->account))
+		ec2_write_tags(c, snap->doc);
 	xml_close(&c->xml, "item");
 }
 
@@ -86,20 +93,30 @@ struct describe {
 	struct ec2_page page;
 };
 
-static bool listed(const struct ec2_list *ids, const char *id)
+/* RestorableBy: what that account could make a volume of, by its own id. */
+static bool restorable_by(const struct ec2_ctx *c, const struct ec2_list *users,
+	const struct snapshot *snap)
 {
-	for (size_t i = 0; i < ids->nr; i++)
-		if (strcmp(ids->items[i], id) == 0)
+	for (size_t i = 0; i < users->nr; i++) {
+		const char *user = strcmp(users->items[i], "self") == 0 ? c->account : users->items[i];
+
+		if (strcmp(user, "all") == 0 ? access_snapshot_is_public(snap) :
+					       access_owns_snapshot(snap, user) ||
+					       access_snapshot_names(snap, user))
 			return true;
-	return ids->nr == 0;
+	}
+	return users->nr == 0;
 }
 
 static bool check_ids(struct ec2_ctx *c, const struct ec2_list *ids)
 {
 	for (size_t i = 0; i < ids->nr; i++) {
+		const struct snapshot *snap;
+
 		if (ec2_check_id(c, "snap-", "InvalidSnapshotID.Malformed", ids->items[i]))
 			return true;
-		if (!store_find_snapshot(c->region->store, ids->items[i]))
+		snap = store_find_snapshot(c->store, ids->items[i]);
+		if (!snap || !access_snapshot(snap, c->account))
 			return ec2_refuse(c, "InvalidSnapshot.NotFound",
 				"The snapshot '%s' does not exist.", ids->items[i]);
 	}
@@ -109,7 +126,7 @@ static bool check_ids(struct ec2_ctx *c, const struct ec2_list *ids)
 /* With store->lock held. *last gets the number of the last one on a page that others follow. */
 static bool describe_all(struct ec2_ctx *c, const struct describe *d, uint64_t *last)
 {
-	struct store *store = c->region->store;
+	struct store *store = c->store;
 	uint64_t nr = 0, shown = 0;
 
 	for (size_t i = 0; i < store->nr_snapshots; i++) {
@@ -118,14 +135,15 @@ static bool describe_all(struct ec2_ctx *c, const struct describe *d, uint64_t *
 		struct error err = ERROR_INIT;
 		const char *unknown;
 
-		if (!store_find_snapshot(store, snap->id) || !listed(&d->ids, snap->id) ||
-		    ec2_id_number(snap->id) <= d->page.last)
+		if (!store_find_snapshot(store, snap->id) || !ec2_listed(&d->ids, snap->id) ||
+		    ec2_id_number(snap->id) <= d->page.last || !access_snapshot(snap, c->account) ||
+		    !ec2_owner_listed(c, &d->owners, snapshot_owner(snap)) ||
+		    !restorable_by(c, &d->restorable, snap))
 			continue;
 		if (snapshot_settle(snap, c->region->wall_s(), region_monotonic_ms(), &err) < 0 ||
-		    !(view = snapshot_view(c, snap, &err)))
+		    !(view = snapshot_view(snap, &err)))
 			return ec2_internal(c, &err);
-		if (!ec2_filters_match(&d->filters, fields, view, json_get(snap->doc, "tags"),
-			    &unknown))
+		if (!ec2_filters_match(&d->filters, fields, view, tags_for(c, snap), &unknown))
 			continue;
 		if (nr++ == d->page.max) {
 			*last = shown;
@@ -146,8 +164,7 @@ static void describe(struct ec2_ctx *c, const struct describe *d)
 		return;
 	ec2_begin(c);
 	xml_open(&c->xml, "snapshotSet");
-	if (ec2_owner_is_self(c, &d->owners) && ec2_owner_is_self(c, &d->restorable) &&
-	    describe_all(c, d, &last))
+	if (describe_all(c, d, &last))
 		return;
 	xml_close(&c->xml, "snapshotSet");
 	if (last)
@@ -157,21 +174,15 @@ static void describe(struct ec2_ctx *c, const struct describe *d)
 
 void ec2_call_describe_snapshots(struct ec2_ctx *c)
 {
-	struct store *store = c->region->store;
-	const char *unknown = NULL;
+	struct store *store = c->store;
 	struct describe d;
 
 	ec2_list_get(c, "SnapshotId", &d.ids);
 	ec2_list_get(c, "Owner", &d.owners);
 	ec2_list_get(c, "RestorableBy", &d.restorable);
 	if (ec2_get_filters(c, &d.filters) || ec2_get_page(c, "snapshots", 5, 1000, &d.page) ||
-	    ec2_ready(c))
+	    ec2_check_filters(c, &d.filters, fields) || ec2_ready(c))
 		return;
-	(void)ec2_filters_match(&d.filters, fields, NULL, NULL, &unknown);
-	if (unknown) {
-		ec2_refuse(c, "InvalidParameterValue", "The filter '%.80s' is invalid", unknown);
-		return;
-	}
 	pthread_mutex_lock(&store->lock);
 	describe(c, &d);
 	pthread_mutex_unlock(&store->lock);
@@ -180,17 +191,16 @@ void ec2_call_describe_snapshots(struct ec2_ctx *c)
 /* With store->lock held. */
 static void delete_snapshot(struct ec2_ctx *c, const char *id)
 {
-	struct store *store = c->region->store;
-	struct snapshot *snap = store_find_snapshot(store, id);
-	const struct image *user = snap ? store_snapshot_user(store, id) : NULL;
+	struct snapshot *snap = ec2_own_snapshot(c, id);
+	const struct image *user = snap ? store_snapshot_user(c->store, id) : NULL;
 	struct error err = ERROR_INIT;
 
-	if (!snap)
-		ec2_refuse(c, "InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", id);
-	else if (user)
+	if (!snap || ec2_ready(c))
+		return;
+	if (user)
 		ec2_refuse(c, "InvalidSnapshot.InUse", "The snapshot %s is currently in use by %s", id,
 			user->id);
-	else if (store_delete_snapshot(store, snap, &err) < 0)
+	else if (store_delete_snapshot(c->store, snap, &err) < 0)
 		ec2_internal(c, &err);
 	else
 		ec2_answer_true(c);
@@ -201,9 +211,9 @@ void ec2_call_delete_snapshot(struct ec2_ctx *c)
 	const char *id;
 
 	if (ec2_get_required(c, "SnapshotId", &id) ||
-	    ec2_check_id(c, "snap-", "InvalidSnapshotID.Malformed", id) || ec2_ready(c))
+	    ec2_check_id(c, "snap-", "InvalidSnapshotID.Malformed", id))
 		return;
-	pthread_mutex_lock(&c->region->store->lock);
+	pthread_mutex_lock(&c->store->lock);
 	delete_snapshot(c, id);
-	pthread_mutex_unlock(&c->region->store->lock);
+	pthread_mutex_unlock(&c->store->lock);
 }

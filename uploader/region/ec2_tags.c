@@ -158,9 +158,10 @@ static bool change_tags(struct ec2_ctx *c, struct json *doc, const struct tag_li
 static bool find_resource(struct ec2_ctx *c, const char *id, struct snapshot **snap,
 	struct image **image)
 {
-	*snap = store_find_snapshot(c->region->store, id);
-	*image = store_find_image(c->region->store, id);
-	if (*snap || *image)
+	*snap = store_find_snapshot(c->store, id);
+	*image = store_find_image(c->store, id);
+	if ((*snap && access_owns_snapshot(*snap, c->account)) ||
+	    (*image && access_owns_image(*image, c->account)))
 		return false;
 	if (strncmp(id, "ami-", 4) == 0)
 		return ec2_refuse(c, "InvalidAMIID.NotFound",
@@ -187,7 +188,7 @@ static void tag_resources(struct ec2_ctx *c, const struct ec2_list *ids,
 		    change_tags(c, snap ? snap->doc : image->doc, tags, remove))
 			return;
 		if ((snap ? store_save_snapshot(snap, &err) :
-			    store_save_image(c->region->store, image, &err)) < 0) {
+			    store_save_image(c->store, image, &err)) < 0) {
 			ec2_internal(c, &err);
 			return;
 		}
@@ -210,9 +211,9 @@ static void tags_call(struct ec2_ctx *c, bool remove)
 	}
 	if (ec2_ready(c))
 		return;
-	pthread_mutex_lock(&c->region->store->lock);
+	pthread_mutex_lock(&c->store->lock);
 	tag_resources(c, &ids, &tags, remove);
-	pthread_mutex_unlock(&c->region->store->lock);
+	pthread_mutex_unlock(&c->store->lock);
 }
 
 void ec2_call_create_tags(struct ec2_ctx *c)
@@ -269,7 +270,7 @@ static void write_tag_items(struct ec2_ctx *c, const struct ec2_filters *filters
 void ec2_call_describe_tags(struct ec2_ctx *c)
 {
 	static const char *const names[] = {"resource-id", "resource-type", "key", "value"};
-	struct store *store = c->region->store;
+	struct store *store = c->store;
 	struct ec2_filters filters;
 
 	if (ec2_get_filters(c, &filters) || ec2_ready(c))
@@ -289,10 +290,13 @@ void ec2_call_describe_tags(struct ec2_ctx *c)
 	xml_open(&c->xml, "tagSet");
 	pthread_mutex_lock(&store->lock);
 	for (size_t i = 0; i < store->nr_images; i++)
-		write_tag_items(c, &filters, store->images[i]->id, "image", store->images[i]->doc);
+		if (access_owns_image(store->images[i], c->account))
+			write_tag_items(c, &filters, store->images[i]->id, "image",
+				store->images[i]->doc);
 	for (size_t i = 0; i < store->nr_snapshots; i++)
-		write_tag_items(c, &filters, store->snapshots[i]->id, "snapshot",
-			store->snapshots[i]->doc);
+		if (access_owns_snapshot(store->snapshots[i], c->account))
+			write_tag_items(c, &filters, store->snapshots[i]->id, "snapshot",
+				store->snapshots[i]->doc);
 	pthread_mutex_unlock(&store->lock);
 	xml_close(&c->xml, "tagSet");
 	ec2_end(c);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The region's folder and life: its account and credentials (made once), the lock that says that a
- * server runs, the file that says where, and starting and stopping.
+ * The region's folder and life: its accounts (made once), the lock that says that a server runs,
+ * the file that says where, and starting and stopping.
  */
 #include "uploader/region/region_internal.h"
 
@@ -16,154 +16,87 @@
 #include "base/file.h"
 #include "base/num.h"
 
-enum { SMALL_FILE = 64 * 1024, ACCESS_KEY_LEN = 20, MAX_THREADS = 64, LOCK_TRIES = 10 };
+enum { SMALL_FILE = 64 * 1024, MAX_THREADS = 64, LOCK_TRIES = 10 };
 
 static const char default_name[] = "us-east-1";
 static const char default_address[] = "127.0.0.1";
 
-static const char upper[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-static const char mixed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/* len characters out of an alphabet of a power of two. */
-static int random_text(const struct region_opts *opts, const char *alphabet, size_t letters,
-	char *out, size_t len, struct error *err)
+/* What makes accounts; an existing folder keeps those it has unless more are asked for. */
+static int load_accounts(struct accounts *a, const char *dir, const struct region_opts *opts,
+	bool may_add, struct error *err)
 {
-	for (size_t i = 0; i < len; i++) {
-		uint8_t byte;
+	CLEANUP_FREE char *path = buf_strf(err, "%s/credentials", dir);
+	size_t wanted = may_add ? opts->accounts : 0;
 
-		if (opts->random(&byte, 1) != 0)
-			return error_set(err, ERROR_IO, 0, "no random bytes for new credentials");
-		out[i] = alphabet[byte % letters];
-	}
-	out[len] = '\0';
-	return 0;
-}
-
-/* 12 digits that do not begin with 0. */
-static int random_account(const struct region_opts *opts, char out[REGION_ACCOUNT_SIZE],
-	struct error *err)
-{
-	static const char digits[] = "1234567812345678";
-
-	return random_text(opts, digits, 16, out, REGION_ACCOUNT_SIZE - 1, err);
-}
-
-/* The AWS credentials file of a new region. */
-static int make_credentials(const char *path, const struct region_opts *opts, struct error *err)
-{
-	CLEANUP_BUF struct buf text = BUF_INIT(SMALL_FILE);
-	char key[ACCESS_KEY_LEN + 1] = "AKIA", secret[41];
-
-	if (random_text(opts, upper, 32, key + 4, ACCESS_KEY_LEN - 4, err) < 0 ||
-	    random_text(opts, mixed, 64, secret, 40, err) < 0 ||
-	    buf_addf(&text, err, "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n",
-		    key, secret) < 0)
+	*a = (struct accounts){.nr = 0};
+	if (!path)
 		return -1;
-	return file_write_atomic(path, text.data, text.len, 0600, true, err);
+	if (access(path, F_OK) < 0)
+		wanted = opts->accounts ? opts->accounts : ACCOUNTS_DEFAULT;
+	return accounts_load(a, dir, wanted, opts->random, err);
 }
 
-/*
- * The value of "key = value" on a line of its own; the caller's to free. NULL when it is not there.
- */
-static char *ini_value(const char *text, const char *key)
+int region_profile_creds(const char *dir, const struct region_opts *opts, const char *profile,
+	struct aws_creds *out, struct error *err)
 {
-	size_t len = strlen(key);
+	const struct account *account;
+	struct accounts accounts;
+	int ret;
 
-	for (const char *line = text; line; line = strchr(line, '\n')) {
-		const char *value;
-
-		line += *line == '\n';
-		if (strncmp(line, key, len) != 0)
-			continue;
-		value = line + len + strspn(line + len, " \t");
-		if (*value != '=')
-			continue;
-		value += 1 + strspn(value + 1, " \t");
-		return strndup(value, strcspn(value, " \t\r\n"));
+	*out = (struct aws_creds){.expires = 0};
+	ret = load_accounts(&accounts, dir, opts, false, err);
+	account = ret == 0 ? accounts_find_profile(&accounts, profile) : NULL;
+	if (ret == 0 && !account)
+		ret = error_set(err, ERROR_USAGE, 0,
+			"'%s/credentials' has no account under the profile '%s'", dir, profile);
+	if (account) {
+		out->access_key = strdup(account->access_key);
+		out->secret_key = strdup(account->secret_key);
+		out->origin = buf_strf(err, "'%s/credentials'", dir);
+		if (!out->access_key || !out->secret_key || !out->origin)
+			ret = error_nomem(err, "credentials");
 	}
-	return NULL;
+	accounts_release(&accounts);
+	if (ret < 0)
+		aws_creds_release(out);
+	return ret;
 }
 
 int region_creds(const char *dir, const struct region_opts *opts, struct aws_creds *out,
 	struct error *err)
 {
-	CLEANUP_FREE char *path = buf_strf(err, "%s/credentials", dir);
-	CLEANUP_BUF struct buf text = BUF_INIT(SMALL_FILE);
-
-	*out = (struct aws_creds){.expires = 0};
-	if (!path || file_mkdirs(dir, 0755, err) < 0)
-		return -1;
-	if (access(path, F_OK) < 0 && make_credentials(path, opts, err) < 0)
-		return -1;
-	if (file_read(path, &text, err) < 0)
-		return -1;
-	out->access_key = ini_value(buf_str(&text), "aws_access_key_id");
-	out->secret_key = ini_value(buf_str(&text), "aws_secret_access_key");
-	out->origin = buf_strf(err, "'%s'", path);
-	explicit_bzero(text.data, text.len);
-	if (out->access_key && out->secret_key && out->origin)
-		return 0;
-	aws_creds_release(out);
-	return error_set(err, ERROR_INPUT, 0,
-		"'%s' lacks aws_access_key_id or aws_secret_access_key", path);
+	return region_profile_creds(dir, opts, "default", out, err);
 }
 
-/* DIR/region.json of a new region. */
-static int make_identity(struct region *r, const char *path, const struct region_opts *opts,
-	struct error *err)
+/* A folder of one region and one account, as earlier versions made it. */
+static int refuse_old_layout(const char *dir, struct error *err)
 {
-	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
-	CLEANUP_BUF struct buf text = BUF_INIT(SMALL_FILE);
+	static const char *const names[] = {"region.json", "snapshots", "images"};
 
-	if (!doc || random_account(opts, r->account, err) < 0 ||
-	    json_set_str(doc, "name", r->name, err) < 0 ||
-	    json_set_str(doc, "account", r->account, err) < 0 ||
-	    json_write(doc, true, &text, err) < 0)
-		return -1;
-	return file_write_atomic(path, text.data, text.len, 0644, true, err);
-}
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		CLEANUP_FREE char *path = buf_strf(err, "%s/%s", dir, names[i]);
 
-/* A folder keeps the name and the account that it was begun with. */
-static int load_identity(struct region *r, const char *path, const struct region_opts *opts,
-	struct error *err)
-{
-	CLEANUP(json_cleanup) struct json *doc = NULL;
-	CLEANUP_BUF struct buf text = BUF_INIT(SMALL_FILE);
-	const char *name, *account;
-
-	if (file_read(path, &text, err) < 0)
-		return -1;
-	doc = json_parse(buf_str(&text), text.len, path, err);
-	if (!doc)
-		return -1;
-	name = json_get_str(doc, "name", "");
-	account = json_get_str(doc, "account", "");
-	if (*name == '\0' || strlen(name) >= sizeof(r->name) ||
-	    strlen(account) != REGION_ACCOUNT_SIZE - 1)
-		return error_set(err, ERROR_INPUT, 0, "'%s' lacks the region's name or account",
-			path);
-	if (opts->name && strcmp(opts->name, name) != 0)
-		return error_set(err, ERROR_USAGE, 0,
-			"the folder '%s' is region '%s', not '%s': use another folder for that",
-			r->dir, name, opts->name);
-	memcpy(r->name, name, strlen(name) + 1);
-	memcpy(r->account, account, REGION_ACCOUNT_SIZE);
+		if (!path)
+			return -1;
+		if (access(path, F_OK) == 0)
+			return error_set(err, ERROR_INPUT, 0,
+				"the folder '%s' is of an earlier version (it has '%s'): regions are under "
+				"'regions/' now; use a new folder", dir, names[i]);
+	}
 	return 0;
 }
 
-static int region_identify(struct region *r, const struct region_opts *opts, struct error *err)
+static int choose_name(struct region *r, const struct region_opts *opts, struct error *err)
 {
-	CLEANUP_FREE char *path = buf_strf(err, "%s/region.json", r->dir);
-	const char *name = opts->name ? opts->name : default_name;
-
-	if (!path)
-		return -1;
-	if (strlen(name) >= sizeof(r->name))
-		return error_set(err, ERROR_USAGE, 0, "the region name '%s' is too long", name);
-	memcpy(r->name, name, strlen(name) + 1);
-	if (access(path, F_OK) < 0)
-		return make_identity(r, path, opts, err);
-	return load_identity(r, path, opts, err);
+	r->name = opts->name ? opts->name : default_name;
+	if (!region_name_known(r->name))
+		return error_set(err, ERROR_USAGE, 0,
+			"'%s' is no Region that the local region can play: one like us-east-1 is right",
+			r->name);
+	for (size_t i = 0; region_name_at(i); i++)
+		if (strcmp(region_name_at(i), r->name) == 0)
+			r->name = region_name_at(i); /* opts may go */
+	return 0;
 }
 
 /* Takes the lock, or says EAGAIN. The file stays: its lock is what counts. */
@@ -203,15 +136,17 @@ static int region_announce(struct region *r, const char *address, struct error *
 	return line ? file_write_atomic(path, line, strlen(line), 0644, false, err) : -1;
 }
 
-/* Tokens of a region open in that region for ever: their key comes from the account's secret. */
-static int region_keys(struct region *r, const struct region_opts *opts, struct error *err)
+/* Tokens and sessions open for ever in their folder: their keys come from the first account's. */
+static int region_keys(struct region *r, struct error *err)
 {
-	static const char label[] = "amiwright region tokens";
+	static const char tokens[] = "amiwright region tokens", sessions[] = "amiwright region sessions";
+	const char *secret = accounts_find_profile(&r->accounts, "default")->secret_key;
 
-	if (opts->random(r->request_salt, sizeof(r->request_salt)) != 0)
+	if (r->random(r->request_salt, sizeof(r->request_salt)) != 0)
 		return error_set(err, ERROR_IO, 0, "no random bytes for request ids");
-	return hmac_sha256(r->creds.secret_key, strlen(r->creds.secret_key), label, sizeof(label) - 1,
-		r->token_key, err);
+	if (hmac_sha256(secret, strlen(secret), tokens, sizeof(tokens) - 1, r->token_key, err) < 0)
+		return -1;
+	return hmac_sha256(secret, strlen(secret), sessions, sizeof(sessions) - 1, r->session_key, err);
 }
 
 static unsigned region_threads(const struct region_opts *opts)
@@ -233,18 +168,17 @@ struct region *region_start(const char *dir, const struct region_opts *opts, str
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for the region");
 	r->lock_fd = -1;
 	r->wall_s = opts->wall_s;
+	r->random = opts->random;
 	r->complete_delay_ms = opts->complete_delay_ms;
 	r->dir = strdup(dir);
 	if (!r->dir)
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for the region");
-	if (file_mkdirs(dir, 0755, err) < 0 || region_lock(r, err) < 0 ||
-	    region_identify(r, opts, err) < 0 || region_creds(dir, opts, &r->creds, err) < 0)
+	if (file_mkdirs(dir, 0755, err) < 0 || refuse_old_layout(dir, err) < 0 ||
+	    choose_name(r, opts, err) < 0 || region_lock(r, err) < 0 ||
+	    load_accounts(&r->accounts, dir, opts, true, err) < 0 || region_keys(r, err) < 0)
 		return NULL;
-	auth_init(&r->auth, r->creds.access_key, r->creds.secret_key, r->name);
-	if (region_keys(r, opts, err) < 0)
-		return NULL;
-	r->store = store_open(dir, opts->random, err);
-	if (!r->store)
+	auth_init(&r->auth, &r->accounts, r->session_key);
+	if (stores_open(&r->stores, dir, opts->random, err) < 0 || !stores_get(&r->stores, r->name, err))
 		return NULL;
 	r->server = server_start(r, address, opts->port, region_threads(opts), err);
 	if (!r->server || region_announce(r, address, err) < 0)
@@ -262,13 +196,13 @@ void region_stop(struct region *r)
 		(void)unlink(path);
 	if (r->server)
 		server_stop(r->server);
-	if (r->store)
-		store_close(r->store);
-	if (r->auth.region)
+	stores_close(&r->stores);
+	if (r->auth.accounts)
 		auth_release(&r->auth);
-	aws_creds_release(&r->creds);
+	accounts_release(&r->accounts);
 	cleanup_close_p(&r->lock_fd);
 	explicit_bzero(r->token_key, sizeof(r->token_key));
+	explicit_bzero(r->session_key, sizeof(r->session_key));
 	free(r->endpoint);
 	free(r->dir);
 	free(r);
@@ -284,10 +218,10 @@ const char *region_name(const struct region *r)
 	return r->name;
 }
 
-void region_default_key(const struct region *r, char out[128])
+void region_default_key(const char *region, const char *account, char out[REGION_KEY_ARN])
 {
-	(void)snprintf(out, 128, "arn:aws:kms:%.32s:%s:key/00000000-0000-4000-8000-%s", r->name,
-		r->account, r->account);
+	(void)snprintf(out, REGION_KEY_ARN, "arn:%s:kms:%s:%s:key/00000000-0000-4000-8000-%s",
+		region_name_partition(region), region, account, account);
 }
 
 /* True when somebody holds the lock. */

@@ -2,16 +2,19 @@
 /*
  * The local region: EBS direct and EC2's image and snapshot calls over a folder, through real HTTP
  * with verified signatures and checksums. For rehearsals without an account, and for tests with
- * foreign clients.
+ * foreign clients. One server plays all Regions: a call is for the one that it was signed for. And
+ * several accounts: a call is from the one whose key signed it.
  *
  * Folder:
- *   DIR/credentials            AWS shared-credentials file of the region's one account (mode 0600)
+ *   DIR/credentials            AWS shared-credentials file: a profile an account (mode 0600)
+ *   DIR/organizations.json     which accounts are in which organization or unit
  *   DIR/endpoint               URL of the server that runs over DIR now
  *   DIR/lock                   held by that server
- *   DIR/snapshots/snap-….json  state; written atomically, so that it survives kill -9
- *   DIR/snapshots/snap-….img   content: sparse, of the volume's size: loop-mountable
- *   DIR/snapshots/snap-….map   digest of each written block
- *   DIR/images/ami-….json
+ * and in DIR/regions/NAME/
+ *   snapshots/snap-….json      state; written atomically, so that it survives kill -9
+ *   snapshots/snap-….img       content: sparse, of the volume's size: loop-mountable
+ *   snapshots/snap-….map       digest of each written block
+ *   images/ami-….json
  */
 #ifndef AMIWRIGHT_UPLOADER_REGION_REGION_H
 #define AMIWRIGHT_UPLOADER_REGION_REGION_H
@@ -26,7 +29,8 @@
 struct region;
 
 struct region_opts {
-	const char *name;        /* AWS region name that it plays; NULL: us-east-1 */
+	const char *name;        /* AWS region that is named to clients; NULL: us-east-1 */
+	unsigned accounts;       /* how many there are at least; 0: what DIR has, 2 in a new one */
 	const char *listen;      /* address; NULL: 127.0.0.1 */
 	uint16_t port;           /* 0: any free */
 	unsigned threads;        /* 0: processors */
@@ -52,8 +56,11 @@ const char *region_name(const struct region *r);
  * free.
  */
 int region_endpoint_of(const char *dir, char **endpoint, struct error *err) MUST_CHECK;
-/* The region's own credentials, made at first use of DIR. */
+/* The first account's credentials, made at first use of DIR. */
 int region_creds(const char *dir, const struct region_opts *opts, struct aws_creds *out,
 	struct error *err) MUST_CHECK;
+/* Those of the account under a profile of DIR/credentials. ERROR_USAGE when there is none. */
+int region_profile_creds(const char *dir, const struct region_opts *opts, const char *profile,
+	struct aws_creds *out, struct error *err) MUST_CHECK;
 
 #endif

@@ -6,33 +6,40 @@
 #include "uploader/region/auth.h"
 #include "uploader/region/message.h"
 #include "uploader/region/region.h"
-#include "uploader/region/store.h"
+#include "uploader/region/stores.h"
 
 struct server;
 
-enum { REGION_ACCOUNT_SIZE = 13, REGION_NAME_SIZE = 64 };
-
 struct region {
 	char *dir;                          /* owned */
-	char name[REGION_NAME_SIZE];        /* "us-east-1" */
-	char account[REGION_ACCOUNT_SIZE];  /* 12 digits */
-	struct aws_creds creds;
+	const char *name;                   /* the Region that is named to clients */
+	struct accounts accounts;
 	struct auth auth;
-	uint8_t token_key[SHA256_SIZE];
+	uint8_t token_key[SHA256_SIZE];     /* of pages and blocks */
+	uint8_t session_key[SHA256_SIZE];
 	uint8_t request_salt[8];            /* first half of every request id */
 	atomic_ullong requests;             /* second half */
 	int64_t (*wall_s)(void);
+	int (*random)(void *buf, size_t len);
 	unsigned complete_delay_ms;
-	struct store *store;                /* owned */
+	struct stores stores;
 	struct server *server;              /* owned */
 	int lock_fd;
 	char *endpoint;                     /* owned */
 };
 
+/* What a signed request is about. */
+struct scene {
+	struct region *region;
+	struct store *store;         /* of the Region that was signed for */
+	const struct caller *caller;
+};
+
 /* Milliseconds of a clock that only goes forward. */
 uint64_t region_monotonic_ms(void);
-/* The key that snapshots of this account get when none is named; out has 128 bytes. */
-void region_default_key(const struct region *r, char out[128]);
+/* The key that snapshots of an account get when none is named; out has REGION_KEY_ARN bytes. */
+enum { REGION_KEY_ARN = 128 };
+void region_default_key(const char *region, const char *account, char out[REGION_KEY_ARN]);
 
 /*
  * api.c: checks the signature and hands the request to its service. Never fails: errors are
@@ -40,9 +47,9 @@ void region_default_key(const struct region *r, char out[128]);
  */
 void region_handle(struct region *r, const struct request *req, struct reply *reply);
 
-/* ebs.c and ec2.c: one signed request of their service. */
-void ebs_api_handle(struct region *r, const struct request *req, struct reply *reply);
-void ec2_api_handle(struct region *r, const struct request *req, struct reply *reply);
+/* ebs.c, ec2.c …: one signed request of their service. */
+void ebs_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
+void ec2_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
 
 /* server.c */
 struct server *server_start(struct region *r, const char *address, uint16_t port, unsigned threads,

@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/num.h"
+#include "uploader/region/settings.h"
 #include "uploader/region/store_internal.h"
 
 enum { RECORD_MAX = 4 * 1024 * 1024 };
@@ -61,13 +62,24 @@ struct snapshot *store_find_snapshot(struct store *s, const char *id)
 										 NULL;
 }
 
-struct snapshot *store_find_token(struct store *s, const char *client_token)
+const char *snapshot_owner(const struct snapshot *snap)
+{
+	return json_get_str(snap->doc, "owner", "");
+}
+
+const char *image_owner(const struct image *image)
+{
+	return json_get_str(image->doc, "imageOwnerId", "");
+}
+
+struct snapshot *store_find_token(struct store *s, const char *owner, const char *client_token)
 {
 	for (size_t i = 0; i < s->nr_snapshots; i++) {
 		struct snapshot *snap = s->snapshots[i];
 		const char *token = json_get_str(snap->doc, "clientToken", NULL);
 
 		if (token && strcmp(token, client_token) == 0 &&
+		    strcmp(snapshot_owner(snap), owner) == 0 &&
 		    !json_get_bool(snap->doc, "deleted", false))
 			return snap;
 	}
@@ -87,10 +99,11 @@ static bool image_is_there(const struct image *image)
 	return strcmp(json_get_str(image->doc, "imageState", ""), "deregistered") != 0;
 }
 
-struct image *store_find_image_name(struct store *s, const char *name)
+struct image *store_find_image_name(struct store *s, const char *owner, const char *name)
 {
 	for (size_t i = 0; i < s->nr_images; i++)
 		if (image_is_there(s->images[i]) &&
+		    strcmp(image_owner(s->images[i]), owner) == 0 &&
 		    strcmp(json_get_str(s->images[i]->doc, "name", ""), name) == 0)
 			return s->images[i];
 	return NULL;
@@ -358,7 +371,8 @@ static int load_folder(struct store *s, bool images, struct error *err)
 	return ret;
 }
 
-struct store *store_open(const char *dir, int (*random)(void *buf, size_t len), struct error *err)
+struct store *store_open(const char *dir, const char *name, int (*random)(void *buf, size_t len),
+	struct error *err)
 {
 	CLEANUP(store_cleanup) struct store *s = calloc(1, sizeof(*s));
 
@@ -366,11 +380,12 @@ struct store *store_open(const char *dir, int (*random)(void *buf, size_t len), 
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for the store");
 	s->snapshots_fd = -1;
 	s->random = random;
+	memcpy(s->name, name, strnlen(name, sizeof(s->name) - 1));
 	pthread_mutex_init(&s->lock, NULL);
 	s->dir = strdup(dir);
 	if (!s->dir)
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for the store");
-	if (load_folder(s, false, err) < 0 || load_folder(s, true, err) < 0)
+	if (load_folder(s, false, err) < 0 || load_folder(s, true, err) < 0 || settings_load(s, err) < 0)
 		return NULL;
 	return steal_ptr(&s);
 }
@@ -385,6 +400,7 @@ void store_close(struct store *s)
 		free(s->images[i]);
 	}
 	free(s->images);
+	json_free(s->settings);
 	if (s->snapshots_fd >= 0)
 		close(s->snapshots_fd);
 	pthread_mutex_destroy(&s->lock);

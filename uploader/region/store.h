@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Snapshots and images of a region's folder: what is in memory, and its twin on disk. Every change
+ * Snapshots and images of one Region, in DIR/regions/NAME: what is in memory, and its twin on disk. Every change
  * is in the files before the call returns, so that kill -9 loses nothing; the content of a
  * completed snapshot also survives a power cut.
  *
@@ -12,7 +12,9 @@
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "uploader/region/accounts.h"
 #include "uploader/region/blockmap.h"
+#include "uploader/region/names.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -28,19 +30,21 @@ enum {
 
 struct store {
 	pthread_mutex_t lock;
-	char *dir;          /* owned */
-	int snapshots_fd;   /* DIR/snapshots */
+	char name[REGION_NAME_SIZE];
+	char *dir;          /* DIR/regions/NAME; owned */
+	int snapshots_fd;   /* its snapshots/ */
 	struct snapshot **snapshots; /* sorted by id; owned */
 	size_t nr_snapshots, alloc_snapshots;
 	struct image **images;       /* sorted by id; owned */
 	size_t nr_images, alloc_images;
+	struct json *settings;       /* settings.h; owned */
 	int (*random)(void *buf, size_t len);
 };
 
 enum snapshot_status { SNAPSHOT_PENDING, SNAPSHOT_COMPLETED, SNAPSHOT_ERROR };
 
 /*
- * doc (the .json) holds: status, statusMessage, size (GiB), start (seconds since 1970), timeout
+ * doc (the .json) holds: owner (account), status, statusMessage, size (GiB), start (seconds since 1970), timeout
  * (minutes), description, parent, kmsKey, encrypted, clientToken, request (digest of the start's
  * parameters), answer (text of the start's answer), tags [{Key, Value}], count, aggregate, checked,
  * blocks (number of them in a completed one), deleted.
@@ -72,8 +76,8 @@ struct image {
  * Reads the folder; makes what is missing. A record that cannot be read is an error naming the
  * file.
  */
-struct store *store_open(const char *dir, int (*random)(void *buf, size_t len), struct error *err)
-	MUST_CHECK;
+struct store *store_open(const char *dir, const char *name, int (*random)(void *buf, size_t len),
+	struct error *err) MUST_CHECK;
 void store_close(struct store *s);
 DEFINE_CLEANUP(store, struct store, store_close)
 
@@ -86,10 +90,13 @@ int store_new_id(struct store *s, const char *prefix, char id[STORE_ID_SIZE], st
  * found.
  */
 struct snapshot *store_find_snapshot(struct store *s, const char *id);
-struct snapshot *store_find_token(struct store *s, const char *client_token);
+struct snapshot *store_find_token(struct store *s, const char *owner, const char *client_token);
 struct image *store_find_image(struct store *s, const char *id);
-/* An image that is there under this name. */
-struct image *store_find_image_name(struct store *s, const char *name);
+/* An image of that account that is there under this name. */
+struct image *store_find_image_name(struct store *s, const char *owner, const char *name);
+/* Account ids, "" when a record lacks it. */
+const char *snapshot_owner(const struct snapshot *snap);
+const char *image_owner(const struct image *image);
 /* An image whose mapping has the snapshot, or NULL. */
 struct image *store_snapshot_user(struct store *s, const char *snapshot_id);
 
