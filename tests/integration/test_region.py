@@ -175,8 +175,8 @@ def test_client_tokens(ebs):
         ebs.start_snapshot(VolumeSize=3, ClientToken=token, Description="d")
 
 
-def test_start_encryption(ebs, ec2):
-    key = "arn:aws:kms:us-east-1:111122223333:key/12345678-1234-1234-1234-123456789012"
+def test_start_encryption(region, ebs, ec2):
+    key = region.client("kms").create_key()["KeyMetadata"]["Arn"]
     snapshot = ebs.start_snapshot(VolumeSize=1, KmsKeyArn=key)
     assert snapshot["KmsKeyArn"] == key
     assert ec2.describe_snapshots(SnapshotIds=[snapshot["SnapshotId"]])["Snapshots"][0]["Encrypted"] is True

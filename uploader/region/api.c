@@ -27,8 +27,8 @@ static void set_request_id(struct region *r, struct reply *reply)
 	uuid_format(reply->request_id, raw);
 }
 
-/* JSON services: EBS. */
-static void refuse_json(struct reply *reply, enum auth_result result, const char *text)
+/* Codes of the JSON services: EBS and KMS. */
+static const char *json_code(enum auth_result result)
 {
 	static const char *const codes[] = {
 		[AUTH_MISSING] = "MissingAuthenticationTokenException",
@@ -42,7 +42,18 @@ static void refuse_json(struct reply *reply, enum auth_result result, const char
 		[AUTH_MISMATCH] = "InvalidSignatureException",
 	};
 
-	reply_ebs_error(reply, result == AUTH_INCOMPLETE ? 400 : 403, codes[result], NULL, "%s", text);
+	return codes[result];
+}
+
+static void refuse_ebs(struct reply *reply, enum auth_result result, const char *text)
+{
+	reply_ebs_error(reply, result == AUTH_INCOMPLETE ? 400 : 403, json_code(result), NULL, "%s",
+		text);
+}
+
+static void refuse_kms(struct reply *reply, enum auth_result result, const char *text)
+{
+	reply_json_error(reply, 400, json_code(result), "%s", text);
 }
 
 static void refuse_ec2(struct reply *reply, enum auth_result result, const char *text)
@@ -73,16 +84,21 @@ static const struct service {
 	void (*handle)(const struct scene *scene, const struct request *req, struct reply *reply);
 	void (*refuse)(struct reply *reply, enum auth_result result, const char *text);
 } services[AUTH_NR] = {
-	[AUTH_EBS] = {ebs_api_handle, refuse_json},
+	[AUTH_EBS] = {ebs_api_handle, refuse_ebs},
+	[AUTH_KMS] = {kms_api_handle, refuse_kms},
 	[AUTH_EC2] = {ec2_api_handle, refuse_ec2},
 };
 
 /* Whose request it is, by its shape; AUTH_NR when it is nobody's. */
 static enum auth_service route(const struct request *req)
 {
+	const char *target = request_header(req, "x-amz-target");
+
 	if (strncmp(req->path, "/snapshots", 10) == 0)
 		return AUTH_EBS;
-	return strcmp(req->path, "/") == 0 ? AUTH_EC2 : AUTH_NR;
+	if (strcmp(req->path, "/") != 0)
+		return AUTH_NR;
+	return target && strncmp(target, "TrentService.", 13) == 0 ? AUTH_KMS : AUTH_EC2;
 }
 
 void region_handle(struct region *r, const struct request *req, struct reply *reply)

@@ -11,6 +11,7 @@
 
 #include "base/num.h"
 #include "uploader/region/access.h"
+#include "uploader/region/keys.h"
 
 void ebs_invalid(struct ebs_ctx *c, const char *reason, const char *fmt, ...)
 {
@@ -59,6 +60,18 @@ struct snapshot *ebs_find(struct ebs_ctx *c, const char *id)
 	return find(c, id, false);
 }
 
+/* Whether the caller may use the snapshot's key, if it has one. */
+static bool may_decrypt(struct ebs_ctx *c, const struct snapshot *snap)
+{
+	bool may;
+
+	pthread_mutex_lock(&c->store->lock);
+	may = !json_get_bool(snap->doc, "encrypted", false) ||
+	      keys_usable(c->store, c->account, json_get_str(snap->doc, "kmsKey", ""));
+	pthread_mutex_unlock(&c->store->lock);
+	return may;
+}
+
 struct snapshot *ebs_find_readable(struct ebs_ctx *c, const char *id)
 {
 	CLEANUP(snapshot_cleanup) struct snapshot *snap = find(c, id, true);
@@ -68,6 +81,11 @@ struct snapshot *ebs_find_readable(struct ebs_ctx *c, const char *id)
 		return NULL;
 	if (atomic_load(&snap->status) != SNAPSHOT_COMPLETED) {
 		ebs_not_found(c, id);
+		return NULL;
+	}
+	if (!may_decrypt(c, snap)) {
+		reply_ebs_error(c->reply, 403, "AccessDeniedException", "DEPENDENCY_ACCESS_DENIED",
+			"The key of the snapshot '%s' is not accessible.", id);
 		return NULL;
 	}
 	if (snapshot_load_map(snap, &err) < 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * EBS direct: StartSnapshot – parameters, the encryption matrix, parents, and the rule that a
+ * EBS direct: StartSnapshot – parameters, the key, parents, and the rule that a
  * repeated ClientToken gets the first answer again.
  */
 #include "uploader/region/ebs_internal.h"
@@ -10,6 +10,9 @@
 
 #include "base/num.h"
 #include "uploader/region/access.h"
+#include "uploader/region/encryption.h"
+#include "uploader/region/keys.h"
+#include "uploader/region/settings.h"
 
 enum { MAX_TAGS = 50, MAX_TAG_KEY = 127, MAX_TAG_VALUE = 255, DEFAULT_TIMEOUT = 60 };
 
@@ -167,31 +170,57 @@ static bool check_parent(struct ebs_ctx *c, const struct start *s, struct snapsh
 	return false;
 }
 
+/* The words of a refusal of the matrix. */
+static bool refuse_choice(struct ebs_ctx *c, enum start_choice choice)
+{
+	static const char *const texts[] = {
+		[START_NOT_WITH_PARENT] = "Encrypted and KmsKeyArn must not be given with ParentSnapshotId",
+		[START_KEY_WITHOUT_ENCRYPTION] = "KmsKeyArn must not be given when Encrypted is false",
+		[START_DEFAULT_IS_ON] = "Encryption by default is on in this account and Region: the "
+					"snapshot cannot be unencrypted",
+	};
+
+	ebs_invalid(c, "INVALID_PARAMETER_VALUE", "%s", texts[choice]);
+	return true;
+}
+
 /*
- * Which key, out of the matrix of the user guide; NULL for none. True with a reply when it is
- * refused.
+ * Which key, with store->lock held; "" for none. True with a reply when that is refused, or the key
+ * is not to be used.
  */
 static bool choose_key(struct ebs_ctx *c, const struct start *s, const struct snapshot *parent,
-	char fallback[REGION_KEY_ARN], const char **key)
+	char key[KEY_ARN_SIZE])
 {
-	bool wanted = json_get_bool(s->body, "Encrypted", false);
+	enum start_choice choice = encryption_of_start(&(struct start_encryption){
+		.has_parent = parent != NULL,
+		.parent_encrypted = parent && json_get_bool(parent->doc, "encrypted", false),
+		.has_flag = s->encrypted != NULL,
+		.flag = json_get_bool(s->body, "Encrypted", false),
+		.has_key = s->key_arn != NULL,
+		.default_on = settings_get(c->store, c->account, SETTING_ENCRYPTION) != NULL,
+	});
 
-	if (parent && (s->encrypted || s->key_arn)) {
-		ebs_invalid(c, "INVALID_PARAMETER_VALUE",
-			"Encrypted and KmsKeyArn must not be given with ParentSnapshotId");
-		return true;
+	key[0] = '\0';
+	switch (choice) {
+	case START_PLAIN:
+		return false;
+	case START_DEFAULT_KEY:
+		keys_default_arn(c->store, c->account, key);
+		break;
+	case START_GIVEN_KEY:
+		(void)snprintf(key, KEY_ARN_SIZE, "%s", s->key_arn);
+		break;
+	case START_PARENT_KEY:
+		(void)snprintf(key, KEY_ARN_SIZE, "%s", json_get_str(parent->doc, "kmsKey", ""));
+		break;
+	default:
+		return refuse_choice(c, choice);
 	}
-	if (s->encrypted && !wanted && s->key_arn) {
-		ebs_invalid(c, "INVALID_PARAMETER_VALUE",
-			"KmsKeyArn must not be given when Encrypted is false");
-		return true;
-	}
-	region_default_key(c->store->name, c->account, fallback);
-	if (parent)
-		*key = json_get_str(parent->doc, "kmsKey", NULL);
-	else
-		*key = s->key_arn ? s->key_arn : wanted ? fallback : NULL;
-	return false;
+	if (keys_usable(c->store, c->account, key))
+		return false;
+	ebs_invalid(c, "INVALID_CUSTOMER_KEY", "The key '%.160s' is not accessible",
+		choice == START_GIVEN_KEY ? s->key_arn : key);
+	return true;
 }
 
 static void write_answer(struct ebs_ctx *c, const struct start *s, const char *id, const char *key)
@@ -262,14 +291,15 @@ static struct json *make_doc(struct ebs_ctx *c, const struct start *s, const cha
 /* With store->lock held. */
 static void start_new(struct ebs_ctx *c, const struct start *s)
 {
-	char id[STORE_ID_SIZE], fallback[REGION_KEY_ARN];
+	char id[STORE_ID_SIZE], arn[KEY_ARN_SIZE];
 	struct error err = ERROR_INIT;
 	struct snapshot *parent;
 	const char *key;
 	struct json *doc;
 
-	if (check_parent(c, s, &parent) || choose_key(c, s, parent, fallback, &key))
+	if (check_parent(c, s, &parent) || choose_key(c, s, parent, arn))
 		return;
+	key = *arn ? arn : NULL;
 	if (store_new_id(c->store, "snap-", id, &err) < 0) {
 		ebs_internal(c, &err);
 		return;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "uploader/region/keys.h"
 #include "uploader/region/settings.h"
 
 /* Filters of the two lists, over records made for each item. */
@@ -285,4 +286,47 @@ void ec2_call_disable_snapshot_block(struct ec2_ctx *c)
 {
 	if (!ec2_ready(c) && !change_setting(c, SETTING_SNAPSHOT_BLOCK, NULL))
 		answer_setting(c, SETTING_SNAPSHOT_BLOCK, "state", "unblocked", NULL);
+}
+
+/* The default key of encrypted volumes, as the account chose it. */
+static void answer_default_key(struct ec2_ctx *c)
+{
+	const char *value;
+
+	pthread_mutex_lock(&c->store->lock);
+	value = settings_get(c->store, c->account, SETTING_DEFAULT_KEY);
+	ec2_begin(c);
+	xml_str(&c->xml, "kmsKeyId", value ? value : "alias/aws/ebs");
+	ec2_end(c);
+	pthread_mutex_unlock(&c->store->lock);
+}
+
+void ec2_call_get_default_key(struct ec2_ctx *c)
+{
+	if (!ec2_ready(c))
+		answer_default_key(c);
+}
+
+void ec2_call_modify_default_key(struct ec2_ctx *c)
+{
+	char arn[KEY_ARN_SIZE];
+	const char *text;
+	bool unknown;
+
+	if (ec2_get_required(c, "KmsKeyId", &text) || ec2_ready(c))
+		return;
+	pthread_mutex_lock(&c->store->lock);
+	unknown = keys_resolve(c->store, c->account, text, arn) ||
+		  !keys_usable(c->store, c->account, arn);
+	pthread_mutex_unlock(&c->store->lock);
+	if (unknown)
+		ec2_refuse(c, "InvalidKmsKeyId.NotFound", "The key '%.120s' is not accessible", text);
+	else if (!change_setting(c, SETTING_DEFAULT_KEY, arn))
+		answer_default_key(c);
+}
+
+void ec2_call_reset_default_key(struct ec2_ctx *c)
+{
+	if (!ec2_ready(c) && !change_setting(c, SETTING_DEFAULT_KEY, NULL))
+		answer_default_key(c);
 }

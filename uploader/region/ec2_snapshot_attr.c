@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "uploader/region/keys.h"
 #include "uploader/region/settings.h"
 
 enum { CHANGES_MAX = 500 };
@@ -16,15 +17,12 @@ static const struct ec2_permission_kind volume_permission = {
 
 bool ec2_refuse_shared_key(struct ec2_ctx *c, const struct snapshot *snap, bool public)
 {
-	char fallback[REGION_KEY_ARN];
-
 	if (!json_get_bool(snap->doc, "encrypted", false))
 		return false;
 	if (public)
 		return ec2_refuse(c, "OperationNotPermitted",
 			"Encrypted snapshots cannot be shared publicly.");
-	region_default_key(c->store->name, snapshot_owner(snap), fallback);
-	return strcmp(json_get_str(snap->doc, "kmsKey", ""), fallback) == 0 &&
+	return keys_is_managed(c->store, json_get_str(snap->doc, "kmsKey", "")) &&
 	       ec2_refuse(c, "OperationNotPermitted",
 		       "Encrypted snapshots with EBS default key cannot be shared");
 }

@@ -120,6 +120,21 @@ void reply_ebs_error(struct reply *reply, unsigned status, const char *code, con
 	reply_addf(reply, "}");
 }
 
+void reply_json_error(struct reply *reply, unsigned status, const char *code, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	reply_restart(reply, status, "application/x-amz-json-1.1");
+	reply_header(reply, "x-amzn-ErrorType", code);
+	reply_addf(reply, "{\"__type\":\"%s\",\"message\":", code);
+	reply_json_str(reply, text);
+	reply_addf(reply, "}");
+}
+
 void reply_ec2_error(struct reply *reply, unsigned status, const char *code, const char *fmt, ...)
 {
 	char text[512];

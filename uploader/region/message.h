@@ -66,6 +66,9 @@ void reply_json_str(struct reply *reply, const char *text);
 /* A JSON error of the EBS kind, instead of what was written so far. reason NULL: front-end form. */
 void reply_ebs_error(struct reply *reply, unsigned status, const char *code, const char *reason,
 	const char *fmt, ...) PRINTF_LIKE(5, 6);
+/* The same of the JSON 1.1 services: KMS. */
+void reply_json_error(struct reply *reply, unsigned status, const char *code, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
 /* The same as XML of EC2. */
 void reply_ec2_error(struct reply *reply, unsigned status, const char *code, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);

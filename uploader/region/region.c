@@ -218,12 +218,6 @@ const char *region_name(const struct region *r)
 	return r->name;
 }
 
-void region_default_key(const char *region, const char *account, char out[REGION_KEY_ARN])
-{
-	(void)snprintf(out, REGION_KEY_ARN, "arn:%s:kms:%s:%s:key/00000000-0000-4000-8000-%s",
-		region_name_partition(region), region, account, account);
-}
-
 /* True when somebody holds the lock. */
 static bool region_is_served(const char *lock_path)
 {

@@ -37,10 +37,6 @@ struct scene {
 
 /* Milliseconds of a clock that only goes forward. */
 uint64_t region_monotonic_ms(void);
-/* The key that snapshots of an account get when none is named; out has REGION_KEY_ARN bytes. */
-enum { REGION_KEY_ARN = 128 };
-void region_default_key(const char *region, const char *account, char out[REGION_KEY_ARN]);
-
 /*
  * api.c: checks the signature and hands the request to its service. Never fails: errors are
  * replies.
@@ -49,6 +45,7 @@ void region_handle(struct region *r, const struct request *req, struct reply *re
 
 /* ebs.c, ec2.c …: one signed request of their service. */
 void ebs_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
+void kms_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
 void ec2_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
 
 /* server.c */

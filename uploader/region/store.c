@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/num.h"
+#include "uploader/region/keys.h"
 #include "uploader/region/settings.h"
 #include "uploader/region/store_internal.h"
 
@@ -385,7 +386,8 @@ struct store *store_open(const char *dir, const char *name, int (*random)(void *
 	s->dir = strdup(dir);
 	if (!s->dir)
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for the store");
-	if (load_folder(s, false, err) < 0 || load_folder(s, true, err) < 0 || settings_load(s, err) < 0)
+	if (load_folder(s, false, err) < 0 || load_folder(s, true, err) < 0 || settings_load(s, err) < 0 ||
+	    keys_load(s, err) < 0)
 		return NULL;
 	return steal_ptr(&s);
 }
@@ -401,6 +403,7 @@ void store_close(struct store *s)
 	}
 	free(s->images);
 	json_free(s->settings);
+	json_free(s->keys);
 	if (s->snapshots_fd >= 0)
 		close(s->snapshots_fd);
 	pthread_mutex_destroy(&s->lock);

@@ -38,6 +38,7 @@ struct store {
 	struct image **images;       /* sorted by id; owned */
 	size_t nr_images, alloc_images;
 	struct json *settings;       /* settings.h; owned */
+	struct json *keys;           /* keys.h; owned */
 	int (*random)(void *buf, size_t len);
 };
 
