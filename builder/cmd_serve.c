@@ -10,7 +10,7 @@
 
 struct serve_options {
 	const char *listen;
-	uint64_t port, delay, accounts;
+	uint64_t port, delay, accounts, copy_seconds;
 };
 
 #define FIELD(field) offsetof(struct serve_options, field)
@@ -24,6 +24,8 @@ static const struct options_def options[] = {
 		NULL},
 	{"accounts", 0, OPTIONS_NUMBER, FIELD(accounts), "N",
 		"accounts that there are at least (default: those of DIR, two in a new one)", 1, 10, NULL},
+	{"copy-seconds", 0, OPTIONS_NUMBER, FIELD(copy_seconds), "N",
+		"seconds that copies of images and snapshots take (default: 0)", 0, 86400, NULL},
 	{0},
 };
 
@@ -64,6 +66,7 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	ropts.listen = o->listen;
 	ropts.port = (uint16_t)o->port;
 	ropts.complete_delay_ms = (unsigned)o->delay;
+	ropts.copy_seconds = (unsigned)o->copy_seconds;
 	ropts.accounts = (unsigned)o->accounts;
 	ropts.threads = (unsigned)ctx->opts.workers;
 	region = region_start(args->items[0], &ropts, err);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "uploader/region/copy.h"
 #include "uploader/region/token.h"
 
 static const char namespace[] = "http://ec2.amazonaws.com/doc/2016-11-15/";
@@ -199,6 +200,8 @@ static const struct {
 	const char *action;
 	void (*call)(struct ec2_ctx *c);
 } actions[] = {
+	{"CopyImage", ec2_call_copy_image},
+	{"CopySnapshot", ec2_call_copy_snapshot},
 	{"CreateTags", ec2_call_create_tags},
 	{"DeleteSnapshot", ec2_call_delete_snapshot},
 	{"DeleteTags", ec2_call_delete_tags},
@@ -237,6 +240,18 @@ static const struct {
 	{"ResetSnapshotAttribute", ec2_call_reset_snapshot_attribute},
 };
 
+/* Images whose copying has ended by now, before a call looks at any. */
+static bool settle(struct ec2_ctx *c)
+{
+	struct error err = ERROR_INIT;
+	int ret;
+
+	pthread_mutex_lock(&c->store->lock);
+	ret = copy_settle_images(c->store, c->region->wall_s(), region_monotonic_ms(), &err);
+	pthread_mutex_unlock(&c->store->lock);
+	return ret < 0 && ec2_internal(c, &err);
+}
+
 static void dispatch(struct ec2_ctx *c)
 {
 	const char *action = form_get(&c->form, "Action");
@@ -249,7 +264,8 @@ static void dispatch(struct ec2_ctx *c)
 	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
 		if (strcmp(action, actions[i].action) == 0) {
 			c->action = actions[i].action;
-			actions[i].call(c);
+			if (!settle(c))
+				actions[i].call(c);
 			return;
 		}
 	}

@@ -102,6 +102,17 @@ bool ec2_listed(const struct ec2_list *list, const char *text);
 void ec2_write_tags(struct ec2_ctx *c, const struct json *doc);
 /* TagSpecification.N of one resource type, as a new array in *tags (NULL when none). */
 bool ec2_get_tag_specification(struct ec2_ctx *c, const char *type, struct json **tags);
+/* The same of two resource types. Both are the caller's to free. */
+bool ec2_get_tag_specifications(struct ec2_ctx *c, const char *type, struct json **tags,
+	const char *type2, struct json **tags2);
+/* Tags `more` (NULL: none) go over those of the record. */
+int ec2_add_tags(struct json *doc, const struct json *more, struct error *err) MUST_CHECK;
+
+/* Images: their names, and what a new one of the caller begins with. With store->lock held. */
+bool ec2_check_image_name(struct ec2_ctx *c, const char *name);
+bool ec2_check_name_free(struct ec2_ctx *c, const char *name);
+int ec2_set_new_image(struct ec2_ctx *c, struct json *doc, const char *name, struct error *err)
+	MUST_CHECK;
 
 /* Permissions as lists of {"userId" | "group" | "organizationArn" | "organizationalUnitArn": text}. */
 struct ec2_permission_kind {
@@ -132,6 +143,8 @@ bool ec2_refuse_shared_key(struct ec2_ctx *c, const struct snapshot *snap, bool 
 int ec2_forget_sharing(struct image *image, struct error *err) MUST_CHECK;
 bool ec2_image_is_protected(const struct ec2_ctx *c, const struct image *image);
 
+void ec2_call_copy_image(struct ec2_ctx *c);
+void ec2_call_copy_snapshot(struct ec2_ctx *c);
 void ec2_call_modify_image_attribute(struct ec2_ctx *c);
 void ec2_call_describe_image_attribute(struct ec2_ctx *c);
 void ec2_call_reset_image_attribute(struct ec2_ctx *c);

@@ -47,7 +47,7 @@ static bool get_choices(struct ec2_ctx *c, struct json *doc)
  * Length as documented; characters as the service's own message lists them, and those documented
  * beside.
  */
-static bool check_name(struct ec2_ctx *c, const char *name)
+bool ec2_check_image_name(struct ec2_ctx *c, const char *name)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 				      "()[] ./-'@_";
@@ -61,7 +61,7 @@ static bool check_name(struct ec2_ctx *c, const char *name)
 }
 
 /* With store->lock held. */
-static bool check_name_free(struct ec2_ctx *c, const char *name)
+bool ec2_check_name_free(struct ec2_ctx *c, const char *name)
 {
 	const struct image *other = store_find_image_name(c->store, c->account, name);
 
@@ -122,9 +122,7 @@ static bool get_flags(struct ec2_ctx *c, struct json *doc)
 	return ena && json_set_bool(doc, "enaSupport", true, &err) < 0 && ec2_internal(c, &err);
 }
 
-/* What every image of this region has. */
-static int set_fixed(struct ec2_ctx *c, struct json *doc, const char *name, const char *root_device,
-	struct error *err)
+int ec2_set_new_image(struct ec2_ctx *c, struct json *doc, const char *name, struct error *err)
 {
 	CLEANUP_FREE char *location = buf_strf(err, "%s/%s", c->account, name);
 	char created[NUM_TIME_TEXT + 8];
@@ -133,19 +131,27 @@ static int set_fixed(struct ec2_ctx *c, struct json *doc, const char *name, cons
 	memcpy(created + strlen(created) - 1, ".000Z", sizeof(".000Z"));
 	if (!location || json_set_str(doc, "name", name, err) < 0 ||
 	    json_set_str(doc, "imageLocation", location, err) < 0 ||
-	    json_set_str(doc, "rootDeviceName", root_device, err) < 0 ||
-	    json_set_str(doc, "rootDeviceType", "ebs", err) < 0 ||
 	    json_set_str(doc, "imageState", "available", err) < 0 ||
 	    json_set_str(doc, "imageOwnerId", c->account, err) < 0 ||
-	    json_set_str(doc, "imageType", "machine", err) < 0 ||
-	    json_set_str(doc, "hypervisor", "xen", err) < 0 ||
-	    json_set_str(doc, "platformDetails", "Linux/UNIX", err) < 0 ||
-	    json_set_str(doc, "usageOperation", "RunInstances", err) < 0 ||
 	    json_set_str(doc, "deregistrationProtection", "disabled", err) < 0 ||
 	    json_set_bool(doc, "isPublic", false, err) < 0 ||
 	    json_set_str(doc, "creationDate", created, err) < 0)
 		return -1;
 	return 0;
+}
+
+/* What every image that is registered in this region has. */
+static int set_fixed(struct ec2_ctx *c, struct json *doc, const char *name, const char *root_device,
+	struct error *err)
+{
+	if (json_set_str(doc, "rootDeviceName", root_device, err) < 0 ||
+	    json_set_str(doc, "rootDeviceType", "ebs", err) < 0 ||
+	    json_set_str(doc, "imageType", "machine", err) < 0 ||
+	    json_set_str(doc, "hypervisor", "xen", err) < 0 ||
+	    json_set_str(doc, "platformDetails", "Linux/UNIX", err) < 0 ||
+	    json_set_str(doc, "usageOperation", "RunInstances", err) < 0)
+		return -1;
+	return ec2_set_new_image(c, doc, name, err);
 }
 
 /* With store->lock held: mapping (snapshots are looked up), name, and the new record. */
@@ -170,7 +176,7 @@ static void register_image(struct ec2_ctx *c, struct json **doc, const char *nam
 		ec2_internal(c, &err);
 		return;
 	}
-	if (check_name_free(c, name) || ec2_ready(c))
+	if (ec2_check_name_free(c, name) || ec2_ready(c))
 		return;
 	if (store_new_id(c->store, "ami-", id, &err) < 0 ||
 	    json_set_str(*doc, "imageId", id, &err) < 0 ||
@@ -198,7 +204,7 @@ void ec2_call_register_image(struct ec2_ctx *c)
 			"This region registers EBS-backed images only, not ImageLocation");
 		return;
 	}
-	if (ec2_get_required(c, "Name", &name) || check_name(c, name) ||
+	if (ec2_get_required(c, "Name", &name) || ec2_check_image_name(c, name) ||
 	    ec2_get_required(c, "RootDeviceName", &root_device))
 		return;
 	if (set_fixed(c, doc, name, root_device, &err) < 0) {

@@ -2,9 +2,11 @@
 /* EC2: DescribeSnapshots and DeleteSnapshot. */
 #include "uploader/region/ec2_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/num.h"
+#include "uploader/region/copy.h"
 
 /* Filters over the view that snapshot_view() makes. */
 static const struct ec2_field fields[] = {
@@ -33,16 +35,21 @@ static const char *start_time(const struct snapshot *snap, char text[NUM_TIME_TE
 }
 
 /* EC2 shows 0% while blocks come, 99% while they are checked, 100% at the end. */
-static const char *progress(const struct snapshot *snap)
+enum { PROGRESS_SIZE = 8 };
+static const char *progress(const struct snapshot *snap, int64_t now, char text[PROGRESS_SIZE])
 {
 	if (atomic_load(&snap->status) == SNAPSHOT_COMPLETED)
 		return "100%";
-	return atomic_load(&snap->completing) ? "99%" : "0%";
+	if (!json_get(snap->doc, "copy"))
+		return atomic_load(&snap->completing) ? "99%" : "0%";
+	(void)snprintf(text, PROGRESS_SIZE, "%d%%", copy_progress(snap, now));
+	return text;
 }
 
 /* EC2's element names and values, for filters and for the answer. Tags stay in the record. */
-static struct json *snapshot_view(const struct snapshot *snap, struct error *err)
+static struct json *snapshot_view(const struct snapshot *snap, int64_t now, struct error *err)
 {
+	char percent[PROGRESS_SIZE];
 	CLEANUP(json_cleanup) struct json *v = json_new_object(err);
 	char time[NUM_TIME_TEXT + 8];
 
@@ -51,7 +58,7 @@ static struct json *snapshot_view(const struct snapshot *snap, struct error *err
 	    json_set_str(v, "status", json_get_str(snap->doc, "status", ""), err) < 0 ||
 	    json_set_str(v, "statusMessage", json_get_str(snap->doc, "statusMessage", NULL), err) < 0 ||
 	    json_set_str(v, "startTime", start_time(snap, time), err) < 0 ||
-	    json_set_str(v, "progress", progress(snap), err) < 0 ||
+	    json_set_str(v, "progress", progress(snap, now, percent), err) < 0 ||
 	    json_set_str(v, "ownerId", snapshot_owner(snap), err) < 0 ||
 	    json_set_int(v, "volumeSize", (int64_t)snap->size_gib, err) < 0 ||
 	    json_set_str(v, "description", json_get_str(snap->doc, "description", ""), err) < 0 ||
@@ -141,7 +148,7 @@ static bool describe_all(struct ec2_ctx *c, const struct describe *d, uint64_t *
 		    !restorable_by(c, &d->restorable, snap))
 			continue;
 		if (snapshot_settle(snap, c->region->wall_s(), region_monotonic_ms(), &err) < 0 ||
-		    !(view = snapshot_view(snap, &err)))
+		    !(view = snapshot_view(snap, c->region->wall_s(), &err)))
 			return ec2_internal(c, &err);
 		if (!ec2_filters_match(&d->filters, fields, view, tags_for(c, snap), &unknown))
 			continue;

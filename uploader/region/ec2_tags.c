@@ -46,34 +46,51 @@ static int append_tag(struct json *list, const char *key, const char *value, str
 	return json_append(list, steal_ptr(&tag), err);
 }
 
-bool ec2_get_tag_specification(struct ec2_ctx *c, const char *type, struct json **tags)
+/* The tags of TagSpecification.n into *list, which is made when it is not there. */
+static bool get_specified(struct ec2_ctx *c, unsigned n, struct json **list)
 {
 	struct error err = ERROR_INIT;
-	const char *resource, *key;
+	const char *key;
+
+	if (!*list && !(*list = json_new_array(&err)))
+		return ec2_internal(c, &err);
+	for (unsigned m = 1; (key = form_getf(&c->form, "TagSpecification.%u.Tag.%u.Key", n, m)); m++) {
+		const char *value = form_getf(&c->form, "TagSpecification.%u.Tag.%u.Value", n, m);
+
+		if (check_tag(c, key, value ? value : ""))
+			return true;
+		if (append_tag(*list, key, value ? value : "", &err) < 0)
+			return ec2_internal(c, &err);
+	}
+	return json_length(*list) > MAX_TAGS &&
+	       ec2_refuse(c, "TagLimitExceeded", "At most %d tags are possible", MAX_TAGS);
+}
+
+bool ec2_get_tag_specifications(struct ec2_ctx *c, const char *type, struct json **tags,
+	const char *type2, struct json **tags2)
+{
+	const char *resource;
 
 	*tags = NULL;
+	if (type2)
+		*tags2 = NULL;
 	for (unsigned n = 1; (resource = form_getf(&c->form, "TagSpecification.%u.ResourceType", n));
 		n++) {
-		if (strcmp(resource, type) != 0)
+		bool first = strcmp(resource, type) == 0;
+
+		if (!first && !(type2 && strcmp(resource, type2) == 0))
 			return ec2_refuse(c, "InvalidParameterValue",
 				"'%.40s' is not a valid taggable resource type for this operation.",
 				resource);
-		if (!*tags && !(*tags = json_new_array(&err)))
-			return ec2_internal(c, &err);
-		for (unsigned m = 1;
-			(key = form_getf(&c->form, "TagSpecification.%u.Tag.%u.Key", n, m)); m++) {
-			const char *value =
-				form_getf(&c->form, "TagSpecification.%u.Tag.%u.Value", n, m);
-
-			if (check_tag(c, key, value ? value : ""))
-				return true;
-			if (append_tag(*tags, key, value ? value : "", &err) < 0)
-				return ec2_internal(c, &err);
-		}
+		if (get_specified(c, n, first ? tags : tags2))
+			return true;
 	}
-	if (json_length(*tags) > MAX_TAGS)
-		return ec2_refuse(c, "TagLimitExceeded", "At most %d tags are possible", MAX_TAGS);
 	return false;
+}
+
+bool ec2_get_tag_specification(struct ec2_ctx *c, const char *type, struct json **tags)
+{
+	return ec2_get_tag_specifications(c, type, tags, NULL, NULL);
 }
 
 /* Tag.N of CreateTags and DeleteTags; a value may be absent (NULL) in the latter. */
@@ -135,6 +152,21 @@ static struct json *tags_without(const struct json *doc, const struct tag_list *
 			return NULL;
 	}
 	return steal_ptr(&list);
+}
+
+int ec2_add_tags(struct json *doc, const struct json *more, struct error *err)
+{
+	struct tag_list changes = {.nr = 0};
+	CLEANUP(json_cleanup) struct json *list = NULL;
+
+	for (size_t i = 0; i < json_length(more) && i < MAX_TAGS; i++)
+		changes.items[changes.nr++].key = json_get_str(json_at(more, i), "Key", "");
+	list = tags_without(doc, &changes, false, err);
+	for (size_t i = 0; list && i < json_length(more); i++)
+		if (append_tag(list, json_get_str(json_at(more, i), "Key", ""),
+			    json_get_str(json_at(more, i), "Value", ""), err) < 0)
+			return -1;
+	return list ? json_set(doc, "tags", steal_ptr(&list), err) : -1;
 }
 
 static bool change_tags(struct ec2_ctx *c, struct json *doc, const struct tag_list *changes,

@@ -170,6 +170,7 @@ struct region *region_start(const char *dir, const struct region_opts *opts, str
 	r->wall_s = opts->wall_s;
 	r->random = opts->random;
 	r->complete_delay_ms = opts->complete_delay_ms;
+	r->copy_seconds = opts->copy_seconds;
 	r->dir = strdup(dir);
 	if (!r->dir)
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for the region");

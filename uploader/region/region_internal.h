@@ -21,7 +21,7 @@ struct region {
 	atomic_ullong requests;             /* second half */
 	int64_t (*wall_s)(void);
 	int (*random)(void *buf, size_t len);
-	unsigned complete_delay_ms;
+	unsigned complete_delay_ms, copy_seconds;
 	struct stores stores;
 	struct server *server;              /* owned */
 	int lock_fd;

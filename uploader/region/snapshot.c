@@ -72,7 +72,8 @@ static int snapshot_parse(struct snapshot *snap, const char *id, struct error *e
 	memcpy(snap->id, id, strlen(id) + 1);
 	snap->size_gib = (uint64_t)size;
 	atomic_init(&snap->status, found);
-	atomic_init(&snap->completing, json_get(snap->doc, "count") != NULL);
+	atomic_init(&snap->completing,
+		json_get(snap->doc, "count") != NULL || json_get(snap->doc, "copy") != NULL);
 	atomic_init(&snap->last_write, last_write_on_disk(snap));
 	return blockmap_init(&snap->map, snap->size_gib * STORE_BLOCKS_PER_GIB, err);
 }
@@ -167,6 +168,55 @@ int snapshot_create_files(struct snapshot *snap, struct error *err)
 	snap->map_loaded = true;
 	snap->reloaded = false;
 	return 0;
+}
+
+/* For file systems without links: the data between the holes. */
+static int copy_data(int from, int to, const char *id, struct error *err)
+{
+	off_t at = lseek(from, 0, SEEK_DATA), end;
+
+	for (; at >= 0; at = lseek(from, end, SEEK_DATA)) {
+		off_t out = at;
+
+		end = lseek(from, at, SEEK_HOLE);
+		while (end > 0 && at < end) {
+			ssize_t n = copy_file_range(from, &at, to, &out, (size_t)(end - at), 0);
+
+			if (n <= 0 && !(n < 0 && errno == EINTR))
+				return error_set(err, ERROR_IO, n < 0 ? errno : EIO,
+					"cannot copy the content to '%s'", id);
+		}
+		if (end < 0)
+			return error_set(err, ERROR_IO, errno, "cannot read the content for '%s'", id);
+	}
+	return errno == ENXIO ? 0 : error_set(err, ERROR_IO, errno, "cannot copy the content to '%s'", id);
+}
+
+static int link_file(const struct snapshot *snap, const struct snapshot *source, const char *ext,
+	struct error *err)
+{
+	CLEANUP_CLOSE int from = -1;
+	CLEANUP_CLOSE int to = -1;
+	char old[NAME_SIZE], new[NAME_SIZE];
+	struct stat st;
+
+	if (linkat(source->store->snapshots_fd, file_name(source, ext, old), snap->store->snapshots_fd,
+		    file_name(snap, ext, new), 0) == 0)
+		return 0;
+	if (errno == ENOENT)
+		return error_set(err, ERROR_IO, errno, "the snapshot '%s' is gone", source->id);
+	from = snapshot_open_file(source, ext, O_RDONLY, err);
+	to = from < 0 ? -1 : snapshot_open_file(snap, ext, O_RDWR | O_CREAT | O_EXCL, err);
+	if (to < 0)
+		return -1;
+	if (fstat(from, &st) < 0 || ftruncate(to, st.st_size) < 0)
+		return error_set(err, ERROR_IO, errno, "cannot size '%s'", new);
+	return copy_data(from, to, snap->id, err);
+}
+
+int snapshot_link_files(struct snapshot *snap, const struct snapshot *source, struct error *err)
+{
+	return link_file(snap, source, ".img", err) < 0 ? -1 : link_file(snap, source, ".map", err);
 }
 
 void snapshot_unlink(const struct snapshot *snap)
@@ -416,6 +466,16 @@ static int snapshot_finish(struct snapshot *snap, struct error *err)
 	return snapshot_set_status(snap, SNAPSHOT_COMPLETED, NULL, err);
 }
 
+/* A copy ends when its time is over. */
+static int settle_copy(struct snapshot *snap, const struct json *copy, int64_t now, struct error *err)
+{
+	const char *fault = json_get_str(copy, "fault", NULL);
+
+	if (now < json_get_int(snap->doc, "start", 0) + json_get_int(copy, "seconds", 0))
+		return 0;
+	return snapshot_set_status(snap, fault ? SNAPSHOT_ERROR : SNAPSHOT_COMPLETED, fault, err);
+}
+
 static void snapshot_after_end(struct snapshot *snap)
 {
 	const char *parent_id = json_get_str(snap->doc, "parent", NULL);
@@ -428,10 +488,13 @@ static void snapshot_after_end(struct snapshot *snap)
 int snapshot_settle(struct snapshot *snap, int64_t now, uint64_t now_ms, struct error *err)
 {
 	int64_t limit = json_get_int(snap->doc, "timeout", 60) * 60;
+	const struct json *copy = json_get(snap->doc, "copy");
 	int ret = 0;
 
 	if (atomic_load(&snap->status) != SNAPSHOT_PENDING)
 		return 0;
+	if (copy)
+		return settle_copy(snap, copy, now, err);
 	if (atomic_load(&snap->completing) ? now_ms < snap->complete_at_ms :
 					     now <= atomic_load(&snap->last_write) + limit)
 		return 0;

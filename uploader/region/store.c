@@ -192,20 +192,27 @@ static void store_take_out(struct store *s, const struct snapshot *snap)
 	s->nr_snapshots--;
 }
 
-struct snapshot *store_add_snapshot(struct store *s, const char *id, struct json *doc,
-	struct error *err)
+struct snapshot *store_add_copy(struct store *s, const char *id, struct json *doc,
+	const struct snapshot *source, struct error *err)
 {
 	struct snapshot *snap = store_insert_snapshot(s, id, doc, err);
 
 	if (!snap)
 		return NULL;
-	if (snapshot_create_files(snap, err) < 0 || store_save_snapshot(snap, err) < 0) {
+	if ((source ? snapshot_link_files(snap, source, err) : snapshot_create_files(snap, err)) < 0 ||
+	    store_save_snapshot(snap, err) < 0) {
 		snapshot_unlink(snap);
 		store_take_out(s, snap);
 		snapshot_put(snap);
 		return NULL;
 	}
 	return snap;
+}
+
+struct snapshot *store_add_snapshot(struct store *s, const char *id, struct json *doc,
+	struct error *err)
+{
+	return store_add_copy(s, id, doc, NULL, err);
 }
 
 static struct image *store_insert_image(struct store *s, const char *id, struct json *doc,
@@ -372,6 +379,33 @@ static int load_folder(struct store *s, bool images, struct error *err)
 	return ret;
 }
 
+/* Content without a record: a server was killed between the two. */
+static int remove_orphans(struct store *s, struct error *err)
+{
+	CLEANUP_FREE char *path = buf_strf(err, "%s/snapshots", s->dir);
+	DIR *dir = path ? opendir(path) : NULL;
+	struct dirent *entry;
+
+	if (!path)
+		return -1;
+	if (!dir)
+		return error_set(err, ERROR_IO, errno, "cannot read folder '%s'", path);
+	while ((entry = readdir(dir))) {
+		const char *dot = strrchr(entry->d_name, '.');
+		char id[STORE_ID_SIZE];
+
+		if (!dot || (strcmp(dot, ".img") != 0 && strcmp(dot, ".map") != 0) ||
+		    (size_t)(dot - entry->d_name) >= sizeof(id))
+			continue;
+		memcpy(id, entry->d_name, (size_t)(dot - entry->d_name));
+		id[dot - entry->d_name] = '\0';
+		if (!store_find_parent(s, id))
+			(void)unlinkat(s->snapshots_fd, entry->d_name, 0);
+	}
+	closedir(dir);
+	return 0;
+}
+
 struct store *store_open(const char *dir, const char *name, int (*random)(void *buf, size_t len),
 	struct error *err)
 {
@@ -386,7 +420,8 @@ struct store *store_open(const char *dir, const char *name, int (*random)(void *
 	s->dir = strdup(dir);
 	if (!s->dir)
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for the store");
-	if (load_folder(s, false, err) < 0 || load_folder(s, true, err) < 0 || settings_load(s, err) < 0 ||
+	if (load_folder(s, false, err) < 0 || remove_orphans(s, err) < 0 ||
+	    load_folder(s, true, err) < 0 || settings_load(s, err) < 0 ||
 	    keys_load(s, err) < 0)
 		return NULL;
 	return steal_ptr(&s);

@@ -48,7 +48,7 @@ enum snapshot_status { SNAPSHOT_PENDING, SNAPSHOT_COMPLETED, SNAPSHOT_ERROR };
  * doc (the .json) holds: owner (account), status, statusMessage, size (GiB), start (seconds since 1970), timeout
  * (minutes), description, parent, kmsKey, encrypted, clientToken, request (digest of the start's
  * parameters), answer (text of the start's answer), tags [{Key, Value}], count, aggregate, checked,
- * blocks (number of them in a completed one), deleted.
+ * blocks (number of them in a completed one), copy (see copy.h), createVolumePermission, deleted.
  */
 struct snapshot {
 	struct store *store;        /* borrowed */
@@ -106,6 +106,12 @@ struct snapshot *store_add_snapshot(struct store *s, const char *id, struct json
 	struct error *err) MUST_CHECK;
 struct image *store_add_image(struct store *s, const char *id, struct json *doc, struct error *err)
 	MUST_CHECK;
+/*
+ * One whose content is that of a completed snapshot, maybe of another store. doc needs "copy", of
+ * copy.h.
+ */
+struct snapshot *store_add_copy(struct store *s, const char *id, struct json *doc,
+	const struct snapshot *source, struct error *err) MUST_CHECK;
 /* Writes doc to disk; with store->lock held. */
 int store_save_snapshot(struct snapshot *snap, struct error *err) MUST_CHECK;
 int store_save_image(struct store *s, struct image *image, struct error *err) MUST_CHECK;

@@ -10,6 +10,9 @@ struct snapshot *snapshot_new(struct store *s, const char *id, struct json *doc,
 	MUST_CHECK;
 /* Its empty .img of the volume's size, and its empty .map. */
 int snapshot_create_files(struct snapshot *snap, struct error *err) MUST_CHECK;
+/* Content and map of a completed one, as links or copies. */
+int snapshot_link_files(struct snapshot *snap, const struct snapshot *source, struct error *err)
+	MUST_CHECK;
 /* Removes all its files; content that is open stays readable. */
 void snapshot_unlink(const struct snapshot *snap);
 
