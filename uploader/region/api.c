@@ -80,11 +80,29 @@ static void refuse_ec2(struct reply *reply, enum auth_result result, const char 
 		answers[result].text ? answers[result].text : text);
 }
 
+static void refuse_sts(struct reply *reply, enum auth_result result, const char *text)
+{
+	static const char *const codes[] = {
+		[AUTH_MISSING] = "MissingAuthenticationToken",
+		[AUTH_INCOMPLETE] = "IncompleteSignature",
+		[AUTH_UNKNOWN_KEY] = "InvalidClientTokenId",
+		[AUTH_TOKEN] = "InvalidClientTokenId",
+		[AUTH_TOKEN_EXPIRED] = "ExpiredToken",
+		[AUTH_SCOPE] = "SignatureDoesNotMatch",
+		[AUTH_EXPIRED] = "SignatureDoesNotMatch",
+		[AUTH_UNSIGNED] = "SignatureDoesNotMatch",
+		[AUTH_MISMATCH] = "SignatureDoesNotMatch",
+	};
+
+	reply_sts_error(reply, result == AUTH_INCOMPLETE ? 400 : 403, codes[result], "%s", text);
+}
+
 static const struct service {
 	void (*handle)(const struct scene *scene, const struct request *req, struct reply *reply);
 	void (*refuse)(struct reply *reply, enum auth_result result, const char *text);
 } services[AUTH_NR] = {
 	[AUTH_EBS] = {ebs_api_handle, refuse_ebs},
+	[AUTH_STS] = {sts_api_handle, refuse_sts},
 	[AUTH_KMS] = {kms_api_handle, refuse_kms},
 	[AUTH_EC2] = {ec2_api_handle, refuse_ec2},
 };
@@ -98,7 +116,9 @@ static enum auth_service route(const struct request *req)
 		return AUTH_EBS;
 	if (strcmp(req->path, "/") != 0)
 		return AUTH_NR;
-	return target && strncmp(target, "TrentService.", 13) == 0 ? AUTH_KMS : AUTH_EC2;
+	if (target && strncmp(target, "TrentService.", 13) == 0)
+		return AUTH_KMS;
+	return sts_is_request(req) ? AUTH_STS : AUTH_EC2;
 }
 
 void region_handle(struct region *r, const struct request *req, struct reply *reply)
@@ -114,6 +134,11 @@ void region_handle(struct region *r, const struct request *req, struct reply *re
 	if (which == AUTH_NR) {
 		reply_ebs_error(reply, 404, "UnknownOperationException", NULL,
 			"There is no operation at this path.");
+		return;
+	}
+	if (which == AUTH_STS && !request_header(req, "authorization")) {
+		scene.caller = NULL;
+		services[which].handle(&scene, req, reply);
 		return;
 	}
 	result = auth_check(&r->auth, which, req, r->wall_s(), &caller, text);

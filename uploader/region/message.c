@@ -157,3 +157,25 @@ void reply_ec2_error(struct reply *reply, unsigned status, const char *code, con
 	xml_close(&x, "Response");
 	reply->failed |= x.failed;
 }
+
+void reply_sts_error(struct reply *reply, unsigned status, const char *code, const char *fmt, ...)
+{
+	char text[512];
+	struct xml x;
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	reply_restart(reply, status, "text/xml");
+	xml_init(&x, &reply->body);
+	xml_open_root(&x, "Error", "Response", "https://sts.amazonaws.com/doc/2011-06-15/");
+	xml_open(&x, "Error");
+	xml_str(&x, "Type", status < 500 ? "Sender" : "Receiver");
+	xml_str(&x, "Code", code);
+	xml_str(&x, "Message", text);
+	xml_close(&x, "Error");
+	xml_str(&x, "RequestId", reply->request_id);
+	xml_close(&x, "ErrorResponse");
+	reply->failed |= x.failed;
+}

@@ -72,5 +72,8 @@ void reply_json_error(struct reply *reply, unsigned status, const char *code, co
 /* The same as XML of EC2. */
 void reply_ec2_error(struct reply *reply, unsigned status, const char *code, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
+/* The same as XML of STS. */
+void reply_sts_error(struct reply *reply, unsigned status, const char *code, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
 
 #endif

@@ -32,7 +32,7 @@ struct region {
 struct scene {
 	struct region *region;
 	struct store *store;         /* of the Region that was signed for */
-	const struct caller *caller;
+	const struct caller *caller; /* NULL when it is not signed: only STS takes that */
 };
 
 /* Milliseconds of a clock that only goes forward. */
@@ -45,6 +45,9 @@ void region_handle(struct region *r, const struct request *req, struct reply *re
 
 /* ebs.c, ec2.c …: one signed request of their service. */
 void ebs_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
+void sts_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
+/* Whether it is a request of STS's, by its version: signed or not. */
+bool sts_is_request(const struct request *req);
 void kms_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
 void ec2_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
 
