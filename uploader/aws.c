@@ -204,6 +204,14 @@ static void wait_until(struct aws *a, struct aws_call *call, uint64_t due_ms)
 	a->waiting = call;
 }
 
+/* Keys derived from credentials that were replaced are of no use. */
+static void use_generation(struct aws *a, unsigned generation)
+{
+	if (a->keys.generation != generation)
+		explicit_bzero(&a->keys, sizeof(a->keys));
+	a->keys.generation = generation;
+}
+
 static int sign(struct aws *a, struct aws_call *call, const struct aws_creds *creds,
 	struct error *err)
 {
@@ -216,9 +224,7 @@ static int sign(struct aws *a, struct aws_call *call, const struct aws_creds *cr
 	};
 
 	call->generation = aws_provider_generation(a->provider);
-	if (a->keys.generation != call->generation)
-		explicit_bzero(&a->keys, sizeof(a->keys));
-	a->keys.generation = call->generation;
+	use_generation(a, call->generation);
 	return aws_sign(&signer, call, err);
 }
 
@@ -480,16 +486,31 @@ int aws_sleep(struct aws *a, unsigned ms, struct error *err)
 	return 0;
 }
 
+/* Credentials now, even when a refresh has to be waited for. */
+static int await_creds(struct aws *a, const struct aws_creds **creds, struct error *err)
+{
+	enum aws_provider_state state;
+
+	if (!a->provider)
+		return error_set(err, ERROR_USAGE, 0, "no AWS credentials to sign a URL");
+	while ((state = aws_provider_get(a->provider, creds, err)) == AWS_PROVIDER_WAIT)
+		if (aws_run(a, CREDS_POLL_MS, -1, err) < 0)
+			return -1;
+	return state == AWS_PROVIDER_READY ? 0 : -1;
+}
+
 int aws_presign(struct aws *a, enum aws_service service, const char *query, unsigned expires_s,
 	struct buf *url, struct error *err)
 {
 	struct aws_signer signer = {
 		.region = a->region,
-		.creds = &a->creds,
 		.keys = &a->keys,
 		.endpoint = &a->endpoint[service],
 		.now = a->clock.wall_s(a->clock.arg) + a->skew_s,
 	};
 
+	if (await_creds(a, &signer.creds, err) < 0)
+		return -1;
+	use_generation(a, aws_provider_generation(a->provider));
 	return aws_sign_url(&signer, service, query, expires_s, url, err);
 }
