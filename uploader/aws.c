@@ -28,7 +28,6 @@ enum {
 struct aws {
 	char *region;
 	struct aws_endpoint endpoint[AWS_SERVICES];
-	char account[AWS_ACCOUNT_SIZE];
 	struct aws_provider *provider;  /* borrowed, or `own` */
 	struct aws_provider *own;
 	struct aws_keys keys;
@@ -117,7 +116,7 @@ const char *aws_region(const struct aws *a)
 
 char *aws_account_slot(struct aws *a)
 {
-	return a->account;
+	return a->provider ? aws_provider_account(a->provider) : NULL;
 }
 
 struct http_client *aws_http(struct aws *a)

@@ -18,8 +18,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { AWS_ACCOUNT_SIZE = 16 };
-
 struct aws_opts {
 	const char *region;                 /* required */
 	const char *endpoint[AWS_SERVICES]; /* NULL: AWS's own for the region */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whose credentials these are: STS GetCallerIdentity, which needs no permission.
+ * Whose credentials these are: STS GetCallerIdentity, which needs no permission. A source gives those of
+ * one account, so the answer holds for all clients of a provider.
  */
 #include "uploader/aws.h"
 
@@ -33,6 +34,8 @@ int aws_account(struct aws *a, char account[AWS_ACCOUNT_SIZE], struct error *err
 	struct aws_call call;
 	int ret = 0;
 
+	if (!known)
+		return error_set(err, ERROR_USAGE, 0, "no AWS credentials for GetCallerIdentity");
 	if (!known[0]) {
 		if (aws_call_init(a, &call, AWS_STS, "POST", "/", "GetCallerIdentity", err) < 0)
 			return -1;

@@ -57,7 +57,7 @@ struct aws_signer {
 	int64_t now; /* seconds since 1970, corrected */
 };
 
-/* Where aws_account() keeps the answer; "" before. */
+/* Where aws_account() keeps the answer, "" before; NULL without credentials. */
 char *aws_account_slot(struct aws *a);
 
 /* Sets host, date, token and Authorization headers; what was there is replaced. */

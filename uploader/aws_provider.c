@@ -33,6 +33,7 @@ struct aws_provider {
 	struct aws_creds creds;
 	bool have;
 	unsigned generation;
+	char account[AWS_ACCOUNT_SIZE];
 	int64_t advisory_s, mandatory_s; /* when to renew; see the header */
 	/* Renewing. */
 	bool forced;           /* a service called them expired */
@@ -327,6 +328,11 @@ enum aws_provider_state aws_provider_get(struct aws_provider *p, const struct aw
 	if (err)
 		set_failure(p, err);
 	return AWS_PROVIDER_FAILED;
+}
+
+char *aws_provider_account(struct aws_provider *p)
+{
+	return p->account;
 }
 
 unsigned aws_provider_generation(const struct aws_provider *p)

@@ -54,6 +54,8 @@ enum aws_provider_state { AWS_PROVIDER_FAILED = -1, AWS_PROVIDER_READY, AWS_PROV
  */
 enum aws_provider_state aws_provider_get(struct aws_provider *p, const struct aws_creds **creds,
 	struct error *err) MUST_CHECK;
+/* AWS_ACCOUNT_SIZE bytes for whoever finds out whose they are; "" at first. All clients share it. */
+char *aws_provider_account(struct aws_provider *p);
 /* Changes when other credentials come. */
 unsigned aws_provider_generation(const struct aws_provider *p);
 /*

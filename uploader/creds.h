@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { AWS_ACCOUNT_SIZE = 16 };
+
 struct aws_creds {
 	char *access_key;    /* owned */
 	char *secret_key;    /* owned; wiped on release; never logged */

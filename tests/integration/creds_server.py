@@ -4,11 +4,13 @@ endpoint, the instance metadata service; and EC2, which notes who signed. Each h
 contract demands, and signatures against botocore's signer. What is wrong is kept in `faults`."""
 import json
 import re
+import ssl
 import threading
 import time
 import urllib.parse
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from xml.sax.saxutils import escape
 
 import botocore.auth
 import botocore.awsrequest
@@ -31,7 +33,7 @@ def iso(when):
 class Surroundings:
     """Use as a context manager. keys: access key -> (secret, token or None) that may sign; issue() adds one."""
 
-    def __init__(self, keys=None, lifetime=3600, skew=0):
+    def __init__(self, keys=None, lifetime=3600, skew=0, tls=None):
         self.keys = dict(keys or {})
         self.lifetime, self.skew = lifetime, skew
         self.faults, self.seen = [], []  # seen: (what, details)
@@ -43,6 +45,7 @@ class Surroundings:
         self.web_token = None
         self.sso = {"access": "sso-access-token-marker", "refresh": "sso-refresh-token-marker"}
         self.sts_fail = 0
+        self.echo = False  # refuse everything and say all that was sent, as a careless service might
         surroundings = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -75,6 +78,11 @@ class Surroundings:
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}"
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
+            self.url = f"https://localhost:{self.http.server_port}"
 
     def __enter__(self):
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
@@ -132,6 +140,14 @@ class Surroundings:
 
     def answer(self, method, target, headers, body):
         path = urllib.parse.urlsplit(target).path
+        said = "; ".join([target, *headers.values(), urllib.parse.unquote(body.decode())])
+        if self.echo and method == "POST" and path == "/":
+            outer = "ErrorResponse" if "2011-06-15" in body.decode() else "Response><Errors"
+            inner = "ErrorResponse" if outer == "ErrorResponse" else "Errors></Response"
+            return 403, {}, (f"<{outer}><Error><Code>Denied</Code><Message>{escape(said)}</Message></Error>"
+                             f"</{inner}>").encode()
+        if self.echo:
+            return 403, {"x-amzn-ErrorType": "Denied"}, json.dumps({"message": said}).encode()
         if path == "/latest/api/token" or path.startswith("/latest/meta-data/"):
             return self.answer_imds(method, path, headers)
         if path == "/federation/credentials":

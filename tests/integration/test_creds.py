@@ -422,6 +422,10 @@ def test_proxies(amiwright, tmp_path, server):
                                  "AWS_DEFAULT_REGION": "eu-west-1", "AWS_ENDPOINT_URL": server.url,
                                  "AWS_EC2_METADATA_SERVICE_ENDPOINT": server.url})
         assert not other.asked
+        # Not even when the metadata service is no loopback address; nobody answers at this one.
+        amiwright("images", status=1, env={"HOME": str(tmp_path), "HTTP_PROXY": other.url, "AWS_REGION": "eu-west-1",
+                                           "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://192.0.2.1"})
+        assert not other.asked
 
 
 SERVICES = "[services s]\nec2 =\n  endpoint_url = http://127.0.0.1:1111\n[profile p]\nservices = s\n"
