@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Uploads that end before their time and go on: nothing that arrived is sent again, and nothing is left behind."""
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+import fault_server as faults
+from fault_server import BLOCK, FaultServer
+from resume_tools import (blocks_in, check_content, clean_up, command, environment, journal,
+                          kill_until_done, make_image, puts, run, slow)
+
+NR_BLOCKS = 40
+
+
+@pytest.fixture
+def image(tmp_path):
+    return make_image(tmp_path / "in.raw", NR_BLOCKS)
+
+
+def kill_in_the_middle(server, image, *args, after=10):
+    """SIGKILL once so many blocks are noted as sent."""
+    process = subprocess.Popen(command(server, "upload", image, *args), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, env=environment())
+    while len(blocks_in(journal(image), "D")) < after:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    return blocks_in(journal(image), "D")
+
+
+def test_killed_again_and_again(image):
+    rng = random.Random(3)
+    with slow(0.05) as server:
+        snapshot, killed = kill_until_done(server, image, [rng.uniform(0.05, 0.5) for _ in range(6)])
+        assert killed >= 3
+        clean_up(server)
+
+
+def test_changed_image(image):
+    """What has changed is sent anew, what is gone is overwritten with zeros, and the count is the service's."""
+    with slow(0.05) as server:
+        done = kill_in_the_middle(server, image)
+        first, second = sorted(done)[:2]
+        with image.open("r+b") as out:
+            out.seek(first * BLOCK)
+            out.write(b"changed")
+            out.seek(second * BLOCK)
+            out.write(bytes(BLOCK))
+        since = len(server.log)
+        result = run(server, "upload", image)
+        assert "the image has changed since" in result.stderr
+        again = {int(i) for _, i in puts(server, since)}
+        assert {first, second} <= again and not (done - {first, second}) & again
+        check_content(server, result.stdout.strip(), image)
+
+
+def test_hole_where_data_was_sent(image):
+    """With --skip zeros nobody would send these zeros, were they not data when they were sent."""
+    with slow(0.05) as server:
+        done = kill_in_the_middle(server, image, "--skip", "zeros")
+        gone = min(done)
+        with image.open("r+b") as out:
+            out.seek(gone * BLOCK)
+            out.write(bytes(BLOCK))
+        result = run(server, "upload", image, "--skip", "zeros")
+        snapshot = server.snapshots[result.stdout.strip()]
+        assert snapshot["blocks"][gone] == bytes(BLOCK)
+        check_content(server, result.stdout.strip(), image)
+
+
+@pytest.mark.parametrize("fate", ["deleted", "error", "completed"])
+def test_snapshot_is_gone_meanwhile(image, fate):
+    with slow(0.05) as server:
+        kill_in_the_middle(server, image)
+        first, = server.snapshots
+        server.snapshots[first]["status"] = fate
+        result = run(server, "upload", image)
+        assert "anew" in result.stderr
+        assert result.stdout.strip() != first
+        check_content(server, result.stdout.strip(), image)
+        assert server.snapshots[first]["status"] == {"error": "deleted"}.get(fate, fate)
+
+
+def test_killed_while_it_completes(image):
+    """The blocks are all there: only the completion is asked for once more."""
+    with FaultServer(lambda name, before: faults.STALL if name == "CompleteSnapshot" and before == 0 else None) as server:
+        process = subprocess.Popen(command(server, "upload", image), stdout=subprocess.DEVNULL, env=environment(),
+                                   stderr=subprocess.DEVNULL)
+        while server.count("CompleteSnapshot") == 0:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        since = len(server.log)
+        result = run(server, "upload", image)
+        assert puts(server, since) == []
+        check_content(server, result.stdout.strip(), image)
+
+
+def test_killed_while_it_waits(image):
+    with FaultServer() as server:
+        waiting = lambda name, before: time.sleep(0.3) if server.count("CompleteSnapshot") else None
+        server.plan = waiting
+        process = subprocess.Popen(command(server, "upload", image), stdout=subprocess.DEVNULL, env=environment(),
+                                   stderr=subprocess.DEVNULL)
+        while server.count("CompleteSnapshot") == 0:
+            time.sleep(0.01)
+        time.sleep(0.4)
+        process.kill()
+        process.wait()
+        server.plan = lambda name, before: None
+        for snapshot in server.snapshots.values():
+            snapshot["status"] = "completed"
+        since = len(server.log)
+        result = run(server, "upload", image)
+        assert puts(server, since) == [] and server.count("CompleteSnapshot") == 1
+        check_content(server, result.stdout.strip(), image)
+
+
+def test_killed_while_it_starts(image):
+    """Nobody knows whether the snapshot was started: the same token asks for the same one."""
+    with FaultServer(lambda name, before: faults.STALL if name == "StartSnapshot" and before == 0 else None) as server:
+        process = subprocess.Popen(command(server, "upload", image), stdout=subprocess.DEVNULL, env=environment(),
+                                   stderr=subprocess.DEVNULL)
+        while server.count("StartSnapshot") == 0:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        result = run(server, "upload", image)
+        assert len(server.tokens) == 1
+        check_content(server, result.stdout.strip(), image)
+
+
+def test_other_options_are_refused(image):
+    with slow(0.05) as server:
+        kill_in_the_middle(server, image)
+        result = run(server, "upload", image, "--size", "3G", status=2)
+        assert "size_gib is 1, now it is 3" in result.stderr
+        assert journal(image).exists()
+        assert run(server, "upload", image).returncode == 0
+
+
+def test_one_upload_at_a_time(image):
+    with slow(0.1) as server:
+        process = subprocess.Popen(command(server, "upload", image), stdout=subprocess.DEVNULL, env=environment(),
+                                   stderr=subprocess.DEVNULL)
+        while not blocks_in(journal(image), "D"):
+            time.sleep(0.01)
+        assert "another process is uploading" in run(server, "upload", image, status=3).stderr
+        assert "another process is uploading" in run(server, "upload", "--abandon", image, status=3).stderr
+        assert process.wait(timeout=60) == 0
+
+
+def test_abandon(image):
+    with slow(0.05) as server:
+        kill_in_the_middle(server, image)
+        name, = server.snapshots
+        assert run(server, "upload", "--abandon", image).stdout == name + "\n"
+        assert server.snapshots[name]["status"] == "deleted"
+        assert not journal(image).exists()
+        assert "cannot open the journal" in run(server, "upload", "--abandon", image, status=1).stderr
+
+
+def test_lost_journal(image):
+    with slow(0.05) as server:
+        kill_in_the_middle(server, image)
+        name, = server.snapshots
+        journal(image).unlink()
+        result = run(server, "upload", image)
+        assert f"{name} of the same image is pending since 2026" in result.stderr and "--cleanup" in result.stderr
+        assert run(server, "upload", "--cleanup", image, "-n").stdout == name + "\n"
+        assert server.snapshots[name]["status"] == "pending"
+        other = make_image(image.with_name("other.raw"), 3)
+        assert run(server, "upload", "--cleanup", other).stdout == ""
+        assert run(server, "upload", "--cleanup", image).stdout == name + "\n"
+        clean_up(server)
+        check_content(server, result.stdout.strip(), image)
+
+
+def test_journal_elsewhere(image, tmp_path):
+    place = tmp_path / "else"
+    with FaultServer(lambda name, before: faults.DENIED if name == "CompleteSnapshot" else None) as server:
+        server.plan = lambda name, before: faults.BROKEN if name == "CompleteSnapshot" else None
+        run(server, "upload", image, "--journal", place, "--max-attempts", "2", status=4)
+        assert place.exists() and not journal(image).exists()
+        server.plan = lambda name, before: None
+        run(server, "upload", image, "--journal", place)
+        assert not place.exists()
+
+
+def test_what_is_no_journal_stays(image, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("words\n")
+    with FaultServer() as server:
+        assert "is not the journal" in run(server, "upload", image, "--journal", precious, status=1).stderr
+        assert precious.read_text() == "words\n" and server.snapshots == {}
+
+
+def test_interrupted_publish(tmp_path, spec):
+    """The journal of what is streamed lies in the state folder."""
+    state = tmp_path / "state"
+    with slow(0.1) as server:
+        publish = command(server, "publish", spec)
+        env = {**environment(), "XDG_STATE_HOME": str(state)}
+        process = subprocess.Popen(publish, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+        while len(puts(server)) < 20:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        assert process.returncode == 130 and "rerun the same command to resume" in err
+        kept, = state.glob("amiwright/*.amiwright-upload")
+        done, since = blocks_in(kept, "D"), len(server.log)
+        assert done
+        server.plan = lambda name, before: None
+        result = subprocess.run(publish, capture_output=True, text=True, env=env, timeout=60)
+        assert result.returncode == 0, result.stderr
+        assert not done & {int(i) for _, i in puts(server, since)}
+        assert not kept.exists() and len(server.snapshots) == 1
