@@ -46,7 +46,7 @@ static int read_digests(const struct json *digests, struct snapshot_table *t, st
 		uint64_t index;
 
 		if (num_parse(key, UINT64_MAX, &index, NULL) < 0 ||
-			!hex_decode(digest, sizeof(digest), json_text(value, "")))
+			hex_decode(digest, sizeof(digest), json_text(value, "")))
 			return error_set(err, ERROR_INPUT, 0, "the digest of block '%.20s' is malformed", key);
 		if (snapshot_table_set(t, index, digest, err) < 0)
 			return -1;

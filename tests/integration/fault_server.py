@@ -122,9 +122,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         state, wanted = self.server.fault, json.loads(body)
         snap = state.tokens.setdefault(wanted["ClientToken"], "snap-%017x" % (len(state.tokens) + 1))
         state.snapshots.setdefault(snap, {"blocks": {}, "status": "pending", "gib": wanted["VolumeSize"], "polls": 0,
-                                          "tags": {t["Key"]: t["Value"] for t in wanted.get("Tags", [])}})
+                                          "tags": {t["Key"]: t["Value"] for t in wanted.get("Tags", [])},
+                                          "wanted": wanted, "base": self.parent(wanted)})
         return 201, json.dumps({"SnapshotId": snap, "VolumeSize": wanted["VolumeSize"], "BlockSize": BLOCK,
                                 "Status": "pending", "StartTime": time.time()})
+
+    def parent(self, wanted):
+        """The whole content of the parent's volume."""
+        if "ParentSnapshotId" not in wanted:
+            return {}
+        assert "Encrypted" not in wanted and "KmsKeyArn" not in wanted
+        parent = self.server.fault.snapshots[wanted["ParentSnapshotId"]]
+        assert parent["status"] == "completed" and wanted["VolumeSize"] >= parent["gib"]
+        return self.server.fault.content(wanted["ParentSnapshotId"])
 
     def PutSnapshotBlock(self, body):
         _, _, snap, _, index = self.path.split("/")
@@ -136,21 +146,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def CompleteSnapshot(self, body):
         snapshot = self.server.fault.snapshots[self.path.split("/")[-1]]
         digests = b"".join(hashlib.sha256(snapshot["blocks"][i]).digest() for i in sorted(snapshot["blocks"]))
+        aggregate = base64.b64encode(hashlib.sha256(digests).digest()).decode() if snapshot["blocks"] else None
         good = (int(self.headers["x-amz-ChangedBlocksCount"]) == len(snapshot["blocks"]) and
-                self.headers["x-amz-Checksum"] == base64.b64encode(hashlib.sha256(digests).digest()).decode())
+                self.headers.get("x-amz-Checksum") == aggregate)
         snapshot["status"] = "completing" if good else "error"
         return 202, '{"Status":"pending"}'
 
     def ListSnapshotBlocks(self, body):
-        snapshot = self.server.fault.snapshots[self.path.split("/")[2]]
-        blocks = [{"BlockIndex": i, "BlockToken": f"t{i}+/="} for i in sorted(snapshot["blocks"])]
+        name = self.path.split("/")[2]
+        snapshot = self.server.fault.snapshots[name]
+        blocks = [{"BlockIndex": i, "BlockToken": f"t{i}+/="} for i in sorted(self.server.fault.content(name))]
         return 200, json.dumps({"Blocks": blocks, "VolumeSize": snapshot["gib"], "BlockSize": BLOCK, "ExpiryTime": 2e9})
 
     def GetSnapshotBlock(self, body):
         path, query = self.path.split("?")
         _, _, snap, _, index = path.split("/")
         assert query == f"blockToken=t{index}%2B%2F%3D"
-        data = self.server.fault.snapshots[snap]["blocks"][int(index)]
+        data = self.server.fault.content(snap)[int(index)]
         digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
         return 200, data, [("x-amz-Checksum", digest), ("x-amz-Checksum-Algorithm", "SHA256"),
                            ("x-amz-Data-Length", str(BLOCK))]
@@ -228,6 +240,10 @@ class FaultServer:
 
     def count(self, name):
         return sum(1 for entry in self.log if entry[0] == name)
+
+    def content(self, name):
+        """What a volume of this snapshot holds: blocks by index."""
+        return {**self.snapshots[name]["base"], **self.snapshots[name]["blocks"]}
 
     def __enter__(self):
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
