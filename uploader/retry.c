@@ -117,9 +117,11 @@ bool retry_is_passing(int status, const char *code, const char *text)
 {
 	enum retry_class cls = retry_classify(status, code, NULL, text, false);
 
+	if (is_about_credentials(code))
+		return true;
 	if (status == 0)
 		return false;
-	return cls == RETRY_TRANSIENT || cls == RETRY_THROTTLED || is_about_credentials(code) ||
+	return cls == RETRY_TRANSIENT || cls == RETRY_THROTTLED ||
 	       (text && strstr(text, "WRITE_REQUEST_TIMEOUT") != NULL);
 }
 

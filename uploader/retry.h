@@ -28,7 +28,8 @@ enum retry_class retry_classify(int status, const char *code, const char *reason
 /*
  * Whether a call that failed for good with this answer may go well another day: the service's own
  * trouble, throttling, a slow link, credentials that have expired or are others by then. text: the
- * message, as for retry_classify(). False for status 0.
+ * message, as for retry_classify(). False for status 0, but for credentials that could not
+ * be renewed.
  */
 bool retry_is_passing(int status, const char *code, const char *text);
 

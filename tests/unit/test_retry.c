@@ -88,9 +88,26 @@ static void test_delays(void **state)
 	assert_true(retry_delay_ms(RETRY_TRANSIENT, 40, 0.999999) < 20000);
 }
 
+static void test_passing(void **state)
+{
+	(void)state;
+	assert_true(retry_is_passing(503, "", ""));
+	assert_true(retry_is_passing(400, "RequestThrottledException", ""));
+	assert_true(retry_is_passing(403, "ExpiredTokenException", ""));
+	/* A provider whose credentials could not be renewed: there was no answer. */
+	assert_true(retry_is_passing(0, "ExpiredToken", ""));
+	assert_true(retry_is_passing(400, "ValidationException", "x: Failed to read block data"));
+	assert_true(retry_is_passing(400, "ValidationException", "y (WRITE_REQUEST_TIMEOUT)"));
+	assert_false(retry_is_passing(400, "ValidationException", "Block index 9 is beyond"));
+	assert_false(retry_is_passing(403, "AccessDeniedException", ""));
+	/* DescribeSnapshots went well and said that the snapshot has failed. */
+	assert_false(retry_is_passing(0, "", "Checksum mismatch for snapshot"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_passing),
 		cmocka_unit_test(test_classes),
 		cmocka_unit_test(test_delays),
 	};
