@@ -37,6 +37,16 @@ check-integration: $(B)/amiwright $(bench_PROGS) ## tests with foreign clients a
 		AMIWRIGHT_OBJECTS=$(abspath $(O)) \
 		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/integration
 
+check-faults: ## uploads on a bad day, and killed fifty times (some minutes)
+	$(Q).ci/install-packages build image test
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
+	$(Q)$(MAKE) --no-print-directory check-faults-run
+
+.PHONY: check-faults check-faults-run
+check-faults-run: $(B)/amiwright
+	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) \
+		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/slow
+
 check-boot: ## boot the images under images/ in QEMU (half an hour under emulation)
 	$(Q).ci/install-packages build image test boot
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all

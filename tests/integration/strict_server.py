@@ -7,9 +7,12 @@ import functools
 import hashlib
 import json
 import re
+import socket
+import struct
 import threading
 import time
 import urllib.parse
+from email.utils import formatdate
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from xml.sax.saxutils import escape
@@ -29,6 +32,10 @@ class Fault(Exception):
     pass
 
 
+class Skewed(Fault):
+    """Refused as AWS refuses it; a fault of the client's only when it does not help itself."""
+
+
 class Signer(botocore.auth.SigV4Auth):
     """botocore's signer with the payload hash that the request itself claims."""
 
@@ -40,7 +47,7 @@ class Signer(botocore.auth.SigV4Auth):
         return self.hash
 
 
-def check_signature(service, method, url, headers, body, regions=(REGION,)):
+def check_signature(service, method, url, headers, body, regions=(REGION,), now=None):
     """Gives the region of the signature's scope."""
     match = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, "
                          r"SignedHeaders=([a-z0-9;-]+), Signature=([0-9a-f]{64})",
@@ -59,9 +66,9 @@ def check_signature(service, method, url, headers, body, regions=(REGION,)):
     stamp = headers.get("X-Amz-Date", "")
     if not stamp.startswith(date):
         raise Fault(f"date {stamp} is not of the scope {date}")
-    age = abs(time.time() - time.mktime(time.strptime(stamp, "%Y%m%dT%H%M%SZ")) + time.timezone)
+    age = abs((now or time.time()) - time.mktime(time.strptime(stamp, "%Y%m%dT%H%M%SZ")) + time.timezone)
     if age > 300:
-        raise Fault(f"signature is {age:.0f} s away")
+        raise Skewed(f"signature is {age:.0f} s away")
     actual = hashlib.sha256(body).hexdigest()
     claimed = headers.get("X-Amz-Content-SHA256", actual)
     if claimed not in ("UNSIGNED-PAYLOAD", actual):
@@ -180,6 +187,7 @@ class StrictServer:
         self.faults, self.requests = [], []
         self.snapshots, self.images, self.tokens = {}, {}, {}
         self.lock = threading.Lock()
+        self.may_come_again = False
         strict = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -196,14 +204,29 @@ class StrictServer:
                 if len(body) < length:  # the client went away
                     self.close_connection = True
                     return
-                status, headers, answer = strict.answer(self.command, self.path, self.headers, body)
+                trouble = strict.trouble(self.command, self.path, self.headers)
+                if trouble == "reset":
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.close_connection = True
+                    self.rfile.close()
+                    self.connection.close()
+                    return
+                status, headers, answer = trouble if isinstance(trouble, tuple) else \
+                    strict.answer(self.command, self.path, self.headers, body)
+                if trouble == "slow":
+                    time.sleep(0.5)
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("x-amzn-RequestId", "req-1")
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
+                if trouble == "cut":
+                    answer, self.close_connection = answer[:len(answer) // 2], True
                 self.wfile.write(answer)
+
+            def date_time_string(self, timestamp=None):
+                return formatdate(strict.now(), usegmt=True)
 
             do_GET = do_PUT = do_POST = handle_one
 
@@ -222,11 +245,24 @@ class StrictServer:
         return {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION,
                 "AWS_ENDPOINT_URL": self.endpoint}
 
+    # For servers that misbehave on purpose (tests/slow).
+
+    def now(self):
+        return time.time()
+
+    def trouble(self, method, target, headers):
+        """None, an answer instead of the true one, or: reset, cut, slow."""
+
     def answer(self, method, target, headers, body):
         try:
             if target == "/":
                 return self.ec2(method, target, headers, body)
             return self.ebs(method, target, headers, body)
+        except Skewed as fault:
+            code, answer = "InvalidSignatureException", json.dumps({"message": f"Signature expired: {fault}"})
+            if target == "/":
+                answer = f"<Response><Errors><Error><Code>AuthFailure</Code><Message>{fault}</Message></Error></Errors></Response>"
+            return 403, {"x-amzn-ErrorType": code}, answer.encode()
         except Fault as fault:
             with self.lock:
                 self.faults.append(f"{method} {target}: {fault}")
@@ -246,7 +282,7 @@ class StrictServer:
 
     def ebs(self, method, target, headers, body):
         url = urllib.parse.urlsplit(self.endpoint + target)
-        check_signature("ebs", method, url.geturl(), headers, body)
+        check_signature("ebs", method, url.geturl(), headers, body, now=self.now())
         model, uri = self.operation(method, url.path)
         query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
         shape, value = model.input_shape, {}
@@ -294,7 +330,7 @@ class StrictServer:
             raise Fault("the block's checksum is wrong")
         if index >= snapshot.size * 2048:
             raise Fault(f"block {index} is beyond the volume")
-        if index in snapshot.blocks:
+        if index in snapshot.blocks and not self.may_come_again:
             raise Fault(f"block {index} is sent twice")
         snapshot.blocks[index] = data
         return 201, {"x-amz-Checksum": digest, "x-amz-Checksum-Algorithm": "SHA256"}, b"{}"
@@ -348,7 +384,7 @@ class StrictServer:
         return action, value, given
 
     def ec2(self, method, target, headers, body):
-        check_signature("ec2", method, self.endpoint + target, headers, body)
+        check_signature("ec2", method, self.endpoint + target, headers, body, now=self.now())
         action, value, given = self.query(headers, body)
         with self.lock:
             self.requests.append((action, given))
@@ -358,7 +394,7 @@ class StrictServer:
         return 200, {"Content-Type": "text/xml;charset=UTF-8"}, answer.encode()
 
     def do_DescribeSnapshots(self, value, _given):
-        wanted = value.get("SnapshotIds", [])
+        wanted = value.get("SnapshotIds", [])  # none by tag: no upload here was ever lost
         items = "".join(
             f"<item><snapshotId>{n}</snapshotId><status>{s.status}</status><progress>100%</progress>"
             f"<volumeSize>{s.size}</volumeSize><ownerId>123456789012</ownerId><encrypted>false</encrypted>"
