@@ -15,7 +15,7 @@
 #include "base/num.h"
 #include "uploader/sigv4.h"
 
-enum { MAX_PAGE = 10000, LIST_ANSWER = 16 * 1024 * 1024 };
+enum { MAX_PAGE = 10000, LIST_ANSWER = 16 * 1024 * 1024 /* 10000 entries of two tokens: 6 MB */ };
 
 /* Snapshot ids go into paths and file names. */
 static int check_id(const char *id, struct error *err)
@@ -259,27 +259,48 @@ static int reserve(struct ebs_block_list *l, size_t more, struct error *err)
 	return 0;
 }
 
-static int add_block(struct ebs_block_list *l, const struct json *j, struct error *err)
+/* An entry's block by one of its tokens; one that must be there unless `optional`. */
+static int add_block(const struct aws_call *call, struct ebs_block_list *l, const struct json *j,
+	const char *key, bool optional, struct error *err)
 {
 	struct ebs_block *b = &l->items[l->nr];
 	int64_t index = json_get_int(j, "BlockIndex", -1);
-	const char *token = json_get_str(j, "BlockToken", "");
+	const char *token = json_get_str(j, key, "");
 
-	if (index < 0 || (l->nr > 0 && (uint64_t)index <= b[-1].index) || !token[0] ||
+	if (index < 0 || (l->nr > 0 && (uint64_t)index <= b[-1].index) || (!token[0] && !optional) ||
 	    strlen(token) >= sizeof(b->token))
 		return error_set(err, ERROR_SERVICE, 0,
-			"ListSnapshotBlocks answered an entry without index or token, or out of order");
+			"%s answered an entry without index or token, or out of order",
+			call->operation);
 	b->index = (uint64_t)index;
 	memcpy(b->token, token, strlen(token) + 1);
 	l->nr++;
 	return 0;
 }
 
-static int list_path(struct buf *path, const char *snapshot, uint64_t start_index,
-	const char *page_token, struct error *err)
+/* What both lists have besides their entries. */
+static int read_rest(const struct json *j, char **next_token, struct ebs_block_list *l,
+	struct error *err)
+{
+	const char *token = json_get_str(j, "NextToken", NULL);
+
+	l->size_gib = (uint64_t)json_get_int(j, "VolumeSize", 0);
+	l->block_size = (uint32_t)json_get_int(j, "BlockSize", EBS_BLOCK_SIZE);
+	free(*next_token);
+	*next_token = NULL;
+	if (!token || !token[0])
+		return 0;
+	*next_token = strdup(token);
+	return *next_token ? 0 : error_nomem(err, "page token");
+}
+
+/* extra: NULL, or "&name=value". */
+static int list_path(struct buf *path, const char *snapshot, const char *what, const char *extra,
+	uint64_t start_index, const char *page_token, struct error *err)
 {
 	if (check_id(snapshot, err) < 0 ||
-	    buf_addf(path, err, "/snapshots/%s/blocks?maxResults=%d", snapshot, MAX_PAGE) < 0)
+	    buf_addf(path, err, "/snapshots/%s/%s?maxResults=%d%s%s", snapshot, what, MAX_PAGE,
+		    extra ? "&firstSnapshotId=" : "", extra ? extra : "") < 0)
 		return -1;
 	if (page_token)
 		return buf_add_str(path, "&pageToken=", err) < 0
@@ -293,7 +314,7 @@ int ebs_list_init(struct aws *a, struct aws_call *call, const char *snapshot, ui
 {
 	CLEANUP_BUF struct buf path = BUF_INIT(0);
 
-	if (list_path(&path, snapshot, start_index, page_token, err) < 0 ||
+	if (list_path(&path, snapshot, "blocks", NULL, start_index, page_token, err) < 0 ||
 	    aws_call_init(a, call, AWS_EBS, "GET", buf_str(&path), "ListSnapshotBlocks", err) < 0)
 		return -1;
 	copy(call->subject, sizeof(call->subject), snapshot);
@@ -306,7 +327,6 @@ int ebs_list_read(const struct aws_call *call, char **next_token, struct ebs_blo
 {
 	CLEANUP(json_cleanup) struct json *j = answer_json(call, err);
 	const struct json *blocks;
-	const char *token;
 
 	if (!j)
 		return -1;
@@ -314,18 +334,46 @@ int ebs_list_read(const struct aws_call *call, char **next_token, struct ebs_blo
 	if (reserve(l, json_length(blocks), err) < 0)
 		return -1;
 	for (size_t i = 0; i < json_length(blocks); i++) {
-		if (add_block(l, json_at(blocks, i), err) < 0)
+		if (add_block(call, l, json_at(blocks, i), "BlockToken", false, err) < 0)
 			return -1;
 	}
-	l->size_gib = (uint64_t)json_get_int(j, "VolumeSize", 0);
-	l->block_size = (uint32_t)json_get_int(j, "BlockSize", EBS_BLOCK_SIZE);
-	token = json_get_str(j, "NextToken", NULL);
-	free(*next_token);
-	*next_token = NULL;
-	if (!token || !token[0])
-		return 0;
-	*next_token = strdup(token);
-	return *next_token ? 0 : error_nomem(err, "page token");
+	return read_rest(j, next_token, l, err);
+}
+
+int ebs_changed_init(struct aws *a, struct aws_call *call, const char *first, const char *second,
+	uint64_t start_index, const char *page_token, struct error *err)
+{
+	CLEANUP_BUF struct buf path = BUF_INIT(0);
+
+	if (check_id(first, err) < 0 ||
+	    list_path(&path, second, "changedblocks", first, start_index, page_token, err) < 0 ||
+	    aws_call_init(a, call, AWS_EBS, "GET", buf_str(&path), "ListChangedBlocks", err) < 0)
+		return -1;
+	snprintf(call->subject, sizeof(call->subject), "%.30s %.30s", first, second);
+	call->http.max_answer = LIST_ANSWER;
+	return 0;
+}
+
+int ebs_changed_read(const struct aws_call *call, char **next_token, struct ebs_block_list *first,
+	struct ebs_block_list *second, struct error *err)
+{
+	CLEANUP(json_cleanup) struct json *j = answer_json(call, err);
+	const struct json *blocks;
+
+	if (!j)
+		return -1;
+	blocks = json_get(j, "ChangedBlocks");
+	if (reserve(first, json_length(blocks), err) < 0 ||
+	    reserve(second, json_length(blocks), err) < 0)
+		return -1;
+	for (size_t i = 0; i < json_length(blocks); i++) {
+		const struct json *entry = json_at(blocks, i);
+
+		if (add_block(call, first, entry, "FirstBlockToken", true, err) < 0 ||
+		    add_block(call, second, entry, "SecondBlockToken", true, err) < 0)
+			return -1;
+	}
+	return read_rest(j, next_token, second, err);
 }
 
 int ebs_get_block_init(struct aws *a, struct aws_call *call, const char *snapshot,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The EBS direct APIs: StartSnapshot, PutSnapshotBlock, CompleteSnapshot, ListSnapshotBlocks,
- * GetSnapshotBlock. Protocol rest-json, API version 2019-11-02.
+ * ListChangedBlocks, GetSnapshotBlock. Protocol rest-json, API version 2019-11-02.
  */
 #ifndef AMIWRIGHT_UPLOADER_EBS_H
 #define AMIWRIGHT_UPLOADER_EBS_H
@@ -76,6 +76,16 @@ int ebs_list_init(struct aws *a, struct aws_call *call, const char *snapshot, ui
 	const char *page_token, struct error *err) MUST_CHECK;
 int ebs_list_read(const struct aws_call *call, char **next_token, struct ebs_block_list *list,
 	struct error *err) MUST_CHECK;
+
+/*
+ * The same for ListChangedBlocks: what differs between two snapshots of one lineage, else the service
+ * says ValidationException (UNRELATED_SNAPSHOTS). ebs_changed_read() appends to both lists, entry by
+ * entry for the same block; the token of a snapshot that lacks it is "".
+ */
+int ebs_changed_init(struct aws *a, struct aws_call *call, const char *first, const char *second,
+	uint64_t start_index, const char *page_token, struct error *err) MUST_CHECK;
+int ebs_changed_read(const struct aws_call *call, char **next_token, struct ebs_block_list *first,
+	struct ebs_block_list *second, struct error *err) MUST_CHECK;
 
 /* Prepares a GetSnapshotBlock; in done() the answer body is the block. */
 int ebs_get_block_init(struct aws *a, struct aws_call *call, const char *snapshot,

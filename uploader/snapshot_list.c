@@ -26,7 +26,9 @@ enum {
 struct snapshot_pages {
 	struct aws *aws;
 	char *snapshot;                /* owned */
+	char *first;                   /* what it is compared with; NULL: a plain list; owned */
 	struct ebs_block_list page[2]; /* the caller's, and the next */
+	struct ebs_block_list firsts[2]; /* with `first`: its tokens, for the entries of page[] */
 	unsigned current;
 	uint64_t start;                /* index behind the last one seen */
 	char *token;                   /* of the page behind those; NULL: none or not known */
@@ -58,7 +60,9 @@ static int request(struct snapshot_pages *p, struct error *err)
 		free(p->token);
 		p->token = NULL;
 	}
-	if (ebs_list_init(p->aws, &p->call, p->snapshot, p->start, p->token, err) < 0)
+	if ((p->first ? ebs_changed_init(p->aws, &p->call, p->first, p->snapshot, p->start, p->token,
+				err)
+		      : ebs_list_init(p->aws, &p->call, p->snapshot, p->start, p->token, err)) < 0)
 		return -1;
 	p->with_token = p->token != NULL;
 	p->call.done = page_done;
@@ -105,26 +109,27 @@ static int check_page(struct snapshot_pages *p, const struct ebs_block_list *l, 
 	if (l->size_gib == 0 || l->size_gib > MAX_GIB || l->block_size != EBS_BLOCK_SIZE ||
 	    (p->size_gib && p->size_gib != l->size_gib))
 		return error_set(err, ERROR_SERVICE, 0,
-			"ListSnapshotBlocks %s: volume of %" PRIu64 " GiB in blocks of %" PRIu32 " bytes",
+			"list of %s: volume of %" PRIu64 " GiB in blocks of %" PRIu32 " bytes",
 			p->snapshot, l->size_gib, l->block_size);
 	p->size_gib = l->size_gib;
 	if (l->nr == 0)
 		return 0;
 	if (l->items[0].index < p->start)
 		return error_set(err, ERROR_SERVICE, 0,
-			"ListSnapshotBlocks %s: block %" PRIu64 " comes a second time", p->snapshot,
+			"list of %s: block %" PRIu64 " comes a second time", p->snapshot,
 			l->items[0].index);
 	if (l->items[l->nr - 1].index >= end)
 		return error_set(err, ERROR_SERVICE, 0,
-			"ListSnapshotBlocks %s: block %" PRIu64 " lies behind the volume's end",
+			"list of %s: block %" PRIu64 " lies behind the volume's end",
 			p->snapshot, l->items[l->nr - 1].index);
 	p->start = l->items[l->nr - 1].index + 1;
 	return 0;
 }
 
-/* Takes the page that is on its way into `into`, asking for it a second time if need be. */
-static int receive(struct snapshot_pages *p, struct ebs_block_list *into, struct error *err)
+/* Takes the page that is on its way, asking for it a second time if need be. */
+static int receive(struct snapshot_pages *p, struct error *err)
 {
+	struct ebs_block_list *into = &p->page[!p->current], *firsts = &p->firsts[!p->current];
 	int ret;
 
 	if ((!p->requested && request(p, err) < 0) || wait(p, err) < 0)
@@ -137,9 +142,10 @@ static int receive(struct snapshot_pages *p, struct ebs_block_list *into, struct
 		if (request(p, err) < 0 || wait(p, err) < 0)
 			return -1;
 	}
-	into->nr = 0;
+	into->nr = firsts->nr = 0;
 	if (p->call.ok) {
-		ret = ebs_list_read(&p->call, &p->token, into, err);
+		ret = p->first ? ebs_changed_read(&p->call, &p->token, firsts, into, err)
+			       : ebs_list_read(&p->call, &p->token, into, err);
 		p->token_ms = now_ms(p);
 		p->last = !p->token;
 	} else {
@@ -151,8 +157,8 @@ static int receive(struct snapshot_pages *p, struct ebs_block_list *into, struct
 	return ret < 0 ? -1 : check_page(p, into, err);
 }
 
-struct snapshot_pages *snapshot_pages_open(struct aws *a, const char *snapshot, uint64_t start_index,
-	struct error *err)
+static struct snapshot_pages *open_pages(struct aws *a, const char *first, const char *second,
+	uint64_t start_index, struct error *err)
 {
 	struct snapshot_pages *p = calloc(1, sizeof(*p));
 
@@ -160,13 +166,31 @@ struct snapshot_pages *snapshot_pages_open(struct aws *a, const char *snapshot, 
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for a list of blocks");
 	p->aws = a;
 	p->start = start_index;
-	p->snapshot = strdup(snapshot);
-	if (!p->snapshot)
+	p->snapshot = strdup(second);
+	p->first = first ? strdup(first) : NULL;
+	if (!p->snapshot || (first && !p->first))
 		error_nomem(err, "a snapshot's id");
 	else if (request(p, err) == 0)
 		return p;
 	snapshot_pages_close(p);
 	return NULL;
+}
+
+struct snapshot_pages *snapshot_pages_open(struct aws *a, const char *snapshot, uint64_t start_index,
+	struct error *err)
+{
+	return open_pages(a, NULL, snapshot, start_index, err);
+}
+
+struct snapshot_pages *snapshot_pages_open_changed(struct aws *a, const char *first,
+	const char *second, uint64_t start_index, struct error *err)
+{
+	return open_pages(a, first, second, start_index, err);
+}
+
+const struct ebs_block_list *snapshot_pages_first(const struct snapshot_pages *p)
+{
+	return &p->firsts[p->current];
 }
 
 int snapshot_pages_next(struct snapshot_pages *p, const struct ebs_block_list **page,
@@ -178,11 +202,11 @@ int snapshot_pages_next(struct snapshot_pages *p, const struct ebs_block_list **
 	next->nr = 0;
 	next->size_gib = p->size_gib;
 	while (!p->last && next->nr == 0) {
-		if (receive(p, next, err) < 0)
+		if (receive(p, err) < 0)
 			return -1;
 		if (next->nr == 0 && ++empty > MAX_EMPTY_PAGES)
 			return error_set(err, ERROR_SERVICE, 0,
-				"ListSnapshotBlocks %s: %d pages without a block", p->snapshot,
+				"list of %s: %d pages without a block", p->snapshot,
 				MAX_EMPTY_PAGES);
 	}
 	p->current = !p->current;
@@ -199,8 +223,11 @@ void snapshot_pages_close(struct snapshot_pages *p)
 	drop_request(p);
 	free(p->token);
 	free(p->snapshot);
-	ebs_block_list_release(&p->page[0]);
-	ebs_block_list_release(&p->page[1]);
+	free(p->first);
+	for (int i = 0; i < 2; i++) {
+		ebs_block_list_release(&p->page[i]);
+		ebs_block_list_release(&p->firsts[i]);
+	}
 	free(p);
 }
 

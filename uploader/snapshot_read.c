@@ -25,6 +25,7 @@ enum {
 	MAX_INFLIGHT = 64,
 	GETS_A_SECOND = 1000, /* quotas L-028ACFB9 a snapshot, L-C125AE42 an account */
 	MAX_DAMAGED = 3,      /* times that one block may come with a wrong digest */
+	MAX_REFUSED = 3,      /* times that its token may be refused, each time a new one */
 	LOOP_MS = 200,
 	SOON_MS = 5, /* the quota or the consumer holds back */
 };
@@ -42,7 +43,7 @@ struct slot {
 	struct buf answer;   /* memory of an earlier answer, used again */
 	uint8_t digest[SHA256_SIZE];
 	unsigned damaged;
-	bool renewed;        /* has a token that was listed because one was refused */
+	unsigned refused;    /* tokens */
 };
 
 struct reader {
@@ -108,10 +109,8 @@ static int ask(struct slot *s, struct error *err)
 	const struct ebs_block *fresh = find_fresh(r, s->block.index);
 
 	/* When one token has expired its neighbours have as well. */
-	if (fresh && !s->renewed) {
+	if (fresh)
 		s->block = *fresh;
-		s->renewed = true;
-	}
 	if (ebs_get_block_init(r->aws, &s->call, r->snapshot, &s->block, err) < 0)
 		return -1;
 	s->call.http.answer = s->answer;
@@ -171,7 +170,7 @@ static int ask_more(struct reader *r, struct error *err)
 		}
 		s->number = r->taken++;
 		s->damaged = 0;
-		s->renewed = false;
+		s->refused = 0;
 		s->state = SLOT_WANTED;
 		if (ask(s, err) < 0)
 			return -1;
@@ -204,8 +203,10 @@ static int renew_token(struct slot *s, struct error *err)
 {
 	struct reader *r = s->reader;
 	uint64_t index = s->block.index, lowest = index;
+	const struct ebs_block *fresh;
 
-	if (find_fresh(r, index))
+	fresh = find_fresh(r, index);
+	if (fresh && strcmp(fresh->token, s->block.token) != 0)
 		return 0;
 	log_debug("%s; listing again", s->call.error.text);
 	for (unsigned i = 0; i < r->nr_slots; i++) {
@@ -241,7 +242,8 @@ static int judge(struct slot *s, struct error *err)
 	} else if (s->call.ok) {
 		if (err)
 			*err = why;
-	} else if (!s->renewed && strcmp(s->call.error.code, "ValidationException") == 0) {
+	} else if (strcmp(s->call.error.code, "ValidationException") == 0 &&
+		   ++s->refused < MAX_REFUSED) {
 		ret = renew_token(s, err);
 	} else if (err) {
 		*err = s->call.error;

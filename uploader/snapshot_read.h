@@ -23,6 +23,11 @@
 struct snapshot_pages;
 struct snapshot_pages *snapshot_pages_open(struct aws *a, const char *snapshot, uint64_t start_index,
 	struct error *err) MUST_CHECK;
+/* What differs between two snapshots of one lineage, in the same way; see ebs_changed_init(). */
+struct snapshot_pages *snapshot_pages_open_changed(struct aws *a, const char *first,
+	const char *second, uint64_t start_index, struct error *err) MUST_CHECK;
+/* The same entries as those of the current page, with the first snapshot's tokens. Borrowed. */
+const struct ebs_block_list *snapshot_pages_first(const struct snapshot_pages *p);
 /*
  * 1 with the next page that is not empty (borrowed until the next call), 0 at the end; *page then
  * has no blocks, but the volume's size. -1 on error.
