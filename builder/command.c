@@ -12,6 +12,8 @@ const struct command *const command_table[] = {
 	&cmd_inspect,
 	&cmd_upload,
 	&cmd_download,
+	&cmd_diff,
+	&cmd_verify,
 	&cmd_register,
 	&cmd_copy,
 	&cmd_share,

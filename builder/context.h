@@ -28,6 +28,7 @@ struct context {
 	struct progress_opts progress;
 	struct diag diag;       /* mistakes of a spec, printed whole by main */
 	struct aws *aws;        /* the chosen region's client; NULL before context_aws() */
+	int status;             /* exit status of a command that did its work: 1 for "they differ" */
 	/* private: made by context_aws() */
 	struct connection *connection;
 	void (*disconnect)(struct context *ctx);

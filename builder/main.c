@@ -161,6 +161,8 @@ int main(int argc, char **argv)
 	if (hold_standard_streams(&err) < 0 || run(&ctx, (const char *const *)argv + (argc > 0), nr, &err) < 0) {
 		print_error(&ctx, &err);
 		status = exit_status(&err);
+	} else {
+		status = ctx.status;
 	}
 	context_release(&ctx);
 	return status;

@@ -69,6 +69,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         rules = [("POST", r"/snapshots", "StartSnapshot"), ("PUT", r"/snapshots/[^/]+/blocks/\d+", "PutSnapshotBlock"),
                  ("POST", r"/snapshots/completion/.+", "CompleteSnapshot"),
                  ("GET", r"/snapshots/[^/]+/blocks\?.*", "ListSnapshotBlocks"),
+                 ("GET", r"/snapshots/[^/]+/changedblocks\?.*", "ListChangedBlocks"),
                  ("GET", r"/snapshots/[^/]+/blocks/\d+\?.*", "GetSnapshotBlock")]
         for method, pattern, name in rules:
             if self.command == method and re.fullmatch(pattern, self.path):
@@ -153,10 +154,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return 202, '{"Status":"pending"}'
 
     def ListSnapshotBlocks(self, body):
-        name = self.path.split("/")[2]
-        snapshot = self.server.fault.snapshots[name]
-        blocks = [{"BlockIndex": i, "BlockToken": f"t{i}+/="} for i in sorted(self.server.fault.content(name))]
-        return 200, json.dumps({"Blocks": blocks, "VolumeSize": snapshot["gib"], "BlockSize": BLOCK, "ExpiryTime": 2e9})
+        name = self.path.split("?")[0].split("/")[2]
+        snapshot, content = self.server.fault.snapshots[name], self.server.fault.content(name)
+        query = dict(urllib.parse.parse_qsl(self.path.split("?")[1]))
+        start, size = int(query.get("startingBlockIndex", query.get("pageToken", 0))), self.server.fault.page
+        wanted = [i for i in sorted(content) if i >= start]
+        answer = {"Blocks": [{"BlockIndex": i, "BlockToken": f"t{i}+/="} for i in wanted[:size]],
+                  "VolumeSize": snapshot["gib"], "BlockSize": BLOCK, "ExpiryTime": 2e9}
+        if len(wanted) > size:
+            answer["NextToken"] = str(wanted[size])
+        return 200, json.dumps(answer)
+
+    def ListChangedBlocks(self, body):
+        """Lists all that either of them has, equal or not."""
+        path, query = self.path.split("?")
+        second = self.server.fault.snapshots[path.split("/")[2]]
+        first = self.server.fault.snapshots[dict(urllib.parse.parse_qsl(query))["firstSnapshotId"]]
+        entries = []
+        for i in sorted(set(first["blocks"]) | set(second["blocks"])):
+            entries.append({"BlockIndex": i})
+            for key, side in (("FirstBlockToken", first), ("SecondBlockToken", second)):
+                if i in side["blocks"]:
+                    entries[-1][key] = f"t{i}+/="
+        return 200, json.dumps({"ChangedBlocks": entries, "VolumeSize": second["gib"], "BlockSize": BLOCK, "ExpiryTime": 2e9})
 
     def GetSnapshotBlock(self, body):
         path, query = self.path.split("?")
@@ -234,9 +254,16 @@ class FaultServer:
         self.plan, self.skew = plan, skew
         self.lock, self.stop = threading.Lock(), threading.Event()
         self.log, self.tokens, self.snapshots, self.images = [], {}, {}, {}
+        self.page = 10000  # entries of a list
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.fault = self
         self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
+
+    def add(self, blocks, gib=1):
+        """A completed snapshot of these blocks."""
+        snap = "snap-%017x" % (len(self.snapshots) + 1)
+        self.snapshots[snap] = {"blocks": blocks, "status": "completed", "gib": gib, "polls": 0}
+        return snap
 
     def count(self, name):
         return sum(1 for entry in self.log if entry[0] == name)

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 
 import boto3
@@ -77,9 +78,10 @@ def run(amiwright, region, tmp_path):
            "XDG_STATE_HOME": str(tmp_path / "state")}
 
     def call(*args, **kwargs):
-        return amiwright("--endpoint-url", region.endpoint, "--region", "us-east-1", *args,
+        where = () if "--endpoint-url" in args else ("--endpoint-url", region.endpoint, "--region", "us-east-1")
+        return amiwright(*where, *args,
                          env={**env, **kwargs.pop("env", {})}, **kwargs)
-    call.env = env
+    call.env, call.path = env, amiwright.path
     return call
 
 
@@ -322,3 +324,239 @@ def test_devices_that_are_refused(run, snapshot, loop, tmp_path):
             subprocess.run(["umount", tmp_path / "mnt"], check=True)
     run("download", snapshot, held, "--force")
     assert holds(held, BLOCKS)
+
+
+# --- diff
+
+
+def ranges(result):
+    return [(r["first_block"], r["last_block"]) for r in result["ranges"]]
+
+
+def test_diff_of_one_lineage(run, snapshots, snapshot):
+    child = snapshots.make({1: content(9, 1), 2: content(9, 2), 3: content(9, 3), 2047: ZEROS}, ParentSnapshotId=snapshot)
+    result = json.loads(run("diff", snapshot, child, "--json", status=1).stdout)
+    assert ranges(result) == [(1, 3), (2047, 2047)]
+    assert (result["same"], result["method"], result["blocks_changed"]) == (False, "list", 4)
+    assert result["ranges"][0] == {"first_block": 1, "last_block": 3, "offset": BLOCK, "bytes": 3 * BLOCK}
+    assert run("diff", snapshot, child, status=1).stdout == f"1..3\t{BLOCK}\t{3 * BLOCK}\n2047..2047\t{2047 * BLOCK}\t{BLOCK}\n"
+    assert run("diff", snapshot, snapshot).stdout == ""
+    result = json.loads(run("diff", snapshot, child, "--by-content", "--json", status=1).stdout)
+    assert ranges(result) == [(1, 3), (2047, 2047)] and result["method"] == "list and content"
+
+
+def test_diff_by_content_leaves_out_what_is_equal(run, tmp_path):
+    """AWS may list what was written again with the same bytes, and zeros where there was nothing."""
+    a = {0: content(3, 0), 5: content(3, 5), 6: content(3, 6)}
+    b = {0: content(3, 0), 5: content(4, 5), 7: ZEROS, 9: content(4, 9)}
+    with FaultServer() as server:
+        one, two = server.add(a), server.add(b)
+        args = ("--endpoint-url", server.url, "--region", "us-east-1", "--json")
+        listed = json.loads(run("diff", one, two, *args, status=1).stdout)
+        assert ranges(listed) == [(0, 0), (5, 7), (9, 9)]
+        read = json.loads(run("diff", one, two, "--by-content", *args, status=1).stdout)
+        assert ranges(read) == [(5, 6), (9, 9)]
+        assert server.count("GetSnapshotBlock") == 7
+
+
+def test_diff_of_unrelated_snapshots(run, snapshots, snapshot):
+    other = snapshots.make({**BLOCKS, 700: content(5, 700), 1: content(5, 1), 3: ZEROS})
+    result = run("diff", snapshot, other, "--json", status=1)
+    assert "no common origin" in result.stderr
+    result = json.loads(result.stdout)
+    assert ranges(result) == [(1, 1), (700, 700)] and result["method"] == "content"
+    same = snapshots.make({i: data for i, data in BLOCKS.items() if data != ZEROS})
+    assert json.loads(run("diff", snapshot, same, "--json").stdout)["same"] is True
+    larger = snapshots.make(BLOCKS, gib=2)
+    assert json.loads(run("diff", snapshot, larger, "--json", status=1).stdout)["blocks_changed"] == 0
+
+
+def write_image(path, blocks, size=GIB):
+    with open(path, "wb") as f:
+        f.truncate(size)
+        for index, data in blocks.items():
+            f.seek(index * BLOCK)
+            f.write(data)
+    return path
+
+
+def test_diff_with_images(run, snapshot, tmp_path):
+    same = write_image(tmp_path / "same.raw", BLOCKS)
+    other = write_image(tmp_path / "other.raw", {**BLOCKS, 4: content(6, 4), 700: ZEROS})
+    assert run("diff", snapshot, same).stdout == ""
+    for pair in ((snapshot, other), (other, snapshot), (same, other)):
+        assert ranges(json.loads(run("diff", *pair, "--json", status=1).stdout)) == [(4, 4), (700, 700)]
+    short = write_image(tmp_path / "short.raw", {0: BLOCKS[0]}, 10 * BLOCK + 7)
+    long = write_image(tmp_path / "long.raw", {0: BLOCKS[0]}, 10 * BLOCK + 8)
+    assert json.loads(run("diff", short, long, "--json", status=1).stdout)["blocks_changed"] == 0
+    assert "--by-content" in run("diff", short, long, "--by-content", status=2).stderr
+    run("diff", short, tmp_path / "none", status=1)
+
+
+# --- verify
+
+
+@pytest.fixture
+def ext4(tmp_path):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/a").write_bytes(content(7, 0) * 20)
+    path = tmp_path / "ext4.raw"
+    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-d", tmp_path / "files", path, "64M"], check=True,
+                   capture_output=True)
+    return path
+
+
+def test_verify(run, ext4):
+    uploaded = run("upload", ext4).stdout.strip()
+    result = json.loads(run("verify", uploaded, ext4, "--json").stdout)
+    assert result["same"] and result["blocks"] == result["blocks_read"] > 20 and result["blocks_wrong"] == 0
+    where = ext4.read_bytes().index(content(7, 0)[:4096])
+    with open(ext4, "r+b") as f:
+        f.seek(where + 100)
+        f.write(b"changed")
+    result = run("verify", uploaded, ext4, status=1)
+    index = (where + 100) // BLOCK
+    assert result.stdout == f"block {index} at {index * BLOCK} differs\n"
+    assert "does not hold" in result.stderr
+
+
+def test_verify_unused_blocks_are_not_compared(run, ext4):
+    uploaded = run("upload", ext4).stdout.strip()
+    report = subprocess.run(["dumpe2fs", ext4], capture_output=True, text=True, check=True).stdout
+    runs = [tuple(map(int, run.split("-"))) for line in report.splitlines() if line.startswith("  Free blocks: ")
+            for run in line.split(": ")[1].split(", ") if "-" in run]
+    first, last = max(runs, key=lambda run: run[1] - run[0])
+    with open(ext4, "r+b") as f:
+        f.seek((first + last) // 2 * 1024 // BLOCK * BLOCK)
+        f.write(b"left by a file that was deleted")
+    run("verify", uploaded, ext4)
+
+
+def test_verify_what_is_missing_or_too_much(run, snapshots, tmp_path):
+    image = write_image(tmp_path / "i.raw", {0: content(8, 0), 1: content(8, 1), 2: ZEROS}, 100 * BLOCK)
+    lacks = snapshots.make({0: content(8, 0), 5: content(8, 5), 300: content(8, 300)})
+    result = json.loads(run("verify", lacks, image, "--json", status=1).stdout)
+    assert [(w["block"], w["what"]) for w in result["wrong"]] == [
+        (1, "is missing"), (5, "differs"), (300, "has bytes where the image has none")]
+    assert "less than the image" in run("verify", lacks, write_image(tmp_path / "big.raw", {}, GIB + 1), status=1).stderr
+
+
+def test_verify_zeros_that_an_encrypted_volume_lacks(run, snapshots, tmp_path):
+    """They read as random bytes there."""
+    blocks = {i: content(8, i) for i in range(10) if i != 4}
+    image = write_image(tmp_path / "i.raw", blocks, 10 * BLOCK)
+    assert json.loads(run("verify", snapshots.make(blocks), image, "--json").stdout)["encrypted"] is False
+    result = run("verify", snapshots.make(blocks, Encrypted=True), image, status=1)
+    assert "block 4 at 2097152 is missing and reads as random bytes" in result.stdout
+    run("verify", snapshots.make({**blocks, 4: ZEROS}, Encrypted=True), image)
+
+
+def test_verify_a_sample(run, large, tmp_path):
+    snapshot, blocks = large
+    image = write_image(tmp_path / "large.raw", blocks)
+    args = ("verify", snapshot, image, "--sample", "20%", "--json")
+    first = json.loads(run(*args).stdout)
+    assert 50 < first["blocks_read"] < 160 and first["blocks_read"] + first["blocks_not_sampled"] == 500
+    write_image(image, {i: content(99, i) for i in blocks})
+    wrong = json.loads(run(*args, status=1).stdout)
+    assert wrong["blocks_wrong"] == first["blocks_read"]
+    assert json.loads(run(*args, status=1).stdout) == wrong
+    assert json.loads(run(*args, "--seed", "x", status=1).stdout)["wrong"] != wrong["wrong"]
+    for bad in ("0", "101%", "x", "1e1", ""):
+        run("verify", snapshot, image, "--sample", bad, status=2)
+
+
+def test_verify_by_manifest(run, amiwright, spec, snapshots):
+    amiwright("build", spec, "-o", "d.raw")
+    uploaded = run("upload", "d.raw").stdout.strip()
+    result = json.loads(run("verify", uploaded, "--manifest", "d.raw.manifest.json", "--json").stdout)
+    assert result["same"] and result["blocks_read"] > 5
+    document = json.loads((spec.parent / "d.raw.manifest.json").read_text())
+    digests = document["disks"][0]["blocks"]["digests"]
+    wrong = snapshots.make({int(i): content(1, int(i)) for i in list(digests)[1:]} | {2000: content(1, 2000)})
+    result = json.loads(run("verify", wrong, "--manifest", "d.raw.manifest.json", "--json", status=1).stdout)
+    assert result["blocks_wrong"] == len(digests) + 1
+    assert (result["wrong"][0]["block"], result["wrong"][0]["what"]) == (int(list(digests)[0]), "is missing")
+    assert "one of the two" in run("verify", uploaded, "d.raw", "--manifest", "d.raw.manifest.json", status=2).stderr
+    run("verify", uploaded, status=2)
+
+
+# --- servers that misbehave
+
+FEW = {i: content(3, i) for i in range(0, 120, 3)}
+EXPIRED = (400, "ValidationException", "The token has expired.", "INVALID_BLOCK_TOKEN")
+STALE = (400, "ValidationException", "The token has expired.", "INVALID_PAGE_TOKEN")
+
+
+def at_fault(run, server, *args, **kwargs):
+    return run(args[0], "--endpoint-url", server.url, "--region", "us-east-1", *args[1:], **kwargs)
+
+
+@pytest.mark.parametrize("fault", [faults.THROTTLE, faults.BROKEN, faults.CUT, faults.RESET, EXPIRED],
+                         ids=["throttle", "500", "cut", "reset", "expired"])
+def test_faults_are_overcome(run, tmp_path, fault):
+    with FaultServer() as server:
+        snapshot = server.add(FEW)
+        image = write_image(tmp_path / "few.raw", FEW)
+        when = (10, 40) if fault == EXPIRED else range(3, 60, 7)
+        server.plan = lambda name, before: fault if name == "GetSnapshotBlock" and before in when else None
+        result = json.loads(at_fault(run, server, "verify", snapshot, image, "--json").stdout)
+        assert result["blocks_read"] == len(FEW)
+        assert server.count("GetSnapshotBlock") > len(FEW)
+        pipe = subprocess.run([run.path, "--endpoint-url", server.url, "--region", "us-east-1", "download", snapshot, "-"],
+                              stdout=subprocess.PIPE, env={**os.environ, **run.env}, check=True).stdout
+        assert len(pipe) == GIB and all(pipe[i * BLOCK:(i + 1) * BLOCK] == FEW.get(i, ZEROS) for i in range(2048))
+
+
+def test_page_tokens_that_expire(run, tmp_path):
+    with FaultServer() as server:
+        snapshot = server.add(FEW)
+        server.page = 10
+        server.plan = lambda name, before: STALE if name == "ListSnapshotBlocks" and before == 2 else None
+        at_fault(run, server, "download", snapshot, "p.raw")
+        assert holds(tmp_path / "p.raw", FEW)
+        assert server.count("ListSnapshotBlocks") == 5
+
+
+@pytest.mark.parametrize("command", ["verify", "diff"])
+def test_a_server_that_lies_is_noticed(run, tmp_path, command, monkeypatch):
+    honest = faults.Handler.GetSnapshotBlock
+
+    def damaged(self, body):
+        status, data, headers = honest(self, body)
+        return status, data[:-1] + b"?" if "/blocks/9?" in self.path else data, headers
+
+    with FaultServer() as server:
+        snapshot = server.add(FEW)
+        image = write_image(tmp_path / "few.raw", FEW)
+        monkeypatch.setattr(faults.Handler, "GetSnapshotBlock", damaged)
+        result = at_fault(run, server, command, snapshot, image, status=4)
+        assert "block 9: the block's SHA-256 is" in result.stderr and result.stdout == ""
+
+
+def test_what_came_stays_when_the_rest_is_refused(run, tmp_path):
+    with FaultServer() as server:
+        snapshot = server.add(FEW)
+        server.plan = lambda name, before: faults.DENIED if name == "GetSnapshotBlock" and before == 30 else None
+        result = at_fault(run, server, "download", snapshot, "d.raw", status=4)
+        assert "rerun the same command to resume" in result.stderr and not (tmp_path / "d.raw").exists()
+        server.plan = lambda name, before: None
+        before = server.count("GetSnapshotBlock")
+        kept = json.loads(at_fault(run, server, "download", snapshot, "d.raw", "--json").stdout)["blocks_kept"]
+        assert kept > 0 and server.count("GetSnapshotBlock") - before == len(FEW) - kept
+        assert holds(tmp_path / "d.raw", FEW)
+
+
+def test_memory_does_not_grow_with_the_volume(run, snapshots, amiwright, region, tmp_path):
+    blocks = {i * 327: content(4, i) for i in range(400)}
+    snapshot = snapshots.make(blocks, gib=64)
+    # By a small process: the peak of this one would count as the program's.
+    measure = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
+               "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
+    result = subprocess.run([sys.executable, "-c", measure, amiwright.path, "--endpoint-url", region.endpoint, "--region",
+                             "us-east-1", "download", snapshot, str(tmp_path / "m.raw")], check=True, capture_output=True,
+                            env={**amiwright.env, **run.env})
+    peak = int(result.stdout) / 1024
+    print(f"peak {peak:.0f} MiB")
+    assert peak < 128
+    assert holds(tmp_path / "m.raw", blocks, 64 * GIB)
