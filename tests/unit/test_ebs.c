@@ -258,6 +258,40 @@ static void test_list(void **state)
 	ebs_block_list_release(&list);
 }
 
+static void test_changed(void **state)
+{
+	struct fixture *f = *state;
+	struct ebs_block_list first = {.items = NULL}, second = {.items = NULL};
+	struct aws_call call;
+	struct error err = ERROR_INIT;
+	char *token = NULL;
+
+	f->answer = "{\"ChangedBlocks\":[{\"BlockIndex\":1,\"SecondBlockToken\":\"s+1\"},"
+		    "{\"BlockIndex\":4,\"FirstBlockToken\":\"f4\",\"SecondBlockToken\":\"s4\"},"
+		    "{\"BlockIndex\":6,\"FirstBlockToken\":\"f6\",\"SecondBlockToken\":null}],"
+		    "\"VolumeSize\":3,\"BlockSize\":524288,\"NextToken\":\"n\"}";
+	assert_int_equal(ebs_changed_init(f->aws, &call, "snap-0a", SNAP, 7, NULL, NULL), 0);
+	assert_int_equal(aws_perform(f->aws, &call, NULL), 0);
+	assert_string_equal(f->line, "GET /snapshots/" SNAP "/changedblocks?maxResults=10000"
+				     "&firstSnapshotId=snap-0a&startingBlockIndex=7 HTTP/1.1");
+	assert_int_equal(ebs_changed_read(&call, &token, &first, &second, &err), 0);
+	aws_call_release(&call);
+	assert_string_equal(token, "n");
+	assert_int_equal(first.nr, 3);
+	assert_int_equal(second.nr, 3);
+	assert_int_equal(second.size_gib, 3);
+	assert_string_equal(first.items[0].token, "");
+	assert_string_equal(second.items[0].token, "s+1");
+	assert_string_equal(first.items[1].token, "f4");
+	assert_int_equal(first.items[2].index, 6);
+	assert_string_equal(second.items[2].token, "");
+	free(token);
+	ebs_block_list_release(&first);
+	ebs_block_list_release(&second);
+	assert_int_equal(ebs_changed_init(f->aws, &call, "snap-../x", SNAP, 0, NULL, &err), -1);
+	assert_int_equal(err.kind, ERROR_USAGE);
+}
+
 static int get(struct fixture *f, const char *checksum, struct error *err)
 {
 	struct ebs_block b = {.index = 4, .token = "t+/"};
@@ -306,6 +340,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_put, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_complete, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_changed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_get, setup, teardown),
 	};
 
