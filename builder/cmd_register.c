@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `amiwright register`: snapshots that are there into an AMI. */
+/* `amiwright register`: snapshots that are there, or a bundle in S3, into an AMI. */
 #include "builder/command.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/num.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "builder/command_mapping.h"
 #include "builder/command_tags.h"
 #include "builder/report.h"
 
 struct register_options {
-	const char *name, *description, *arch, *root_device, *boot_mode, *imds, *tpm;
-	struct options_list snapshots, maps, tags;
+	const char *name, *description, *arch, *root_device, *boot_mode, *imds, *tpm, *uefi_data,
+		*bundle;
+	struct options_list snapshots, maps, tags, billing_products;
 	bool no_ena, sriov, dry_run;
 };
 
 #define FIELD(field) offsetof(struct register_options, field)
 
-static const char *const architectures[] = {"x86_64", "arm64", NULL};
+static const char *const architectures[] = {"x86_64", "arm64", "i386", NULL};
 static const char *const boot_modes[] = {"legacy-bios", "uefi", "uefi-preferred", NULL};
 static const char *const version_2[] = {"v2.0", NULL};
 
@@ -27,11 +28,13 @@ static const struct options_def options[] = {
 	{"snapshot", 's', OPTIONS_LIST, FIELD(snapshots), "[DEV=]SNAP",
 		"a snapshot as volume; without DEV as root device; may be given many times", 0, 0, NULL},
 	{"map", 0, OPTIONS_LIST, FIELD(maps), "DEV=WHAT",
-		"one device: SNAP[:GIB[:TYPE]], :GIB[:TYPE] (an empty volume), ephemeral0 or none; may be "
-		"given many times", 0, 0, NULL},
+		"one device: SNAP[:GIB[:TYPE[:IOPS[:THROUGHPUT]]]][,keep], :GIB… (an empty volume), "
+		"ephemeral0 or none; may be given many times", 0, 0, NULL},
+	{"bundle", 0, OPTIONS_TEXT, FIELD(bundle), "LOCATION",
+		"an instance-store bundle in S3 as root: BUCKET/PATH/NAME.manifest.xml", 0, 0, NULL},
 	{"root-device", 0, OPTIONS_TEXT, FIELD(root_device), "DEV",
 		"root device name (default: /dev/xvda)", 0, 0, NULL},
-	{"arch", 0, OPTIONS_CHOICE, FIELD(arch), "ARCH", "x86_64 (default) or arm64", 0, 0,
+	{"arch", 0, OPTIONS_CHOICE, FIELD(arch), "ARCH", "x86_64 (default), arm64 or i386", 0, 0,
 		architectures},
 	{"boot-mode", 0, OPTIONS_CHOICE, FIELD(boot_mode), "MODE",
 		"legacy-bios, uefi or uefi-preferred", 0, 0, boot_modes},
@@ -39,6 +42,10 @@ static const struct options_def options[] = {
 		"v2.0: instances serve metadata by session tokens only", 0, 0, version_2},
 	{"tpm", 0, OPTIONS_CHOICE, FIELD(tpm), "VERSION", "v2.0; needs --boot-mode uefi", 0, 0,
 		version_2},
+	{"uefi-data", 0, OPTIONS_TEXT, FIELD(uefi_data), "FILE",
+		"UEFI variables (keys of Secure Boot), as a store of uefivars or its base64 text", 0, 0, NULL},
+	{"billing-product", 0, OPTIONS_LIST, FIELD(billing_products), "CODE",
+		"for accounts that may bill so; may be given many times", 0, 0, NULL},
 	{"no-ena", 0, OPTIONS_FLAG, FIELD(no_ena), NULL, "the image has no ENA driver", 0, 0, NULL},
 	{"sriov", 0, OPTIONS_FLAG, FIELD(sriov), NULL, "the image has the Intel 82599 driver", 0, 0,
 		NULL},
@@ -46,112 +53,9 @@ static const struct options_def options[] = {
 		NULL},
 	{"tag", 0, OPTIONS_LIST, FIELD(tags), "KEY=VALUE", "a tag; may be given many times", 0, 0, NULL},
 	{"dry-run", 'n', OPTIONS_FLAG, FIELD(dry_run), NULL,
-		"check and print the mapping, register nothing", 0, 0, NULL},
+		"check, ask EC2 whether it may be done, print the mapping, register nothing", 0, 0, NULL},
 	{0},
 };
-
-/*
- * Copies what stands before the first of `ends` into out; returns the rest, NULL when it is too
- * long.
- */
-static const char *take(const char *text, const char *ends, char *out, size_t size)
-{
-	size_t len = strcspn(text, ends);
-
-	if (len >= size)
-		return NULL;
-	memcpy(out, text, len);
-	out[len] = '\0';
-	return text + len;
-}
-
-static int bad_map(const char *text, struct error *err)
-{
-	return error_set(err, ERROR_USAGE, 0,
-		"--map: '%s' is not DEV=SNAP[:GIB[:TYPE]], DEV=:GIB[:TYPE], DEV=ephemeralN or DEV=none",
-		text);
-}
-
-static void map_init(struct ec2_mapping *m)
-{
-	memset(m, 0, sizeof(*m));
-	m->encrypted = -1;
-	m->delete_on_termination = -1;
-}
-
-/* SNAP[:GIB[:TYPE]] */
-static int parse_volume(const char *what, struct ec2_mapping *m, struct error *err)
-{
-	char gib[24] = "";
-	const char *rest = take(what, ":", m->snapshot, sizeof(m->snapshot));
-
-	m->ebs = true;
-	if (rest && *rest == ':')
-		rest = take(rest + 1, ":", gib, sizeof(gib));
-	if (rest && *rest == ':')
-		rest = take(rest + 1, "", m->type, sizeof(m->type));
-	if (!rest || (!m->snapshot[0] && !gib[0]))
-		return bad_map(what, err);
-	if (gib[0] && num_parse(gib, 65536, &m->size_gib, err) < 0)
-		return error_wrap(err, "--map: size in GiB");
-	return 0;
-}
-
-static int parse_map(const char *text, struct ec2_mapping *m, struct error *err)
-{
-	const char *what = take(text, "=", m->device, sizeof(m->device));
-
-	if (!what || *what != '=' || !m->device[0] || !what[1])
-		return bad_map(text, err);
-	what++;
-	if (!strcmp(what, "none")) {
-		m->no_device = true;
-		return 0;
-	}
-	if (!strncmp(what, "ephemeral", 9))
-		return take(what, "", m->virtual_name, sizeof(m->virtual_name)) ? 0 : bad_map(text, err);
-	return parse_volume(what, m, err);
-}
-
-static int parse_snapshot(const char *text, const char *root, struct ec2_mapping *m,
-	struct error *err)
-{
-	const char *id = strchr(text, '=');
-
-	id = id ? id + 1 : text;
-	if (id == text)
-		snprintf(m->device, sizeof(m->device), "%s", root);
-	else if ((size_t)(id - text) > sizeof(m->device) || id == text + 1)
-		return error_set(err, ERROR_USAGE, 0, "--snapshot: '%s' is not [DEV=]SNAP", text);
-	else
-		snprintf(m->device, sizeof(m->device), "%.*s", (int)(id - text - 1), text);
-	if (strncmp(id, "snap-", 5) || !take(id, "", m->snapshot, sizeof(m->snapshot)))
-		return error_set(err, ERROR_USAGE, 0, "--snapshot: '%s' is no snapshot id", id);
-	m->ebs = true;
-	return 0;
-}
-
-static int parse_mappings(const struct register_options *o, const char *root,
-	struct ec2_mapping **mappings, size_t *nr, struct error *err)
-{
-	struct ec2_mapping *all = calloc(o->snapshots.nr + o->maps.nr + 1, sizeof(*all));
-
-	*mappings = all;
-	*nr = 0;
-	if (!all)
-		return error_nomem(err, "the block device mapping");
-	for (size_t i = 0; i < o->snapshots.nr; i++) {
-		map_init(&all[*nr]);
-		if (parse_snapshot(o->snapshots.items[i], root, &all[(*nr)++], err) < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < o->maps.nr; i++) {
-		map_init(&all[*nr]);
-		if (parse_map(o->maps.items[i], &all[(*nr)++], err) < 0)
-			return -1;
-	}
-	return 0;
-}
 
 static int print_result(struct context *ctx, const struct ec2_image_opts *opts, const char *ami,
 	struct error *err)
@@ -175,24 +79,75 @@ static int print_result(struct context *ctx, const struct ec2_image_opts *opts, 
 	return context_print(&out, err);
 }
 
-static int register_image(struct context *ctx, const struct register_options *o,
-	const struct ec2_image_opts *opts, struct error *err)
+static bool is_base64(const char *text)
+{
+	return text[0] && !text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+					    "0123456789+/=\r\n \t")];
+}
+
+/*
+ * EC2 takes the store as base64, which is how GetInstanceUefiData gives it; python-uefivars writes
+ * either. Blanks and line ends are taken out. Source of the magic: python-uefivars, format "aws".
+ */
+static int read_uefi_data(const char *path, struct buf *out, struct error *err)
+{
+	static const char magic[] = "AMZNUEFI";
+	CLEANUP_BUF struct buf raw = BUF_INIT(1 << 20);
+
+	if (file_read(path, &raw, err) < 0)
+		return -1;
+	if (raw.len >= sizeof(magic) - 1 && !memcmp(raw.data, magic, sizeof(magic) - 1))
+		return base64_encode(out, raw.data, raw.len, err);
+	if (strlen(buf_str(&raw)) != raw.len || !is_base64(buf_str(&raw)))
+		return error_set(err, ERROR_USAGE, 0,
+			"--uefi-data: '%s' is neither a variable store for EC2 nor its base64 text", path);
+	for (size_t i = 0; i < raw.len; i++)
+		if (!strchr(" \t\r\n", raw.data[i]) && buf_add_char(out, raw.data[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+static int register_image(struct context *ctx, bool dry_run, const struct ec2_image_opts *opts,
+	struct error *err)
 {
 	char ami[EC2_ID_SIZE];
 	struct aws *aws;
 
 	if (!opts->name)
 		return error_set(err, ERROR_USAGE, 0, "'register' needs --name NAME");
-	if (!opts->nr_mappings)
-		return error_set(err, ERROR_USAGE, 0, "'register' needs --snapshot SNAP");
+	if (!opts->nr_mappings && !opts->location)
+		return error_set(err, ERROR_USAGE, 0,
+			"'register' needs --snapshot SNAP, --map DEV=SNAP or --bundle LOCATION");
 	if (ec2_check_image(opts, err) < 0)
 		return -1;
-	if (o->dry_run)
-		return print_result(ctx, opts, NULL, err);
 	aws = context_aws(ctx, err);
-	if (!aws || ec2_register_image(aws, opts, ami, err) < 0)
+	if (!aws)
+		return -1;
+	if (dry_run)
+		return ec2_try_register(aws, opts, err) < 0 ? -1 : print_result(ctx, opts, NULL, err);
+	if (ec2_register_image(aws, opts, ami, err) < 0)
 		return -1;
 	return print_result(ctx, opts, ami, err);
+}
+
+static void take_options(const struct register_options *o, const char *root,
+	struct ec2_image_opts *opts)
+{
+	*opts = (struct ec2_image_opts){
+		.name = o->name,
+		.description = o->description,
+		.architecture = o->arch ? o->arch : "x86_64",
+		/* A bundle's manifest says its root device. */
+		.root_device = o->bundle ? o->root_device : root,
+		.location = o->bundle,
+		.boot_mode = o->boot_mode,
+		.imds = o->imds,
+		.tpm = o->tpm,
+		.ena = !o->no_ena,
+		.sriov = o->sriov,
+		.billing_products = o->billing_products.items,
+		.nr_billing_products = o->billing_products.nr,
+	};
 }
 
 static int run(struct context *ctx, const void *popts, const struct options_args *args,
@@ -201,29 +156,25 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	const struct register_options *o = popts;
 	const char *root = o->root_device ? o->root_device : "/dev/xvda";
 	CLEANUP_FREE struct ec2_mapping *mappings = NULL;
+	CLEANUP_BUF struct buf uefi_data = BUF_INIT(0);
 	struct command_tags tags = {0};
-	struct ec2_image_opts opts = {
-		.name = o->name,
-		.description = o->description,
-		.architecture = o->arch ? o->arch : "x86_64",
-		.root_device = root,
-		.boot_mode = o->boot_mode,
-		.imds = o->imds,
-		.tpm = o->tpm,
-		.ena = !o->no_ena,
-		.sriov = o->sriov,
-	};
+	struct ec2_image_opts opts;
 	int ret;
 
 	(void)args;
+	take_options(o, root, &opts);
 	ret = command_tags_parse(&tags, NULL, &o->tags, err);
 	if (!ret)
-		ret = parse_mappings(o, root, &mappings, &opts.nr_mappings, err);
+		ret = command_mapping_parse(&o->snapshots, &o->maps, root, &mappings, &opts.nr_mappings,
+			err);
+	if (!ret && o->uefi_data)
+		ret = read_uefi_data(o->uefi_data, &uefi_data, err);
+	opts.uefi_data = o->uefi_data ? buf_str(&uefi_data) : NULL;
 	opts.mappings = mappings;
 	opts.tags = tags.items;
 	opts.nr_tags = tags.nr;
 	if (!ret)
-		ret = register_image(ctx, o, &opts, err);
+		ret = register_image(ctx, o->dry_run, &opts, err);
 	command_tags_release(&tags);
 	return ret;
 }
@@ -232,7 +183,9 @@ const struct command cmd_register = {
 	.name = "register",
 	.args = "",
 	.summary = "snapshots to an AMI",
-	.description = "Registers an AMI from snapshots with a block device mapping. Prints its id.",
+	.description =
+		"Registers an AMI from snapshots with a block device mapping, or from a bundle in S3.\n"
+		"Prints its id.",
 	.options = options,
 	.options_size = sizeof(struct register_options),
 	.run = run,

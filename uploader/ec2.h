@@ -67,15 +67,19 @@ struct ec2_mapping {
 struct ec2_image_opts {
 	const char *name;        /* 3..128 of letters, digits, ( ) . - / _ and the like */
 	const char *description;
-	const char *architecture; /* x86_64, arm64 */
-	const char *root_device;
+	const char *architecture; /* x86_64, arm64, i386 */
+	const char *root_device; /* may be NULL with a location */
+	const char *location;    /* "bucket/path/x.manifest.xml" of a bundle in S3; NULL: from snapshots */
 	const char *boot_mode;   /* legacy-bios, uefi, uefi-preferred; NULL: not sent */
 	const char *imds;        /* v2.0; NULL: not sent */
 	const char *tpm;         /* v2.0; NULL: not sent */
+	const char *uefi_data;   /* variable store, base64; NULL: not sent */
 	bool ena;
 	bool sriov;
 	const struct ec2_mapping *mappings;
 	size_t nr_mappings;
+	const char *const *billing_products;
+	size_t nr_billing_products;
 	const struct aws_tag *tags;
 	size_t nr_tags;
 };
@@ -85,6 +89,8 @@ int ec2_check_image(const struct ec2_image_opts *opts, struct error *err) MUST_C
 /* VirtualizationType hvm always. A lost answer is recovered by name. id gets the AMI id. */
 int ec2_register_image(struct aws *a, const struct ec2_image_opts *opts, char id[EC2_ID_SIZE],
 	struct error *err) MUST_CHECK;
+/* Whether EC2 would let it be registered; nothing is. */
+int ec2_try_register(struct aws *a, const struct ec2_image_opts *opts, struct error *err) MUST_CHECK;
 
 /* Times are as EC2 writes them (2026-11-26T10:00:00.000Z); texts that it does not give are "". */
 struct ec2_image {
@@ -95,6 +101,7 @@ struct ec2_image {
 	char deprecation[40], last_launched[40];
 	char protection[64];     /* of deregistration: disabled, enabled-with-cooldown … */
 	char source[EC2_ID_SIZE], source_region[32]; /* what it is a copy of */
+	char location[EC2_TEXT_SIZE];
 	bool is_public, ena, product_codes;
 	struct ec2_mapping *mappings; /* owned */
 	size_t nr_mappings;

@@ -9,6 +9,8 @@
 
 #include "base/num.h"
 
+enum { UEFI_DATA_MAX = 64000 };
+
 static int bad(struct error *err, const struct ec2_mapping *m, const char *what)
 {
 	return error_set(err, ERROR_USAGE, 0, "device '%s': %s", m->device, what);
@@ -21,6 +23,54 @@ static bool is_one_of(const char *text, const char *const *list)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * What a type has never taken, in the years that its upper limits went up. 0: no limit of that kind
+ * is known. Source: Amazon EBS User Guide, "Amazon EBS volume types".
+ */
+static const struct {
+	const char *type;
+	uint64_t min_gib, max_gib;
+	uint32_t min_iops, min_throughput;
+} limits[] = {
+	{"gp3", 1, 0, 3000, 125},
+	{"gp2", 1, 16384, 0, 0},
+	{"io1", 4, 16384, 100, 0},
+	{"io2", 4, 0, 100, 0},
+	{"st1", 125, 16384, 0, 0},
+	{"sc1", 125, 16384, 0, 0},
+	{"standard", 1, 1024, 0, 0},
+};
+
+static int check_limits(const struct ec2_mapping *m, const char *type, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		if (strcmp(limits[i].type, type) != 0)
+			continue;
+		if (m->size_gib && (m->size_gib < limits[i].min_gib ||
+					   (limits[i].max_gib && m->size_gib > limits[i].max_gib)))
+			return error_set(err, ERROR_USAGE, 0,
+				"device '%s': %llu GiB are out of what volume type %s takes: %llu GiB %s",
+				m->device, (unsigned long long)m->size_gib, type,
+				(unsigned long long)(m->size_gib < limits[i].min_gib ? limits[i].min_gib :
+										       limits[i].max_gib),
+				m->size_gib < limits[i].min_gib ? "at least" : "at most");
+		if (m->iops && m->iops < limits[i].min_iops)
+			return error_set(err, ERROR_USAGE, 0,
+				"device '%s': volume type %s has at least %u IOPS", m->device, type,
+				limits[i].min_iops);
+		if (m->throughput && m->throughput < limits[i].min_throughput)
+			return error_set(err, ERROR_USAGE, 0,
+				"device '%s': volume type %s has at least %u MiB/s", m->device, type,
+				limits[i].min_throughput);
+	}
+	/* A gp3 without iops has 3000. */
+	if (m->throughput > (m->iops ? m->iops : 3000) / 4)
+		return error_set(err, ERROR_USAGE, 0,
+			"device '%s': %u MiB/s need at least %u IOPS", m->device, m->throughput,
+			m->throughput * 4);
+	return 0;
 }
 
 static int check_volume(const struct ec2_mapping *m, struct error *err)
@@ -51,7 +101,7 @@ static int check_volume(const struct ec2_mapping *m, struct error *err)
 		return bad(err, m,
 			"encryption cannot be set for a volume made from a snapshot: it takes the "
 			"snapshot's");
-	return 0;
+	return check_limits(m, type, err);
 }
 
 static int check_ephemeral(const struct ec2_mapping *m, struct error *err)
@@ -93,9 +143,12 @@ static int check_mappings(const struct ec2_image_opts *o, struct error *err)
 			if (strcmp(o->mappings[k].device, m->device) == 0)
 				return bad(err, m, "it is mapped twice");
 		}
-		if (strcmp(m->device, o->root_device) == 0)
+		if (o->root_device && strcmp(m->device, o->root_device) == 0)
 			root = m;
 	}
+	/* The root of a bundle is in S3, and a bundle's manifest has a mapping too. */
+	if (o->location)
+		return 0;
 	if (!root)
 		return error_set(err, ERROR_USAGE, 0,
 			"root device '%s' is not in the block device mapping", o->root_device);
@@ -128,28 +181,56 @@ static int check_name(const char *name, struct error *err)
 	return 0;
 }
 
-int ec2_check_image(const struct ec2_image_opts *o, struct error *err)
+static int check_location(const char *location, struct error *err)
+{
+	static const char suffix[] = ".manifest.xml";
+	size_t len = strlen(location), tail = sizeof(suffix) - 1;
+
+	if (location[0] != '/' && strchr(location, '/') && !strstr(location, "://") && len > tail &&
+	    strcmp(location + len - tail, suffix) == 0)
+		return 0;
+	return error_set(err, ERROR_USAGE, 0,
+		"bundle '%s' is not of the form BUCKET/PATH/NAME.manifest.xml", location);
+}
+
+/* The parts of a boot fit each other. */
+static int check_boot(const struct ec2_image_opts *o, struct error *err)
 {
 	static const char *const modes[] = {"legacy-bios", "uefi", "uefi-preferred", NULL};
-	static const char *const machines[] = {"x86_64", "arm64", NULL};
+	bool bios = o->boot_mode && strcmp(o->boot_mode, "legacy-bios") == 0;
+
+	if (o->boot_mode && !is_one_of(o->boot_mode, modes))
+		return error_set(err, ERROR_USAGE, 0,
+			"boot mode '%s' is not legacy-bios, uefi or uefi-preferred", o->boot_mode);
+	if (bios && strcmp(o->architecture, "arm64") == 0)
+		return error_set(err, ERROR_USAGE, 0, "arm64 does not boot with legacy-bios: use uefi");
+	if (o->tpm && (strcmp(o->tpm, "v2.0") != 0 || !o->boot_mode || strcmp(o->boot_mode, "uefi") != 0))
+		return error_set(err, ERROR_USAGE, 0, "a TPM must be v2.0 and needs boot mode uefi");
+	if (o->uefi_data && bios)
+		return error_set(err, ERROR_USAGE, 0,
+			"boot mode legacy-bios has no UEFI variables: use uefi or uefi-preferred");
+	if (o->uefi_data && strlen(o->uefi_data) > UEFI_DATA_MAX)
+		return error_set(err, ERROR_USAGE, 0,
+			"the UEFI variables are %zu characters of base64: EC2 takes %d",
+			strlen(o->uefi_data), UEFI_DATA_MAX);
+	return 0;
+}
+
+int ec2_check_image(const struct ec2_image_opts *o, struct error *err)
+{
+	static const char *const machines[] = {"x86_64", "arm64", "i386", NULL};
 
 	if (check_name(o->name, err) < 0)
 		return -1;
 	if (o->description && strlen(o->description) > 255)
 		return error_set(err, ERROR_USAGE, 0, "the AMI's description has over 255 characters");
 	if (!o->architecture || !is_one_of(o->architecture, machines))
-		return error_set(err, ERROR_USAGE, 0, "architecture '%s' is not x86_64 or arm64",
+		return error_set(err, ERROR_USAGE, 0, "architecture '%s' is not x86_64, arm64 or i386",
 			o->architecture ? o->architecture : "");
-	if (!o->root_device || !o->root_device[0])
+	if (!o->location && (!o->root_device || !o->root_device[0]))
 		return error_set(err, ERROR_USAGE, 0, "the AMI has no root device");
-	if (o->boot_mode && !is_one_of(o->boot_mode, modes))
-		return error_set(err, ERROR_USAGE, 0,
-			"boot mode '%s' is not legacy-bios, uefi or uefi-preferred", o->boot_mode);
-	if (o->boot_mode && strcmp(o->boot_mode, "legacy-bios") == 0 &&
-	    strcmp(o->architecture, "arm64") == 0)
-		return error_set(err, ERROR_USAGE, 0, "arm64 does not boot with legacy-bios: use uefi");
-	if (o->tpm && (strcmp(o->tpm, "v2.0") != 0 || !o->boot_mode || strcmp(o->boot_mode, "uefi") != 0))
-		return error_set(err, ERROR_USAGE, 0, "a TPM must be v2.0 and needs boot mode uefi");
+	if (check_boot(o, err) < 0 || (o->location && check_location(o->location, err) < 0))
+		return -1;
 	if (o->imds && strcmp(o->imds, "v2.0") != 0)
 		return error_set(err, ERROR_USAGE, 0, "instance metadata '%s' is not v2.0", o->imds);
 	return check_mappings(o, err);

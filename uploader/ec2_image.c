@@ -55,6 +55,7 @@ static int register_query(const struct ec2_image_opts *o, struct buf *q, struct 
 	if (ec2_query_begin(q, "RegisterImage", err) < 0 ||
 	    ec2_query_add(q, err, o->name, "Name") < 0 ||
 	    ec2_query_add(q, err, text, "Description") < 0 ||
+	    ec2_query_add(q, err, o->location, "ImageLocation") < 0 ||
 	    ec2_query_add(q, err, o->architecture, "Architecture") < 0 ||
 	    ec2_query_add(q, err, "hvm", "VirtualizationType") < 0 ||
 	    ec2_query_add(q, err, o->root_device, "RootDeviceName") < 0 ||
@@ -62,8 +63,13 @@ static int register_query(const struct ec2_image_opts *o, struct buf *q, struct 
 	    ec2_query_add(q, err, o->sriov ? "simple" : NULL, "SriovNetSupport") < 0 ||
 	    ec2_query_add(q, err, o->boot_mode, "BootMode") < 0 ||
 	    ec2_query_add(q, err, o->tpm, "TpmSupport") < 0 ||
-	    ec2_query_add(q, err, o->imds, "ImdsSupport") < 0)
+	    ec2_query_add(q, err, o->imds, "ImdsSupport") < 0 ||
+	    ec2_query_add(q, err, o->uefi_data, "UefiData") < 0)
 		return -1;
+	for (size_t i = 0; i < o->nr_billing_products; i++) {
+		if (ec2_query_add(q, err, o->billing_products[i], "BillingProduct.%zu", i + 1) < 0)
+			return -1;
+	}
 	for (size_t i = 0; i < o->nr_mappings; i++) {
 		if (add_mapping(q, i + 1, &o->mappings[i], err) < 0)
 			return -1;
@@ -72,12 +78,15 @@ static int register_query(const struct ec2_image_opts *o, struct buf *q, struct 
 }
 
 /*
- * Whether an image that has the wanted name is the one that a lost answer made: same root snapshot.
+ * Whether an image that has the wanted name is the one that a lost answer made: same root snapshot,
+ * or same bundle.
  */
 static bool is_ours(const struct ec2_image *image, const struct ec2_image_opts *o)
 {
 	const char *root = NULL;
 
+	if (o->location)
+		return strcmp(image->location, o->location) == 0;
 	for (size_t i = 0; i < o->nr_mappings; i++) {
 		if (strcmp(o->mappings[i].device, o->root_device) == 0)
 			root = o->mappings[i].snapshot;
@@ -172,4 +181,14 @@ int ec2_register_image(struct aws *a, const struct ec2_image_opts *o, char id[EC
 	if (err)
 		*err = why;
 	return -1;
+}
+
+int ec2_try_register(struct aws *a, const struct ec2_image_opts *o, struct error *err)
+{
+	struct ec2_request req = {.action = "RegisterImage", .subject = o->name, .once = true};
+	CLEANUP_BUF struct buf query = BUF_INIT(0);
+
+	if (ec2_check_image(o, err) < 0 || register_query(o, &query, err) < 0)
+		return -1;
+	return ec2_change(a, &req, &query, true, NULL, err);
 }

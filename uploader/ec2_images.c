@@ -123,6 +123,7 @@ static int read_image(const struct ec2_node *item, struct ec2_image *out, struct
 		TEXT("deregistrationProtection", protection),
 		TEXT("sourceImageId", source),
 		TEXT("sourceImageRegion", source_region),
+		TEXT("imageLocation", location),
 #undef TEXT
 	};
 

@@ -282,6 +282,22 @@ class StrictImages(StrictServer):
     def do_DescribeRegions(self, *_):
         return {"regionInfo": [{"regionName": r} for r in REGIONS]}
 
+    # Registering
+
+    def do_RegisterImage(self, value, given):
+        if value.get("VirtualizationType") != "hvm":
+            raise Fault("paravirtual by omission")
+        mapping = [(m["DeviceName"], m["Ebs"]["SnapshotId"]) for m in value.get("BlockDeviceMappings", [])
+                   if m.get("Ebs", {}).get("SnapshotId")]
+        for _, snapshot in mapping:
+            if self.snapshots.get(snapshot, {}).get("region") != self.region:
+                raise Refusal("InvalidSnapshotID.NotFound", f"The snapshot ID '{snapshot}' does not exist")
+        if "ImageLocation" not in value and value["RootDeviceName"] not in dict(mapping):
+            raise Refusal("InvalidBlockDeviceMapping", "No root snapshot specified in device mapping.")
+        name = self.add_image(value["Name"], [], self.region, mapping=mapping, arch=value["Architecture"])
+        self.images[name]["given"] = given
+        return {"imageId": name}
+
     # Copying
 
     def key_of(self, value):

@@ -80,9 +80,10 @@ def test_register_and_images(amiwright, image):
     assert "InvalidAMIName.Duplicate" in again.stderr
 
 
-def test_register_dry_run(amiwright, tmp_path):
-    result = amiwright("register", "--local", "region", "--name", "dry", "--snapshot", "snap-0", "-n")
-    assert "/dev/xvda" in result.stdout and not (tmp_path / "region").exists()
+def test_register_dry_run(amiwright, image):
+    snapshot = amiwright("upload", image, "--local", "region").stdout.strip()
+    result = amiwright("register", "--local", "region", "--name", "dry", "--snapshot", snapshot, "-n")
+    assert "/dev/xvda" in result.stdout and amiwright("images", "--local", "region").stdout == ""
 
 
 def test_unknown_ids(amiwright):

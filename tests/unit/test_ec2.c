@@ -146,6 +146,29 @@ static void test_register(void **state)
 	stop(&f);
 }
 
+/* A bundle in S3, with all that has no place in the other. */
+static void test_register_bundle(void **state)
+{
+	const struct step steps[] = {{"RegisterImage", "200 OK", REGISTERED}};
+	const char *const products[] = {"bp-1", "bp-2"};
+	struct ec2_image_opts o = {.name = "web", .architecture = "i386", .boot_mode = "uefi", .tpm = "v2.0",
+		.location = "b/web.manifest.xml", .uefi_data = "QU+/", .sriov = true,
+		.billing_products = products, .nr_billing_products = 2};
+	struct error err = ERROR_INIT;
+	char id[EC2_ID_SIZE];
+	struct fixture f;
+
+	(void)state;
+	start(&f, steps, 1);
+	if (ec2_register_image(f.aws, &o, id, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_string_equal(f.bodies[0],
+		"Action=RegisterImage&Version=2016-11-15&Name=web&ImageLocation=b%2Fweb.manifest.xml"
+		"&Architecture=i386&VirtualizationType=hvm&SriovNetSupport=simple&BootMode=uefi"
+		"&TpmSupport=v2.0&UefiData=QU%2B%2F&BillingProduct.1=bp-1&BillingProduct.2=bp-2");
+	stop(&f);
+}
+
 static int do_register(struct fixture *f, char id[EC2_ID_SIZE], struct error *err)
 {
 	struct ec2_mapping map = root_mapping();
@@ -337,9 +360,43 @@ static void test_mapping_rules(void **state)
 	refused((struct ec2_mapping){VOLUME, .type = "io2"}, "needs iops");
 	refused((struct ec2_mapping){VOLUME, .type = "io2", .iops = 100, .throughput = 125},
 		"throughput cannot be set");
+	refused((struct ec2_mapping){VOLUME, .type = "gp3", .iops = 2999}, "at least 3000 IOPS");
+	refused((struct ec2_mapping){VOLUME, .type = "gp3", .throughput = 124}, "at least 125 MiB/s");
+	refused((struct ec2_mapping){VOLUME, .type = "gp3", .throughput = 751}, "need at least 3004 IOPS");
+	refused((struct ec2_mapping){VOLUME, .type = "io1", .iops = 99}, "at least 100 IOPS");
+	refused((struct ec2_mapping){VOLUME, .type = "st1"}, "125 GiB at least");
+	refused((struct ec2_mapping){.device = "/dev/sdf", .ebs = true, .size_gib = 1025, .encrypted = -1,
+			.type = "standard"}, "1024 GiB at most");
 	refused((struct ec2_mapping){.device = "/dev/sdf", .ebs = true, .snapshot = SNAP},
 		"encryption cannot be set");
 	refused(root_mapping(), "mapped twice");
+}
+
+static void accepted(struct ec2_mapping map)
+{
+	struct ec2_mapping maps[] = {root_mapping(), map};
+	struct ec2_image_opts o = image_opts(maps, 2);
+	struct error err = ERROR_INIT;
+
+	if (ec2_check_image(&o, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+/* Upper limits have moved and are EC2's to judge. */
+static void test_good_mappings(void **state)
+{
+	(void)state;
+	accepted((struct ec2_mapping){VOLUME});
+	accepted((struct ec2_mapping){VOLUME, .type = "gp3", .iops = 80000, .throughput = 2000});
+	accepted((struct ec2_mapping){VOLUME, .type = "gp3", .throughput = 750});
+	accepted((struct ec2_mapping){VOLUME, .type = "io2", .iops = 256000});
+	accepted((struct ec2_mapping){VOLUME, .type = "standard"});
+	accepted((struct ec2_mapping){.device = "/dev/sdf", .ebs = true, .size_gib = 65536, .type = "gp3",
+		.encrypted = 1});
+	accepted((struct ec2_mapping){.device = "/dev/sdf", .ebs = true, .size_gib = 125, .type = "sc1",
+		.encrypted = -1});
+	accepted((struct ec2_mapping){.device = "/dev/sdf", .virtual_name = "ephemeral23"});
+	accepted((struct ec2_mapping){.device = "/dev/sdf", .no_device = true});
 }
 
 static void bad_image(struct ec2_image_opts o, const char *text)
@@ -355,16 +412,26 @@ static void test_image_rules(void **state)
 {
 	struct ec2_mapping map = root_mapping();
 	struct ec2_image_opts good = image_opts(&map, 1), o;
+	static char too_long[64002];
 
 	(void)state;
+	memset(too_long, 'A', sizeof(too_long) - 1);
 	assert_int_equal(ec2_check_image(&good, NULL), 0);
 	o = good, o.name = "ab", bad_image(o, "3 to 128");
 	o = good, o.name = "a:b", bad_image(o, "EC2 refuses");
-	o = good, o.architecture = "i386", bad_image(o, "x86_64 or arm64");
+	o = good, o.architecture = "sparc", bad_image(o, "x86_64, arm64 or i386");
 	o = good, o.root_device = "/dev/sda1", bad_image(o, "'/dev/sda1' is not in the block device");
 	o = good, o.boot_mode = "bios", bad_image(o, "legacy-bios, uefi or");
 	o = good, o.tpm = "v2.0", bad_image(o, "needs boot mode uefi");
 	o = good, o.architecture = "arm64", o.boot_mode = "legacy-bios", bad_image(o, "use uefi");
+	o = good, o.boot_mode = "legacy-bios", o.uefi_data = "QUJD", bad_image(o, "no UEFI variables");
+	o = good, o.uefi_data = too_long, bad_image(o, "EC2 takes 64000");
+	o = good, o.location = "s3://b/x.manifest.xml", bad_image(o, "BUCKET/PATH");
+	o = good, o.location = "/b/x.manifest.xml", bad_image(o, "BUCKET/PATH");
+	o = good, o.location = "x.manifest.xml", bad_image(o, "BUCKET/PATH");
+	o = good, o.location = "b/x.xml", bad_image(o, "BUCKET/PATH");
+	o = good, o.location = "b/x.manifest.xml", o.nr_mappings = 0, o.root_device = NULL;
+	assert_int_equal(ec2_check_image(&o, NULL), 0);
 	map.snapshot[0] = '\0';
 	map.size_gib = 8;
 	bad_image(good, "the root device needs a snapshot");
@@ -393,6 +460,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_register),
+		cmocka_unit_test(test_register_bundle),
 		cmocka_unit_test(test_lost_answer),
 		cmocka_unit_test(test_lost_request),
 		cmocka_unit_test(test_other_image),
@@ -400,6 +468,7 @@ int main(void)
 		cmocka_unit_test(test_strange_answers),
 		cmocka_unit_test(test_wait),
 		cmocka_unit_test(test_mapping_rules),
+		cmocka_unit_test(test_good_mappings),
 		cmocka_unit_test(test_image_rules),
 		cmocka_unit_test(test_tags_and_delete),
 	};
