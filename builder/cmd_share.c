@@ -64,7 +64,7 @@ static int add_text(const struct share *s, bool dry_run, struct buf *out, struct
 	for (size_t i = 0; i < s->nr; i++) {
 		const struct share_item *item = &s->items[i];
 
-		if (dry_run && buf_addf(out, err, "%s: %zu grantees would change\n", item->id,
+		if (dry_run && buf_addf(out, err, "%s: %zu permissions would change\n", item->id,
 				       item->changed) < 0)
 			return -1;
 		for (size_t k = 0; k < item->now.nr && !dry_run; k++) {

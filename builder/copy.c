@@ -27,7 +27,8 @@ static const struct copy_ops *ops_of(const struct copy *c)
 }
 
 /* Only an interruption ends the whole; what else goes wrong is that region's. */
-static int note_failure(struct copy_dest *d, const struct error *why, struct error *err)
+static int note_failure(const struct copy *c, struct copy_dest *d, const struct error *why,
+	struct error *err)
 {
 	if (why->kind == ERROR_INTERRUPTED) {
 		*err = *why;
@@ -35,7 +36,9 @@ static int note_failure(struct copy_dest *d, const struct error *why, struct err
 	}
 	d->error = *why;
 	d->state = COPY_FAILED;
-	log_warn("%s", why->text);
+	/* A single one's is the error of the whole. */
+	if (c->nr_dests > 1)
+		log_warn("%s", why->text);
 	return 0;
 }
 
@@ -51,7 +54,7 @@ static int begin(struct copy *c, struct copy_dest *d, struct error *err)
 		}
 		if (strncmp(why.text, d->region, strlen(d->region)))
 			error_wrap(&why, "%s", d->region);
-		return note_failure(d, &why, err);
+		return note_failure(c, d, &why, err);
 	}
 	if (c->opts->dry_run)
 		return 0;
@@ -68,7 +71,7 @@ static int begin_all(struct copy *c, struct error *err)
 		struct error why = ERROR_INIT;
 
 		if (ops_of(c)->find(c, d, &why) < 0) {
-			if (note_failure(d, &why, err) < 0)
+			if (note_failure(c, d, &why, err) < 0)
 				return -1;
 			continue;
 		}
@@ -90,7 +93,7 @@ static int poll_one(struct copy *c, struct copy_dest *d, struct error *err)
 	if (d->state == COPY_TO_BEGIN)
 		return begin(c, d, err);
 	if (ops_of(c)->poll(c, d, &why) < 0)
-		return note_failure(d, &why, err);
+		return note_failure(c, d, &why, err);
 	if (d->state == COPY_DONE)
 		log_info("%s: %s is there%s", d->region, d->id, d->encrypted ? ", encrypted" : "");
 	return 0;

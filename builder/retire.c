@@ -77,7 +77,8 @@ int retire_check(struct aws *aws, const struct ec2_image *image, const struct re
 {
 	why[0] = '\0';
 	if (image->protection[0] && strcmp(image->protection, "disabled")) {
-		snprintf(why, RETIRE_WHY_SIZE, "is protected against deregistration (%s)",
+		snprintf(why, RETIRE_WHY_SIZE,
+			"is protected against deregistration (%s): see 'amiwright protect --off'",
 			image->protection);
 		return 0;
 	}

@@ -143,7 +143,7 @@ def test_failure_in_the_middle(amiwright, ec2, web):
 
 def test_dry_run(amiwright, ec2, web):
     out = amiwright("share", web[0], "--account", A, "--dry-run")
-    assert f"{web[0]}: 1 grantees would change" in out.stdout and shared(ec2, *web) == [[]] * 3
+    assert f"{web[0]}: 1 permissions would change" in out.stdout and shared(ec2, *web) == [[]] * 3
     ec2.denied = {"ModifySnapshotAttribute": "UnauthorizedOperation"}
     out = amiwright("share", web[0], "--account", A, "--dry-run", status=4)
     assert "changed already" not in out.stderr
