@@ -102,7 +102,13 @@ static int change_item(struct aws *aws, const struct share_opts *o, struct share
 	item->changed = done;
 	if (ret || !done || o->dry_run)
 		return ret;
-	return read_permissions(aws, item, err);
+	if (read_permissions(aws, item, err) < 0)
+		return -1;
+	for (size_t i = 0; i < change.nr; i++)
+		if (has(&item->now, &who[i]) == o->remove)
+			log_warn("%s: EC2 took the change for %s and does not show it yet", item->id,
+				who[i].value);
+	return 0;
 }
 
 static int stopped(const struct share *s, struct error *err)

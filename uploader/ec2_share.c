@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * ModifyImageAttribute and ModifySnapshotAttribute in their structured form
- * (LaunchPermission.Add.1.UserId=…), which says all four kinds of grantees in one way.
- */
+/* ModifyImageAttribute, ModifySnapshotAttribute, what they changed, and the switches beside them. */
 #include "uploader/ec2_share.h"
 
 #include <stdlib.h>
@@ -79,20 +76,40 @@ int ec2_snapshot_permissions(struct aws *a, const char *snapshot, struct ec2_per
 		"createVolumePermission", out, err);
 }
 
-static int change_query(const struct ec2_permission_change *c, bool image, size_t first, size_t nr,
-	struct buf *q, struct error *err)
+/* LaunchPermission.Add.1.UserId=…, which says all four kinds. */
+static int image_query(const struct ec2_permission_change *c, size_t first, size_t nr, struct buf *q,
+	struct error *err)
 {
-	const char *what = image ? "LaunchPermission" : "CreateVolumePermission";
-
-	if (ec2_query_begin(q, image ? "ModifyImageAttribute" : "ModifySnapshotAttribute", err) < 0 ||
-	    ec2_query_add(q, err, c->id, "%s", image ? "ImageId" : "SnapshotId") < 0 ||
-	    ec2_query_add(q, err, image ? NULL : "createVolumePermission", "Attribute") < 0)
+	if (ec2_query_begin(q, "ModifyImageAttribute", err) < 0 ||
+	    ec2_query_add(q, err, c->id, "ImageId") < 0)
 		return -1;
 	for (size_t i = 0; i < nr; i++) {
 		const struct ec2_permission *p = &c->items[first + i];
 
-		if (ec2_query_add(q, err, p->value, "%s.%s.%zu.%s", what, c->remove ? "Remove" : "Add",
-			    i + 1, kinds[p->kind].parameter) < 0)
+		if (ec2_query_add(q, err, p->value, "LaunchPermission.%s.%zu.%s",
+			    c->remove ? "Remove" : "Add", i + 1, kinds[p->kind].parameter) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The flat form, which the aws command sends and which more servers than EC2 know. */
+static int snapshot_query(const struct ec2_permission_change *c, size_t first, size_t nr,
+	struct buf *q, struct error *err)
+{
+	size_t users = 0, groups = 0;
+
+	if (ec2_query_begin(q, "ModifySnapshotAttribute", err) < 0 ||
+	    ec2_query_add(q, err, c->id, "SnapshotId") < 0 ||
+	    ec2_query_add(q, err, "createVolumePermission", "Attribute") < 0 ||
+	    ec2_query_add(q, err, c->remove ? "remove" : "add", "OperationType") < 0)
+		return -1;
+	for (size_t i = 0; i < nr; i++) {
+		const struct ec2_permission *p = &c->items[first + i];
+		bool group = p->kind == EC2_GROUP;
+
+		if (ec2_query_add(q, err, p->value, "%s.%zu", group ? "UserGroup" : "UserId",
+			    group ? ++groups : ++users) < 0)
 			return -1;
 	}
 	return 0;
@@ -114,7 +131,8 @@ int ec2_change_permissions(struct aws *a, const struct ec2_permission_change *c,
 		CLEANUP_BUF struct buf q = BUF_INIT(0);
 
 		nr = MIN(c->nr - first, (size_t)BATCH);
-		if (change_query(c, image, first, nr, &q, err) < 0 ||
+		if ((image ? image_query(c, first, nr, &q, err) :
+			     snapshot_query(c, first, nr, &q, err)) < 0 ||
 		    ec2_change(a, &req, &q, c->dry_run, NULL, err) < 0)
 			return -1;
 		if (done)

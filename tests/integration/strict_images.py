@@ -380,9 +380,10 @@ class StrictImages(StrictServer):
         return self.change(self.own_image(value["ImageId"])["shared"], value["LaunchPermission"])
 
     def do_ModifySnapshotAttribute(self, value, _given):
-        if value.get("Attribute") != "createVolumePermission" or len(value["CreateVolumePermission"]) != 1:
+        if value.get("Attribute") != "createVolumePermission" or value["OperationType"] not in ("add", "remove"):
             raise Fault("an unclear change of a snapshot")
-        return self.change(self.snapshot(value["SnapshotId"])["shared"], value["CreateVolumePermission"])
+        items = [{"UserId": u} for u in value.get("UserIds", [])] + [{"Group": g} for g in value.get("GroupNames", [])]
+        return self.change(self.snapshot(value["SnapshotId"])["shared"], {value["OperationType"].capitalize(): items})
 
     def do_DescribeImageAttribute(self, value, _given):
         return {"imageId": value["ImageId"],

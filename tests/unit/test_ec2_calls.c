@@ -236,12 +236,12 @@ static void test_change_permissions(void **state)
 					     "&LaunchPermission.Add.2.Group=all"
 					     "&LaunchPermission.Add.3.OrganizationArn=arn%3Ao"
 					     "&LaunchPermission.Add.4.OrganizationalUnitArn=arn%3Aou");
-	c = (struct ec2_permission_change){.id = SNAP, .items = who, .nr = 1, .remove = true};
+	c = (struct ec2_permission_change){.id = SNAP, .items = who, .nr = 2, .remove = true};
 	f->answer = ANSWER("ModifySnapshotAttribute", "<return>true</return>");
 	good(ec2_change_permissions(f->aws, &c, NULL, &err), &err);
 	assert_string_equal(f->body,
 		HEAD("ModifySnapshotAttribute") "&SnapshotId=" SNAP "&Attribute=createVolumePermission"
-						"&CreateVolumePermission.Remove.1.UserId=111122223333");
+						"&OperationType=remove&UserId.1=111122223333&UserGroup.1=all");
 }
 
 /* 1,001 accounts are three calls, each counting from 1. */
