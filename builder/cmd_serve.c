@@ -9,7 +9,7 @@
 #include "base/log.h"
 
 struct serve_options {
-	const char *listen;
+	const char *listen, *faults, *quotas;
 	uint64_t port, delay, accounts, copy_seconds;
 };
 
@@ -26,6 +26,12 @@ static const struct options_def options[] = {
 		"accounts that there are at least (default: those of DIR, two in a new one)", 1, 10, NULL},
 	{"copy-seconds", 0, OPTIONS_NUMBER, FIELD(copy_seconds), "N",
 		"seconds that copies of images and snapshots take (default: 0)", 0, 86400, NULL},
+	{"faults", 0, OPTIONS_TEXT, FIELD(faults), "SPEC",
+		"trouble to rehearse: throttle=10%,error=5%,reset=2%,truncate=1%,slow=1s,expire=60s,"
+		"skew=3600,seed=7", 0, 0, NULL},
+	{"quota", 0, OPTIONS_TEXT, FIELD(quotas), "SPEC",
+		"requests a second, by kind: put=1000,get=1000,list=50,start=10,complete=10,ec2=100",
+		0, 0, NULL},
 	{0},
 };
 
@@ -67,6 +73,8 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	ropts.port = (uint16_t)o->port;
 	ropts.complete_delay_ms = (unsigned)o->delay;
 	ropts.copy_seconds = (unsigned)o->copy_seconds;
+	ropts.faults = o->faults;
+	ropts.quotas = o->quotas;
 	ropts.accounts = (unsigned)o->accounts;
 	ropts.threads = (unsigned)ctx->opts.workers;
 	region = region_start(args->items[0], &ropts, err);

@@ -97,14 +97,37 @@ static void refuse_sts(struct reply *reply, enum auth_result result, const char 
 	reply_sts_error(reply, result == AUTH_INCOMPLETE ? 400 : 403, codes[result], "%s", text);
 }
 
+static void throttle_ebs(struct reply *reply)
+{
+	reply_ebs_error(reply, 400, "RequestThrottledException", "ACCOUNT_THROTTLED",
+		"The rate of requests of this account is exceeded.");
+}
+
+static void throttle_ec2(struct reply *reply)
+{
+	reply_ec2_error(reply, 503, "RequestLimitExceeded", "Request limit exceeded.");
+}
+
+static void fail_ebs(struct reply *reply)
+{
+	reply_ebs_error(reply, 500, "InternalServerException", NULL, "An internal error occurred.");
+}
+
+static void fail_ec2(struct reply *reply)
+{
+	reply_ec2_error(reply, 500, "InternalError", "An internal error has occurred");
+}
+
 static const struct service {
 	void (*handle)(const struct scene *scene, const struct request *req, struct reply *reply);
 	void (*refuse)(struct reply *reply, enum auth_result result, const char *text);
+	void (*throttle)(struct reply *reply); /* NULL: no faults and quotas here */
+	void (*fail)(struct reply *reply);
 } services[AUTH_NR] = {
-	[AUTH_EBS] = {ebs_api_handle, refuse_ebs},
-	[AUTH_STS] = {sts_api_handle, refuse_sts},
-	[AUTH_KMS] = {kms_api_handle, refuse_kms},
-	[AUTH_EC2] = {ec2_api_handle, refuse_ec2},
+	[AUTH_EBS] = {ebs_api_handle, refuse_ebs, throttle_ebs, fail_ebs},
+	[AUTH_EC2] = {ec2_api_handle, refuse_ec2, throttle_ec2, fail_ec2},
+	[AUTH_STS] = {sts_api_handle, refuse_sts, NULL, NULL},
+	[AUTH_KMS] = {kms_api_handle, refuse_kms, NULL, NULL},
 };
 
 /* Whose request it is, by its shape; AUTH_NR when it is nobody's. */
@@ -119,6 +142,46 @@ static enum auth_service route(const struct request *req)
 	if (target && strncmp(target, "TrentService.", 13) == 0)
 		return AUTH_KMS;
 	return sts_is_request(req) ? AUTH_STS : AUTH_EC2;
+}
+
+static enum quota_kind quota_of(enum auth_service which, const struct request *req)
+{
+	if (which == AUTH_EC2)
+		return QUOTA_EC2;
+	if (which == AUTH_S3)
+		return QUOTA_S3;
+	if (strcmp(req->method, "PUT") == 0)
+		return QUOTA_PUT;
+	if (strcmp(req->method, "POST") == 0)
+		return strcmp(req->path, "/snapshots") == 0 ? QUOTA_START : QUOTA_COMPLETE;
+	return strstr(req->path, "/blocks/") ? QUOTA_GET : QUOTA_LIST;
+}
+
+/* The call itself, or the trouble that was asked for instead. */
+static void handle(const struct scene *scene, enum auth_service which, const struct request *req,
+	struct reply *reply)
+{
+	const struct service *service = &services[which];
+	struct region *r = scene->region;
+	enum fault fault = service->throttle ? faults_draw(&r->faults) : FAULT_NONE;
+
+	if (fault == FAULT_RESET_BEFORE) {
+		reply->dropped = true;
+		return;
+	}
+	if (fault == FAULT_ERROR) {
+		service->fail(reply);
+		return;
+	}
+	if (fault == FAULT_THROTTLE ||
+	    (service->throttle && !quotas_take(&r->quotas, quota_of(which, req), scene->caller->account,
+					  scene->store->name, region_monotonic_ms()))) {
+		service->throttle(reply);
+		return;
+	}
+	service->handle(scene, req, reply);
+	reply->dropped = fault == FAULT_RESET_AFTER;
+	reply->truncated = fault == FAULT_TRUNCATE;
 }
 
 void region_handle(struct region *r, const struct request *req, struct reply *reply)
@@ -141,7 +204,7 @@ void region_handle(struct region *r, const struct request *req, struct reply *re
 		services[which].handle(&scene, req, reply);
 		return;
 	}
-	result = auth_check(&r->auth, which, req, r->wall_s(), &caller, text);
+	result = auth_check(&r->auth, which, req, region_now(r), &caller, text);
 	if (result == AUTH_FAILED) {
 		reply->failed = true;
 		return;
@@ -152,7 +215,7 @@ void region_handle(struct region *r, const struct request *req, struct reply *re
 	}
 	scene.store = stores_get(&r->stores, caller.region, &err);
 	if (scene.store)
-		services[which].handle(&scene, req, reply);
+		handle(&scene, which, req, reply);
 	else
 		reply->failed = true;
 }

@@ -47,7 +47,7 @@ static struct snapshot *find(struct ebs_ctx *c, const char *id, bool to_read)
 	if (!snap || !(access_owns_snapshot(snap, c->account) ||
 			     (to_read && access_snapshot_names(snap, c->account))))
 		ebs_not_found(c, id), snap = NULL;
-	else if (snapshot_settle(snap, c->region->wall_s(), region_monotonic_ms(), &err) < 0)
+	else if (snapshot_settle(snap, region_now(c->region), region_monotonic_ms(), &err) < 0)
 		ebs_internal(c, &err), snap = NULL;
 	else
 		snapshot_get(snap);

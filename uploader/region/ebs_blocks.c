@@ -93,7 +93,7 @@ void ebs_put_block(struct ebs_ctx *c)
 	if (!snap || take_index(c, snap, &index) || put_check(c))
 		return;
 	switch (snapshot_write_block(snap, index, c->req->body, c->req->body_sha256,
-		c->region->wall_s(), &err)) {
+		region_now(c->region), &err)) {
 	case SNAPSHOT_CLOSED:
 		put_closed(c, snap);
 		return;
@@ -120,7 +120,7 @@ static bool get_check_token(struct ebs_ctx *c, uint64_t index)
 	ebs_block_subject(c->id, subject);
 	bad = form_parse(&query, c->req->query, strlen(c->req->query), NULL) < 0;
 	token = bad ? NULL : form_get(&query, "blockToken");
-	bad = !token || token_open(c->region->token_key, subject, token, c->region->wall_s(), &value) ||
+	bad = !token || token_open(c->region->token_key, subject, token, region_now(c->region), &value) ||
 	      value != index;
 	if (bad)
 		ebs_invalid(c, "INVALID_BLOCK_TOKEN", "The block token is not valid for this block.");

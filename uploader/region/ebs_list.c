@@ -65,7 +65,7 @@ static bool list_parse(struct ebs_ctx *c, struct list *l, bool changed)
 		ebs_invalid(c, "INVALID_PARAMETER_VALUE", "The query string is damaged.");
 		return true;
 	}
-	l->now = c->region->wall_s();
+	l->now = region_now(c->region);
 	if (changed) {
 		l->first_id = form_get(&l->query, "firstSnapshotId");
 		if (!l->first_id || *l->first_id == '\0' || strlen(l->first_id) >= STORE_ID_SIZE) {

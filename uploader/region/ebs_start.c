@@ -153,7 +153,7 @@ static bool check_parent(struct ebs_ctx *c, const struct start *s, struct snapsh
 	p = store_find_snapshot(c->store, s->parent);
 	if (p && !access_owns_snapshot(p, c->account))
 		p = NULL;
-	if (p && snapshot_settle(p, c->region->wall_s(), region_monotonic_ms(), &err) < 0)
+	if (p && snapshot_settle(p, region_now(c->region), region_monotonic_ms(), &err) < 0)
 		return ebs_internal(c, &err), true;
 	if (!p || atomic_load(&p->status) == SNAPSHOT_ERROR)
 		return ebs_not_found(c, s->parent), true;
@@ -231,7 +231,7 @@ static void write_answer(struct ebs_ctx *c, const struct start *s, const char *i
 	reply_addf(c->reply, "{\"SnapshotId\":\"%s\",\"OwnerId\":\"%s\",\"Status\":\"pending\"", id,
 		c->account);
 	reply_addf(c->reply, ",\"StartTime\":%s,\"VolumeSize\":%lld,\"BlockSize\":%d",
-		ebs_number(c->region->wall_s(), number), (long long)s->size, STORE_BLOCK_SIZE);
+		ebs_number(region_now(c->region), number), (long long)s->size, STORE_BLOCK_SIZE);
 	reply_addf(c->reply, ",\"Description\":");
 	reply_json_str(c->reply, s->description);
 	reply_addf(c->reply, ",\"ParentSnapshotId\":");
@@ -274,7 +274,7 @@ static struct json *make_doc(struct ebs_ctx *c, const struct start *s, const cha
 	if (!doc || json_set_str(doc, "owner", c->account, err) < 0 ||
 	    json_set_str(doc, "status", "pending", err) < 0 ||
 	    json_set_int(doc, "size", s->size, err) < 0 ||
-	    json_set_int(doc, "start", c->region->wall_s(), err) < 0 ||
+	    json_set_int(doc, "start", region_now(c->region), err) < 0 ||
 	    json_set_int(doc, "timeout", s->timeout, err) < 0 ||
 	    json_set_bool(doc, "encrypted", key != NULL, err) < 0 ||
 	    json_set_str(doc, "request", s->request, err) < 0 ||

@@ -161,7 +161,7 @@ bool ec2_get_page(struct ec2_ctx *c, const char *prefix, uint64_t min, uint64_t 
 			(unsigned long long)min);
 	if (page->max != UINT64_MAX)
 		page->max = MIN(page->max, max);
-	if (token && token_open(c->region->token_key, prefix, token, c->region->wall_s(), &page->last))
+	if (token && token_open(c->region->token_key, prefix, token, region_now(c->region), &page->last))
 		return ec2_refuse(c, "InvalidPaginationToken", "The NextToken is not valid");
 	return false;
 }
@@ -170,7 +170,7 @@ void ec2_next_token(struct ec2_ctx *c, const char *prefix, uint64_t last)
 {
 	char token[TOKEN_SIZE];
 
-	if (token_make(c->region->token_key, prefix, last, c->region->wall_s() + TOKEN_PAGE_S, token,
+	if (token_make(c->region->token_key, prefix, last, region_now(c->region) + TOKEN_PAGE_S, token,
 		    NULL) < 0)
 		c->reply->failed = true;
 	else
@@ -247,7 +247,7 @@ static bool settle(struct ec2_ctx *c)
 	int ret;
 
 	pthread_mutex_lock(&c->store->lock);
-	ret = copy_settle_images(c->store, c->region->wall_s(), region_monotonic_ms(), &err);
+	ret = copy_settle_images(c->store, region_now(c->region), region_monotonic_ms(), &err);
 	pthread_mutex_unlock(&c->store->lock);
 	return ret < 0 && ec2_internal(c, &err);
 }

@@ -93,7 +93,7 @@ static bool take_source(struct ec2_ctx *c, struct ec2_copy *copy, const char *id
 
 	if (!snap || !access_snapshot(snap, c->account))
 		return ec2_refuse(c, "InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", id);
-	if (snapshot_settle(snap, c->region->wall_s(), region_monotonic_ms(), &err) < 0)
+	if (snapshot_settle(snap, region_now(c->region), region_monotonic_ms(), &err) < 0)
 		return ec2_internal(c, &err);
 	if (atomic_load(&snap->status) != SNAPSHOT_COMPLETED)
 		return ec2_refuse(c, "IncorrectState",
@@ -158,7 +158,7 @@ static void copy_snapshot(struct ec2_ctx *c, const struct ec2_copy *copy,
 		.key = key.arn[0] ? key.arn : NULL,
 		.fault = key.fault,
 		.tags = steal_ptr(tags),
-		.now = c->region->wall_s(),
+		.now = region_now(c->region),
 		.seconds = c->region->copy_seconds,
 	};
 	if (store_new_id(c->store, "snap-", id, &err) < 0 ||

@@ -102,7 +102,7 @@ static bool take_source(struct ec2_ctx *c, struct copy_image *ci)
 	const struct json *mappings;
 	struct image *image;
 
-	if (copy_settle_images(ci->copy.source, c->region->wall_s(), region_monotonic_ms(), &err) < 0)
+	if (copy_settle_images(ci->copy.source, region_now(c->region), region_monotonic_ms(), &err) < 0)
 		return ec2_internal(c, &err);
 	image = store_find_image(ci->copy.source, ci->source_id);
 	if (!image || !access_image(&c->region->accounts, image, c->account))
@@ -156,7 +156,7 @@ static bool add_snapshot(struct ec2_ctx *c, struct copy_image *ci, size_t i, con
 	const struct copy_source *source = &ci->sources[i];
 	char id[STORE_ID_SIZE], description[DESCRIPTION_SIZE];
 	struct copy_plan plan = {.source = source, .owner = c->account, .of_image = true,
-		.now = c->region->wall_s(), .seconds = c->region->copy_seconds};
+		.now = region_now(c->region), .seconds = c->region->copy_seconds};
 	struct error err = ERROR_INIT;
 	struct ec2_copy_key key;
 

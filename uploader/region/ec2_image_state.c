@@ -38,7 +38,7 @@ static bool set_text(struct ec2_ctx *c, struct image *image, const char *key, co
 /* Seconds are dropped: EC2 keeps minutes. */
 static bool deprecate(struct ec2_ctx *c, struct image *image, const void *arg)
 {
-	int64_t when = *(const int64_t *)arg, now = c->region->wall_s(), created;
+	int64_t when = *(const int64_t *)arg, now = region_now(c->region), created;
 	char text[NUM_TIME_TEXT + 8];
 
 	if (num_parse_time(json_get_str(image->doc, "creationDate", ""), &created, NULL) < 0)
@@ -121,7 +121,7 @@ static bool unprotect(struct ec2_ctx *c, struct image *image, const void *arg)
 {
 	const char *old = json_get_str(image->doc, "deregistrationProtection", "");
 	bool wait = strcmp(old, "enabled-with-cooldown") == 0;
-	int64_t until = wait ? c->region->wall_s() + COOLDOWN_S : 0;
+	int64_t until = wait ? region_now(c->region) + COOLDOWN_S : 0;
 	char time[NUM_TIME_TEXT], text[NUM_TIME_TEXT + 20];
 	struct error err = ERROR_INIT;
 
@@ -148,7 +148,7 @@ void ec2_call_disable_protection(struct ec2_ctx *c)
 bool ec2_image_is_protected(const struct ec2_ctx *c, const struct image *image)
 {
 	return strncmp(json_get_str(image->doc, "deregistrationProtection", ""), "enabled", 7) == 0 ||
-	       json_get_int(image->doc, "protectedUntil", 0) > c->region->wall_s();
+	       json_get_int(image->doc, "protectedUntil", 0) > region_now(c->region);
 }
 
 static bool disable(struct ec2_ctx *c, struct image *image, const void *arg)

@@ -147,7 +147,7 @@ static bool is_hidden(const struct ec2_ctx *c, const struct describe *d, const s
 	if (!deprecation || d->deprecated || access_owns_image(image, c->account) ||
 	    ec2_list_has(&d->ids, image->id))
 		return false;
-	return num_parse_time(deprecation, &when, NULL) == 0 && when <= c->region->wall_s();
+	return num_parse_time(deprecation, &when, NULL) == 0 && when <= region_now(c->region);
 }
 
 /* Tags are the owner's. */

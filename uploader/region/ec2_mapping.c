@@ -96,7 +96,7 @@ static bool check_snapshot(struct ec2_ctx *c, struct volume *v)
 		return ec2_refuse(c, "InvalidParameterValue",
 			"Invalid value '%s' for snapshotId. Snapshot does not belong to %s",
 			v->snapshot_id, c->account);
-	if (snapshot_settle(snap, c->region->wall_s(), region_monotonic_ms(), &err) < 0)
+	if (snapshot_settle(snap, region_now(c->region), region_monotonic_ms(), &err) < 0)
 		return ec2_internal(c, &err);
 	if (atomic_load(&snap->status) != SNAPSHOT_COMPLETED)
 		return ec2_refuse(c, "IncorrectState",

@@ -127,7 +127,7 @@ int ec2_set_new_image(struct ec2_ctx *c, struct json *doc, const char *name, str
 	CLEANUP_FREE char *location = buf_strf(err, "%s/%s", c->account, name);
 	char created[NUM_TIME_TEXT + 8];
 
-	num_format_time(created, c->region->wall_s());
+	num_format_time(created, region_now(c->region));
 	memcpy(created + strlen(created) - 1, ".000Z", sizeof(".000Z"));
 	if (!location || json_set_str(doc, "name", name, err) < 0 ||
 	    json_set_str(doc, "imageLocation", location, err) < 0 ||

@@ -147,8 +147,8 @@ static bool describe_all(struct ec2_ctx *c, const struct describe *d, uint64_t *
 		    !ec2_owner_listed(c, &d->owners, snapshot_owner(snap)) ||
 		    !restorable_by(c, &d->restorable, snap))
 			continue;
-		if (snapshot_settle(snap, c->region->wall_s(), region_monotonic_ms(), &err) < 0 ||
-		    !(view = snapshot_view(snap, c->region->wall_s(), &err)))
+		if (snapshot_settle(snap, region_now(c->region), region_monotonic_ms(), &err) < 0 ||
+		    !(view = snapshot_view(snap, region_now(c->region), &err)))
 			return ec2_internal(c, &err);
 		if (!ec2_filters_match(&d->filters, fields, view, tags_for(c, snap), &unknown))
 			continue;

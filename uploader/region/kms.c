@@ -241,7 +241,7 @@ void kms_api_handle(const struct scene *scene, const struct request *req, struct
 	CLEANUP(json_cleanup) struct json *body =
 		json_parse(req->body ? req->body : "", req->body_len, "request body", NULL);
 	struct kms_ctx c = {.store = scene->store, .account = scene->caller->account,
-		.now = scene->region->wall_s(), .body = body, .reply = reply};
+		.now = region_now(scene->region), .body = body, .reply = reply};
 
 	reply->content_type = "application/x-amz-json-1.1";
 	if (!json_is_object(body))

@@ -54,6 +54,7 @@ struct reply {
 	uint64_t fd_off;
 	size_t fd_len;
 	bool failed;
+	bool dropped, truncated; /* faults: no answer at all, or half of its body */
 };
 
 void reply_init(struct reply *reply);

@@ -64,7 +64,7 @@ enum presigned_result presigned_check(struct region *r, const char *url, const c
 	req.query = query;
 	req.headers[req.nr_headers++] = (struct sigv4_header){"Host", host};
 	if (sha256("", 0, req.body_sha256, NULL) < 0 ||
-	    auth_check(&r->auth, AUTH_EC2, &req, r->wall_s(), &caller, text) != AUTH_OK ||
+	    auth_check(&r->auth, AUTH_EC2, &req, region_now(r), &caller, text) != AUTH_OK ||
 	    strcmp(caller.account, account) != 0 || strcmp(caller.region, source_region) != 0)
 		return PRESIGNED_BAD;
 	return PRESIGNED_OK;

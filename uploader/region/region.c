@@ -174,7 +174,9 @@ struct region *region_start(const char *dir, const struct region_opts *opts, str
 	r->dir = strdup(dir);
 	if (!r->dir)
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for the region");
-	if (file_mkdirs(dir, 0755, err) < 0 || refuse_old_layout(dir, err) < 0 ||
+	if (faults_parse(&r->faults, opts->faults, err) < 0 ||
+	    quotas_parse(&r->quotas, opts->quotas, err) < 0 || file_mkdirs(dir, 0755, err) < 0 ||
+	    refuse_old_layout(dir, err) < 0 ||
 	    choose_name(r, opts, err) < 0 || region_lock(r, err) < 0 ||
 	    load_accounts(&r->accounts, dir, opts, true, err) < 0 || region_keys(r, err) < 0)
 		return NULL;
@@ -198,6 +200,7 @@ void region_stop(struct region *r)
 	if (r->server)
 		server_stop(r->server);
 	stores_close(&r->stores);
+	quotas_release(&r->quotas);
 	if (r->auth.accounts)
 		auth_release(&r->auth);
 	accounts_release(&r->accounts);
@@ -207,6 +210,11 @@ void region_stop(struct region *r)
 	free(r->endpoint);
 	free(r->dir);
 	free(r);
+}
+
+int64_t region_now(const struct region *r)
+{
+	return r->wall_s() + r->faults.skew_s;
 }
 
 const char *region_endpoint(const struct region *r)

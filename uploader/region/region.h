@@ -36,6 +36,8 @@ struct region_opts {
 	unsigned threads;        /* 0: processors */
 	int64_t (*wall_s)(void); /* clock; required */
 	int (*random)(void *buf, size_t len); /* for new ids and keys; 0 when fine; required */
+	const char *faults;      /* see faults.h; NULL: none */
+	const char *quotas;
 	unsigned copy_seconds;   /* how long copies of images and snapshots take */
 	unsigned complete_delay_ms; /* time from CompleteSnapshot to completed; default 0: at once when asked next */
 };

@@ -4,6 +4,7 @@
 #define AMIWRIGHT_UPLOADER_REGION_REGION_INTERNAL_H
 
 #include "uploader/region/auth.h"
+#include "uploader/region/faults.h"
 #include "uploader/region/message.h"
 #include "uploader/region/region.h"
 #include "uploader/region/stores.h"
@@ -22,6 +23,8 @@ struct region {
 	int64_t (*wall_s)(void);
 	int (*random)(void *buf, size_t len);
 	unsigned complete_delay_ms, copy_seconds;
+	struct faults faults;
+	struct quotas quotas;
 	struct stores stores;
 	struct server *server;              /* owned */
 	int lock_fd;
@@ -35,6 +38,8 @@ struct scene {
 	const struct caller *caller; /* NULL when it is not signed: only STS takes that */
 };
 
+/* The service's clock: ours, and the skew that was asked for. Seconds since 1970. */
+int64_t region_now(const struct region *r);
 /* Milliseconds of a clock that only goes forward. */
 uint64_t region_monotonic_ms(void);
 /*

@@ -16,6 +16,7 @@
 
 #include <microhttpd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
 
@@ -183,12 +184,51 @@ static bool exchange_request(struct exchange *x, struct MHD_Connection *connecti
 	return sha256_final(x->body->hash, req->body_sha256, NULL) == 0;
 }
 
+/* A body that ends too early. */
+struct torn {
+	size_t len; /* what is sent of it */
+	char data[];
+};
+
+static ssize_t read_torn(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	const struct torn *torn = cls;
+
+	if (pos >= torn->len)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	max = MIN(max, torn->len - (size_t)pos);
+	memcpy(buf, torn->data + pos, max);
+	return (ssize_t)max;
+}
+
+static struct MHD_Response *make_torn_response(struct reply *reply)
+{
+	size_t whole = reply->fd >= 0 ? reply->fd_len : reply->body.len, half = whole / 2;
+	struct torn *torn = malloc(sizeof(*torn) + half);
+	struct MHD_Response *response;
+
+	if (!torn)
+		return NULL;
+	torn->len = half;
+	if (reply->fd < 0 && half > 0)
+		memcpy(torn->data, reply->body.data, half);
+	else if (reply->fd >= 0 &&
+		 file_pread_all(reply->fd, torn->data, half, reply->fd_off, "content", NULL) < 0)
+		torn->len = 0;
+	response = MHD_create_response_from_callback(whole, 64 * 1024, read_torn, torn, free);
+	if (!response)
+		free(torn);
+	return response;
+}
+
 static struct MHD_Response *make_response(struct reply *reply)
 {
 	struct MHD_Response *response;
 	size_t len = reply->body.len;
 	char *text;
 
+	if (reply->truncated)
+		return make_torn_response(reply);
 	if (reply->fd >= 0) {
 		response = MHD_create_response_from_fd_at_offset64(reply->fd_len, reply->fd,
 			reply->fd_off);
@@ -205,13 +245,26 @@ static struct MHD_Response *make_response(struct reply *reply)
 	return response;
 }
 
-static enum MHD_Result send_reply(struct MHD_Connection *connection, struct reply *reply)
+/* The service's time, which is what clients correct theirs by: "Thu, 26 Nov 2026 14:41:40 GMT". */
+static void add_date(struct MHD_Response *response, const struct region *r)
+{
+	time_t now = (time_t)region_now(r);
+	char text[40];
+	struct tm tm;
+
+	if (gmtime_r(&now, &tm) && strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0)
+		MHD_add_response_header(response, "Date", text);
+}
+
+static enum MHD_Result send_reply(const struct server *s, struct MHD_Connection *connection,
+	struct reply *reply)
 {
 	struct MHD_Response *response = make_response(reply);
 	enum MHD_Result result;
 
 	if (!response)
 		return MHD_NO;
+	add_date(response, s->region);
 	MHD_add_response_header(response, "Content-Type", reply->content_type);
 	MHD_add_response_header(response, "x-amzn-RequestId", reply->request_id);
 	for (size_t i = 0; i < reply->nr_headers; i++)
@@ -219,6 +272,15 @@ static enum MHD_Result send_reply(struct MHD_Connection *connection, struct repl
 	result = MHD_queue_response(connection, reply->status, response);
 	MHD_destroy_response(response);
 	return result;
+}
+
+/* With faults that make it slow, each connection has its own thread. */
+static void pause_ms(uint32_t ms)
+{
+	struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+	while (ms > 0 && nanosleep(&left, &left) < 0 && errno == EINTR)
+		continue;
 }
 
 static enum MHD_Result answer(struct server *s, struct exchange *x,
@@ -241,7 +303,8 @@ static enum MHD_Result answer(struct server *s, struct exchange *x,
 	if (reply.failed)
 		reply_ebs_error(&reply, 500, "InternalServerException", NULL, "out of memory");
 	log_debug("region: %s %s: %u", method, x->target, reply.status);
-	result = send_reply(connection, &reply);
+	pause_ms(s->region->faults.slow_ms);
+	result = reply.dropped ? MHD_NO : send_reply(s, connection, &reply);
 	reply_release(&reply);
 	return result;
 }
@@ -306,7 +369,11 @@ struct server *server_start(struct region *r, const char *address, uint16_t port
 	struct server *s;
 	struct sockaddr_in where;
 	const union MHD_DaemonInfo *info;
+	bool own_threads = r->faults.slow_ms > 0;
+	unsigned flags = MHD_USE_ERROR_LOG | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
 
+	flags |= own_threads ? MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL_INTERNAL_THREAD :
+			       MHD_USE_EPOLL_INTERNAL_THREAD;
 	if (parse_address(address, port, &where, err) < 0)
 		return NULL;
 	s = calloc(1, sizeof(*s));
@@ -314,14 +381,14 @@ struct server *server_start(struct region *r, const char *address, uint16_t port
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for the server");
 	s->region = r;
 	pthread_mutex_init(&s->lock, NULL);
-	s->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, port, NULL,
+	s->daemon = MHD_start_daemon(flags, port, NULL,
 		NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_SOCK_ADDR,
 		(struct sockaddr *)&where, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned)CONNECTION_LIMIT, MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned)CONNECTION_TIMEOUT_S,
-		threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads,
+		threads > 1 && !own_threads ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads,
 		MHD_OPTION_END);
 	if (!s->daemon) {
 		error_set(err, ERROR_IO, errno, "cannot listen on %s port %u", address, port);

@@ -113,7 +113,7 @@ static bool parse_duration(struct sts_ctx *c, uint64_t *seconds)
 static bool parse_assume(struct sts_ctx *c, struct assume *a)
 {
 	const char *name = form_get(&c->form, "RoleSessionName");
-	int64_t now = c->region->wall_s();
+	int64_t now = region_now(c->region);
 	uint64_t seconds;
 
 	a->arn = form_get(&c->form, "RoleArn");
@@ -125,6 +125,8 @@ static bool parse_assume(struct sts_ctx *c, struct assume *a)
 	if (parse_role(c, a) || parse_duration(c, &seconds))
 		return true;
 	(void)snprintf(a->session.name, sizeof(a->session.name), "%s", name);
+	if (c->region->faults.expire_s)
+		seconds = (uint64_t)MIN((int64_t)seconds, c->region->faults.expire_s);
 	a->session.expires = now + (int64_t)seconds;
 	if (c->region->random(&a->session.nonce, sizeof(a->session.nonce)) != 0) {
 		c->reply->failed = true;
