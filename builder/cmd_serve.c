@@ -7,9 +7,10 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "uploader/region/volume.h"
 
 struct serve_options {
-	const char *listen, *faults, *quotas;
+	const char *listen, *faults, *quotas, *volume, *output;
 	uint64_t port, delay, accounts, copy_seconds;
 };
 
@@ -32,6 +33,9 @@ static const struct options_def options[] = {
 	{"quota", 0, OPTIONS_TEXT, FIELD(quotas), "SPEC",
 		"requests a second, by kind: put=1000,get=1000,list=50,start=10,complete=10,ec2=100",
 		0, 0, NULL},
+	{"volume", 0, OPTIONS_TEXT, FIELD(volume), "SNAP",
+		"serve nothing: write the volume that a snapshot makes, as an instance would read it", 0, 0, NULL},
+	{"output", 'o', OPTIONS_TEXT, FIELD(output), "FILE", "where --volume writes to", 0, 0, NULL},
 	{0},
 };
 
@@ -59,6 +63,19 @@ static int say_where(struct context *ctx, const struct region *region, const cha
 	return 0;
 }
 
+static int write_volume(struct context *ctx, const char *dir, const struct serve_options *o,
+	struct error *err)
+{
+	CLEANUP_BUF struct buf out = BUF_INIT(0);
+
+	if (!o->output)
+		return error_set(err, ERROR_USAGE, 0, "--volume needs --output FILE");
+	if (volume_export(dir, ctx->opts.region ? ctx->opts.region : "us-east-1", o->volume, o->output,
+		err) < 0 || buf_addf(&out, err, "%s\n", o->output) < 0)
+		return -1;
+	return context_print(&out, err);
+}
+
 static int run(struct context *ctx, const void *popts, const struct options_args *args,
 	struct error *err)
 {
@@ -69,6 +86,10 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	if (ctx->opts.local || ctx->opts.endpoint_url || ctx->opts.profile)
 		return error_set(err, ERROR_USAGE, 0,
 			"'serve' is the region itself: leave out --local, --endpoint-url and --profile");
+	if (o->volume)
+		return write_volume(ctx, args->items[0], o, err);
+	if (o->output)
+		return error_set(err, ERROR_USAGE, 0, "--output goes with --volume SNAP");
 	ropts.listen = o->listen;
 	ropts.port = (uint16_t)o->port;
 	ropts.complete_delay_ms = (unsigned)o->delay;

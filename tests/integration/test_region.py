@@ -284,3 +284,28 @@ def test_kill_and_go_on(tmp_path):
             content.seek(3 * BLOCK)
             assert content.read(BLOCK) == ZERO
     assert not (tmp_path / "r/endpoint").exists()
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_volume_of_a_snapshot(region, ebs, amiwright, tmp_path, encrypted):
+    """Absent blocks: zeros, or random bytes that no reader of blocks is shown; zeros that were sent stay zeros."""
+    snapshot = make(ebs, {0: A, 5: ZERO, 2047: C}, Encrypted=encrypted)
+    export = lambda name: amiwright("serve", region.folder, "--volume", snapshot, "-o", name)
+    ec2 = region.client("ec2")
+    assert ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"][0]["State"] == "completed"
+    assert export("volume").stdout == "volume\n"
+    assert (tmp_path / "volume").stat().st_size == 1 << 30
+    with open(tmp_path / "volume", "rb") as volume:
+        block = lambda index: (volume.seek(index * BLOCK), volume.read(BLOCK))[1]
+        assert (block(0), block(5), block(2047)) == (A, ZERO, C)
+        absent = [block(1), block(2), block(2046)]
+    if not encrypted:
+        assert absent == [ZERO] * 3 and (tmp_path / "volume").stat().st_blocks * 512 < 8 * BLOCK
+        return
+    assert all(len(set(data)) == 256 and abs(sum(data) / len(data) - 127.5) < 1 for data in absent)
+    assert len(set(absent)) == 3
+    assert [b["BlockIndex"] for b in ebs.list_snapshot_blocks(SnapshotId=snapshot)["Blocks"]] == [0, 5, 2047]
+    pending = ebs.start_snapshot(VolumeSize=1)["SnapshotId"]
+    for wrong in (pending, "snap-0123456789abcdef0", "../x"):
+        amiwright("serve", region.folder, "--volume", wrong, "-o", "none", status=2)
+    assert not (tmp_path / "none").exists()
