@@ -22,13 +22,6 @@ static const struct options_def options[] = {
 	{0},
 };
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t len = strlen(text), end_len = strlen(end);
-
-	return len >= end_len && !strcmp(text + len - end_len, end);
-}
-
 static int print(struct context *ctx, const struct json *doc, struct error *err)
 {
 	CLEANUP_BUF struct buf out = BUF_INIT(0);
@@ -77,7 +70,7 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	const struct inspect_options *o = popts;
 	struct build_opts opts = {.spool_dir = o->spool_dir};
 	const char *path = args->items[0];
-	bool spec = o->spec || (!o->image && (ends_with(path, ".yaml") || ends_with(path, ".yml")));
+	bool spec = o->spec || (!o->image && spec_has_name(path));
 	struct build b = {0};
 	int ret;
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "base/text.h"
 
 enum { TEXT_MAX = 1 << 20 };
 
@@ -88,13 +89,6 @@ const char *fit_first(struct fit *f, const char *const *paths)
 	return *paths;
 }
 
-static bool ends_with(const char *name, size_t len, const char *end)
-{
-	size_t n = strlen(end);
-
-	return len >= n && !memcmp(name + len - n, end, n);
-}
-
 static int by_bytes(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
@@ -127,7 +121,7 @@ void fit_list(struct fit *f, const char *dir, const char *end, struct fit_paths 
 		size_t len;
 		const char *name = tree_name(f->in->t, n, &len);
 
-		if (ends_with(name, len, end))
+		if (text_ends_with_mem(name, len, end))
 			add_path(f, dir, name, out);
 	}
 	if (out->nr)
@@ -230,7 +224,7 @@ static bool is_wanted(struct fit *f, const char *unit)
 			if (!S_ISDIR(attr.mode) || is_elsewhere(name))
 				continue;
 			for (size_t k = 0; k < ARRAY_SIZE(ends); k++)
-				if (ends_with(name, len, ends[k]) &&
+				if (text_ends_with_mem(name, len, ends[k]) &&
 					tree_child(f->in->t, n, unit, strlen(unit)) != TREE_NONE)
 					return true;
 		}

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/text.h"
 #include "fs/tree_file.h"
 
 /* The better one of a version first. */
@@ -81,17 +82,10 @@ static int add(const struct tree *t, struct kernels *out, const char *path, cons
 	return k->version && k->image ? find_initrd(t, k, err) : -1;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t len = strlen(text), end_len = strlen(end);
-
-	return len >= end_len && !strcmp(text + len - end_len, end);
-}
-
 /* Fedora's rescue kernel is a copy for emergencies; .old and .dpkg-* are what upgrades leave. */
 static bool is_version(const char *version)
 {
-	return *version && !ends_with(version, ".old") && !strstr(version, ".dpkg-") &&
+	return *version && !text_ends_with(version, ".old") && !strstr(version, ".dpkg-") &&
 	       !strstr(version, "rescue");
 }
 

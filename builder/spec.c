@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/num.h"
+#include "base/text.h"
 #include "builder/spec_schema.h"
 
 /* Inline contents are meant to be small; big files come by `from`, tar or directory. */
@@ -104,6 +105,11 @@ int spec_read(struct spec *s, const char *path, struct diag *d, struct error *er
 		return -1;
 	spec_check_sources(s, d);
 	return diag_result(d, err);
+}
+
+bool spec_has_name(const char *path)
+{
+	return text_ends_with(path, ".yaml") || text_ends_with(path, ".yml");
 }
 
 bool spec_mounts_root(const struct spec_disk *disk)

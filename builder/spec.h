@@ -156,6 +156,8 @@ int spec_parse(struct spec *s, const char *text, size_t len, const char *file, s
 	struct error *err) MUST_CHECK;
 void spec_release(struct spec *s);
 
+/* True for a path that ends in .yaml or .yml: what tells a spec from an image. */
+bool spec_has_name(const char *path);
 /* True when the disk, or a partition of it, is mounted at /. */
 bool spec_mounts_root(const struct spec_disk *disk);
 /* "debian", "write" …: the layer's key. */
