@@ -5,13 +5,11 @@
  */
 #include "builder/command.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -20,6 +18,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "base/tempdir.h"
+#include "builder/boot_port.h"
 #include "builder/boot_run.h"
 #include "builder/boot_source.h"
 #include "builder/command_tags.h"
@@ -95,6 +94,7 @@ struct run {
 	struct imds_server *server;
 	struct qemu qemu;
 	uint16_t ssh_port; /* 0: none */
+	int ssh_held;      /* keeps it ours; -1: none */
 	bool kvm;
 	int out;           /* console; -1: standard output */
 	char instance[20], ami[20], uuid[UUID_TEXT_SIZE], mac[18], hostname[HOSTNAME_SIZE];
@@ -153,35 +153,6 @@ static int check_file(const char *option, const char *path, struct error *err)
 	return 0;
 }
 
-/* A port that nobody has now; QEMU takes it a moment later. */
-static int free_port(uint16_t *port, struct error *err)
-{
-	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in where = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	socklen_t len = sizeof(where);
-
-	if (fd < 0 || bind(fd, (struct sockaddr *)&where, len) < 0 ||
-		getsockname(fd, (struct sockaddr *)&where, &len) < 0)
-		return error_set(err, ERROR_IO, errno, "cannot find a free port");
-	*port = ntohs(where.sin_port);
-	return 0;
-}
-
-static int choose_port(struct run *r, struct error *err)
-{
-	uint64_t port;
-
-	if (!r->opts->ssh)
-		return 0;
-	if (num_parse(r->opts->ssh, 65535, &port, err) < 0)
-		return error_wrap(err, "--ssh");
-	r->ssh_port = (uint16_t)port;
-	return port ? 0 : free_port(&r->ssh_port, err);
-}
-
 static int check_options(const struct run *r, struct error *err)
 {
 	const struct boot_options *o = r->opts;
@@ -201,13 +172,39 @@ static int check_options(const struct run *r, struct error *err)
 	return 0;
 }
 
-/* All that can be wrong without QEMU is found before the disks are made. */
+/* What the options say by themselves. */
 static int check(struct run *r, struct error *err)
 {
 	if (check_options(r, err) < 0 || boot_console_init(&r->console, r->opts->expect, err) < 0 ||
 		check_tags(r, err) < 0 || read_key(r, err) < 0 || read_user_data(r, err) < 0)
 		return -1;
-	return choose_port(r, err);
+	return !r->opts->ssh ? 0 : boot_port_hold(r->opts->ssh, &r->ssh_port, &r->ssh_held, err);
+}
+
+/* The console's file is emptied: it must be none that is read. */
+static int check_console(const struct run *r, struct files *files, struct error *err)
+{
+	const struct boot_options *o = r->opts;
+
+	if (files_read(files, o->kernel, "the kernel", err) < 0 ||
+		files_read(files, o->initrd, "the initrd", err) < 0 ||
+		files_read(files, o->ssh_key, "the public key", err) < 0 ||
+		files_read(files, o->user_data, "the user data", err) < 0)
+		return -1;
+	return !o->console ? 0 :
+		files_make(files, o->console, "the console", FILES_OPENED, "--console", err);
+}
+
+/* The source's files, and with them the console. */
+static int look(struct run *r, const char *what, const struct boot_source_opts *opts, struct error *err)
+{
+	struct files files = {0};
+	int ret = boot_source_look(&r->source, r->ctx, what, opts, &files, err);
+
+	if (!ret)
+		ret = check_console(r, &files, err);
+	files_release(&files);
+	return ret;
 }
 
 /* Ids in EC2's forms. The uuid begins with "ec2", by which software knows EC2. */
@@ -246,7 +243,7 @@ static int start_imds(struct run *r, struct error *err)
 	CLEANUP_FREE struct imds_disk *disks = calloc(r->source.nr + 1, sizeof(*disks));
 	CLEANUP_FREE char *zone = buf_strf(err, "%sa", region(r));
 	struct imds_opts opts = {
-		.ami_id = *r->source.ami_id ? r->source.ami_id : r->ami,
+		.ami_id = r->source.kind == BOOT_AMI ? r->source.what : r->ami,
 		.instance_id = r->instance,
 		.instance_type = instance_type(r),
 		.region = region(r),
@@ -330,9 +327,8 @@ static int start_machine(struct run *r, struct qemu_machine *m, struct error *er
 	m->self = self;
 	m->hostname = short_name;
 	if (m->firmware == QEMU_UEFI) {
-		if (qemu_find_uefi(m->architecture, &m->code, &m->vars, err) < 0)
-			return -1;
-		vars = copy_vars(r, m->vars, err);
+		m->code = r->source.uefi_code;
+		vars = copy_vars(r, r->source.uefi_vars, err);
 		if (!vars)
 			return -1;
 		m->vars = vars;
@@ -349,6 +345,7 @@ static int start(struct run *r, struct error *err)
 	struct qemu_machine m = {
 		.architecture = r->source.architecture,
 		.firmware = r->source.firmware,
+		.kvm = r->kvm,
 		.memory = r->opts->memory ? r->opts->memory : GIB,
 		.processors = PROCESSORS,
 		.mac = r->mac,
@@ -365,9 +362,8 @@ static int start(struct run *r, struct error *err)
 	snprintf(r->hostname, sizeof(r->hostname), "ip-169-254-0-15.%.40s%s",
 		strcmp(region(r), "us-east-1") ? region(r) : "ec2",
 		strcmp(region(r), "us-east-1") ? ".compute.internal" : ".internal");
-	if (choose_accelerator(r, err) < 0 || start_imds(r, err) < 0)
+	if (start_imds(r, err) < 0)
 		return -1;
-	m.kvm = r->kvm;
 	return start_machine(r, &m, err);
 }
 
@@ -428,6 +424,21 @@ static int run_machine(struct run *r, struct error *err)
 	return boot_run(&run, err);
 }
 
+static int open_console(struct run *r, struct error *err)
+{
+	const char *path = r->opts->console;
+
+	if (!path)
+		return 0;
+	r->out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	return r->out >= 0 ? 0 : error_set(err, ERROR_IO, errno, "cannot create '%s'", path);
+}
+
+/*
+ * Disks may take minutes (layers, a download): what options, spec, image or AMI are known to lack is
+ * found before they are made. A spec or an AMI that does not say how it starts may need UEFI
+ * firmware as its tree or its partitions have it; that is known only in the making.
+ */
 static int boot(struct run *r, const char *what, struct error *err)
 {
 	const struct boot_options *o = r->opts;
@@ -438,21 +449,15 @@ static int boot(struct run *r, const char *what, struct error *err)
 		.firmware = o->firmware,
 		.disk_size = o->disk_size,
 		.disks = &o->disks,
+		.kernel = o->kernel != NULL,
 	};
 
-	if (check(r, err) < 0 || make_ids(r, err) < 0)
+	if (check(r, err) < 0 || make_ids(r, err) < 0 || look(r, what, &source, err) < 0)
 		return -1;
 	r->folder = tempdir_new(below, err);
-	if (!r->folder)
-		return -1;
-	source.folder = r->folder;
-	if (boot_source_open(&r->source, r->ctx, what, &source, err) < 0)
-		return -1;
-	if (o->console)
-		r->out = open(o->console, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (o->console && r->out < 0)
-		return error_set(err, ERROR_IO, errno, "cannot create '%s'", o->console);
-	if (start(r, err) < 0 || print_result(r, err) < 0)
+	if (!r->folder || choose_accelerator(r, err) < 0 ||
+		boot_source_make(&r->source, r->ctx, r->folder, err) < 0 ||
+		open_console(r, err) < 0 || start(r, err) < 0 || print_result(r, err) < 0)
 		return -1;
 	return run_machine(r, err);
 }
@@ -460,7 +465,7 @@ static int boot(struct run *r, const char *what, struct error *err)
 static int run(struct context *ctx, const void *popts, const struct options_args *args,
 	struct error *err)
 {
-	struct run r = {.ctx = ctx, .opts = popts, .qemu = QEMU_INIT, .out = -1};
+	struct run r = {.ctx = ctx, .opts = popts, .qemu = QEMU_INIT, .out = -1, .ssh_held = -1};
 	int ret = boot(&r, args->items[0], err);
 
 	qemu_release(&r.qemu);
@@ -468,6 +473,8 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	imds_free(r.imds);
 	if (r.out >= 0)
 		close(r.out);
+	if (r.ssh_held >= 0)
+		close(r.ssh_held);
 	boot_source_release(&r.source);
 	boot_console_release(&r.console);
 	buf_release(&r.key);

@@ -126,6 +126,18 @@ int detect_format(struct dev *dev, const char **name, struct error *err)
 	return 0;
 }
 
+int detect_starts(struct dev *dev, bool *starts, struct error *err)
+{
+	static const char gpt[] = "EFI PART";
+	uint8_t head[4096 + sizeof(gpt) - 1] = {0};
+
+	if (dev_pread(dev, head, MIN(sizeof(head), dev->size), 0, err) < 0)
+		return -1;
+	*starts = (head[510] == 0x55 && head[511] == 0xaa) || !memcmp(head + 512, gpt, sizeof(gpt) - 1) ||
+		  !memcmp(head + 4096, gpt, sizeof(gpt) - 1);
+	return 0;
+}
+
 /* What an image that is not read here is, and what its owner can do. */
 struct advice {
 	const char *format;
@@ -159,17 +171,26 @@ static int refuse(const char *path, const char *format, struct error *err)
 	return 0;
 }
 
-struct dev *detect_open(const char *path, struct error *err)
+struct dev *detect_open_format(const char *path, const char **format, struct error *err)
 {
 	struct dev *dev = filedev_open(path, err);
-	const char *format;
 
 	if (!dev)
 		return NULL;
-	if (detect_format(dev, &format, err) < 0 || refuse(path, format, err) < 0) {
+	if (detect_format(dev, format, err) < 0 || refuse(path, *format, err) < 0) {
 		dev_close(dev, NULL);
 		return NULL;
 	}
+	return dev;
+}
+
+struct dev *detect_open(const char *path, struct error *err)
+{
+	const char *format;
+	struct dev *dev = detect_open_format(path, &format, err);
+
+	if (!dev)
+		return NULL;
 	/*
 	 * Disks of a volume manager or a database may look like nothing: that must not forbid
 	 * them.

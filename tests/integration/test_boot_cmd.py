@@ -7,6 +7,7 @@ import os
 import pty
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -88,6 +89,100 @@ def test_no_raw_image(amiwright, tmp_path):
     assert "qcow2" in amiwright("boot", "a.raw", status=1).stderr
 
 
+@pytest.mark.parametrize("option", ["", "--disk", "--kernel", "--initrd", "--ssh-key", "--user-data"])
+def test_console_is_no_input(amiwright, disk, tmp_path, option):
+    image = disk()
+    other = tmp_path / "input"
+    other.write_bytes(KEY.encode() if option == "--ssh-key" else image.read_bytes()[:16000])
+    victim = other if option else image
+    (tmp_path / "link").symlink_to(victim)
+    options = [option, other] if option else []
+    if option == "--initrd":
+        options += ["--kernel", image]
+    before = victim.read_bytes()
+    for name in (victim, "link"):
+        error = amiwright("boot", image, *options, "--console", name, status=2).stderr
+        assert f"--console: '{name}' is the " in error and "another name" in error
+        assert victim.read_bytes() == before
+
+
+def test_console_is_no_part_of_a_spec(amiwright, spec, tmp_path):
+    for name in ("tiny.yaml", "tree/etc/hostname"):
+        before = (tmp_path / name).read_bytes()
+        error = amiwright("boot", "tiny.yaml", "--console", name, status=2).stderr
+        assert f"--console: '{name}' " in error and "the spec" in error and "building" not in error
+        assert (tmp_path / name).read_bytes() == before
+
+
+def test_console_is_no_manifest_of_the_image(amiwright, disk, tmp_path):
+    image = disk()
+    (tmp_path / "disk.raw.manifest.json").write_text("{}")
+    error = amiwright("boot", image, "--console", "disk.raw.manifest.json", status=2).stderr
+    assert "is the manifest beside the image" in error
+
+
+@pytest.fixture
+def listener():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        yield s.getsockname()[1]
+
+
+def without(tmp_path, *programs):
+    """A PATH that has all programs but these."""
+    path = tmp_path / "bin"
+    path.mkdir()
+    for name in os.listdir("/usr/bin"):
+        if name not in programs:
+            (path / name).symlink_to(f"/usr/bin/{name}")
+    return {"PATH": str(path)}
+
+
+def test_found_before_the_layers(amiwright, spec, tmp_path, listener):
+    """The layers would fail, and say so."""
+    spec.write_text(spec.read_text().replace("root:\n", "root:\n  - remove: /nothing\n"))
+    large = tmp_path / "large.yaml"
+    large.write_text(spec.read_text().replace("device: /dev/xvda", "device: /dev/xvda\n    size: 2G"))
+    for name, options, status, text in (
+            ("tiny.yaml", ["--ssh", listener], 1, f"--ssh: port {listener} of 127.0.0.1 is in use; --ssh 0 takes"),
+            ("tiny.yaml", ["--console", tmp_path], 1, "Is a directory"),
+            ("tiny.yaml", ["--console", "none/con"], 1, "cannot create 'none/con': No such file"),
+            ("large.yaml", ["--disk-size", "1G"], 2, "--disk-size 1 GiB is less than the 2 GiB"),
+            ("tiny.yaml", ["--firmware", "bios", "--architecture", "arm64"], 2, "arm64 has no BIOS")):
+        error = amiwright("boot", name, *options, status=status).stderr
+        assert text in error and "building" not in error and "nothing" not in error, error
+
+
+def test_missing_programs_are_found_before_the_layers(amiwright, spec, disk, tmp_path):
+    image = disk()
+    env = without(tmp_path, "qemu-system-x86_64", "qemu-img")
+    error = amiwright("boot", spec, status=2, env=env).stderr
+    assert "qemu-system-x86" in error and "building" not in error
+    assert "qemu-utils" in amiwright("boot", image, status=2, env=env).stderr
+
+
+def test_size_is_found_before_the_disks_are_written(amiwright, spec):
+    error = amiwright("boot", spec, "--disk-size", "512M", "-v", status=2).stderr
+    planned = error.split("tree: ", 1)[1]
+    assert "--disk-size 512 MiB is less" in planned and "write" not in planned and "%" not in planned
+
+
+def test_spec_without_a_table(amiwright, spec):
+    text = spec.read_text()
+    spec.write_text(text[:text.index("disks:")] + "disks: [{device: /dev/xvda, filesystem: ext4, mount: /}]\n")
+    error = amiwright("boot", spec, status=2).stderr
+    assert "no partition table" in error and "--kernel" in error and "building" not in error
+
+
+@pytest.mark.parametrize("content", [b"root:x:0:0:root:/root:/bin/bash\n" * 40, b"x"])
+def test_what_no_firmware_starts(amiwright, tmp_path, content):
+    (tmp_path / "passwd").write_bytes(content)
+    error = amiwright("boot", "passwd", "--timeout", "5", status=1).stderr
+    assert "'passwd' has neither a boot sector nor a partition table" in error and "--kernel" in error
+    assert "seconds are over" not in error
+
+
 def test_disk_goes_with_an_image(amiwright, spec, disk):
     result = amiwright("boot", spec, "--disk", disk(), status=2)
     assert "--disk goes with an image file" in result.stderr
@@ -131,6 +226,19 @@ def test_json_and_a_free_port(amiwright, disk):
     doc = amiwright.json("boot", disk(), "--accel", "tcg", "--console", "con.txt", "--ssh", "0")
     assert doc["firmware"] == "bios" and doc["architecture"] == "x86_64" and doc["accelerator"] == "tcg"
     assert doc["instance"].startswith("i-") and 1024 <= doc["ssh_port"] <= 65535
+
+
+@needs_qemu
+def test_a_given_port(amiwright, disk, listener):
+    """One that nobody listens at goes to QEMU, though we hold it until then; one that is taken is told."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    result = amiwright("boot", disk(), "--accel", "tcg", "--console", "con.txt", "--ssh", port)
+    assert result.stdout == f"{port}\n"
+    error = amiwright("boot", disk(), "--accel", "tcg", "--ssh", listener, status=1).stderr
+    assert f"port {listener} of 127.0.0.1 is in use" in error and "-netdev" not in error
+    assert "the guest's ssh" not in error
 
 
 @needs_qemu

@@ -69,6 +69,28 @@ static const struct sample samples[] = {
 	{"unknown", 1080, "\x53\xef", 2}, /* nor is the magic of ext4 without a superblock */
 };
 
+static void test_what_firmware_starts(void **state)
+{
+	static const struct {
+		const char *magic;
+		uint64_t off;
+		bool starts;
+	} cases[] = {{"\x55\xaa", 510, true}, {"EFI PART", 512, true}, {"EFI PART", 4096, true},
+		{"\x55\xaa", 512, false}, {"XFSB", 0, false}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error err = ERROR_INIT;
+		struct dev *dev = disk_new(MIB, NULL, &err);
+		bool starts;
+
+		assert_int_equal(dev_pwrite(dev, cases[i].magic, strlen(cases[i].magic), cases[i].off, &err), 0);
+		assert_int_equal(detect_starts(dev, &starts, &err), 0);
+		assert_int_equal(starts, cases[i].starts);
+		assert_int_equal(dev_close(dev, &err), 0);
+	}
+}
+
 static void check_sample(const struct sample *s, bool mbr)
 {
 	struct error err = ERROR_INIT;
@@ -161,6 +183,7 @@ static void test_real_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_firmware_starts),
 		cmocka_unit_test(test_signatures),
 		cmocka_unit_test(test_disk_inside),
 		cmocka_unit_test(test_tiny_file),
