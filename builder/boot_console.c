@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "builder/boot_regex.h"
+
 enum { ESCAPE_NONE, ESCAPE_BEGUN, ESCAPE_CSI, ESCAPE_STRING };
 
 int boot_console_init(struct boot_console *c, const char *expect, struct error *err)
@@ -15,6 +17,10 @@ int boot_console_init(struct boot_console *c, const char *expect, struct error *
 	memset(c, 0, sizeof(*c));
 	if (!expect)
 		return 0;
+	if (boot_regex_size(expect) > BOOT_REGEX_MAX)
+		return error_set(err, ERROR_USAGE, 0,
+			"--expect: '%s' is too large: its repetitions written out have more than %d parts",
+			expect, BOOT_REGEX_MAX);
 	r = regcomp(&c->expect, expect, REG_EXTENDED | REG_NOSUB);
 	if (r) {
 		regerror(r, &c->expect, text, sizeof(text));

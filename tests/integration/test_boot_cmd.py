@@ -61,6 +61,7 @@ def test_wrong_usage(amiwright, disk, tmp_path):
         (["--disk-size", "1000"], "whole sectors"),
         (["--disk-size", "512K"], "can only be made larger"),
         (["--expect", "("], "'(' is no extended regular expression"),
+        (["--expect", "((((a{1,255}){1,255}){1,255}){1,255})"], "is too large: its repetitions"),
         (["--ssh", "70000"], "--ssh"),
         (["--ssh", "x"], "--ssh"),
         (["--ssh-key", "key"], "is a private key"),

@@ -9,6 +9,9 @@
 
 #include <cmocka.h>
 
+#include "base/num.h"
+#include "builder/boot_regex.h"
+
 static void begin(struct boot_console *c, const char *expect)
 {
 	struct error err = ERROR_INIT;
@@ -93,9 +96,49 @@ static void test_long_line(void **state)
 	boot_console_release(&c);
 }
 
+static void test_size_of_expressions(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t size;
+	} cases[] = {
+		{"", 0}, {"abc", 3}, {"a{3}", 3}, {"a{2,5}b", 6}, {"(ab){10}", 30}, {"((a{10}){10}){10}", 1110},
+		{"[]{]{4}", 4}, {"[[:alpha:]]{3}x", 4}, {"[^]a]", 1}, {"\\({7}", 7}, {"a|b*c+", 3}, {"a{5,}", 5},
+		{"((((a{1,255}){1,255}){1,255}){1,255})", BOOT_REGEX_MAX + 1},
+		{"a{99999999999999999999}", BOOT_REGEX_MAX + 1}, {"(a{200}){200}", BOOT_REGEX_MAX + 1},
+		{"a{", 1}, {"(a", 2}, {"[a", 1}, {"a\\", 2}, {"a)b", 3}, {"[[:", 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(boot_regex_size(cases[i].text), cases[i].size);
+}
+
+/* Without the limit this takes all memory there is. */
+static void test_expressions_that_explode(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct boot_console c;
+	char deep[2000];
+
+	(void)state;
+	memset(deep, '(', sizeof(deep) - 1);
+	deep[sizeof(deep) - 1] = '\0';
+	assert_int_equal(boot_console_init(&c, "((((a{1,255}){1,255}){1,255}){1,255})", &err), -1);
+	assert_int_equal(err.kind, ERROR_USAGE);
+	assert_non_null(strstr(err.text, "too large"));
+	boot_console_release(&c);
+	assert_int_equal(boot_console_init(&c, deep, &err), -1);
+	boot_console_release(&c);
+	begin(&c, "(login: ){1,3}");
+	boot_console_release(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_size_of_expressions),
+		cmocka_unit_test(test_expressions_that_explode),
 		cmocka_unit_test(test_expect), cmocka_unit_test(test_bad_expression),
 		cmocka_unit_test(test_last_lines), cmocka_unit_test(test_long_line),
 	};
