@@ -267,6 +267,20 @@ def test_ami(amiwright, disk):
 
 
 @needs_qemu
+def test_found_before_the_download(amiwright, disk, tmp_path):
+    """Snapshots that are gone could not be downloaded, and would be the error."""
+    ami = register(amiwright, disk("hello from the AMI\r\n"), disk("not the root\r\n", name="other.raw"))
+    images = list(tmp_path.glob("region/**/snap-*.img"))
+    assert images
+    for path in images:
+        path.unlink()
+    error = amiwright("boot", ami, "--local", "region", "--disk-size", "512M", status=2).stderr
+    assert "--disk-size 512 MiB is less than the 1 GiB" in error
+    error = amiwright("boot", ami, "--local", "region", status=2, env=without(tmp_path, "qemu-system-x86_64")).stderr
+    assert "qemu-system-x86" in error
+
+
+@needs_qemu
 def test_spec(amiwright, spec):
     """The spec has no boot loader; the firmware says so at the console."""
     if not os.path.exists("/usr/share/OVMF/OVMF_CODE_4M.fd"):
