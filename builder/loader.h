@@ -51,7 +51,8 @@ struct loader_ops {
 	bool bios;                  /* there is a way for BIOS; else UEFI is all it knows */
 	/*
 	 * 0 when the tree (or the host) has all that is needed for this firmware; -1 with ERROR_INPUT
-	 * that names what is missing and the package that would bring it. Partitions are not its
+	 * that names what is missing and the package that would bring it, or with ERROR_USAGE for what
+	 * the spec says wrong, whatever the firmware. Partitions are not its
 	 * business, but for in->esp.
 	 */
 	int (*check)(const struct loader_in *in, enum loader_firmware fw, struct error *err);

@@ -9,6 +9,7 @@
 
 #include "builder/fitness.h"
 #include "builder/kernels.h"
+#include "builder/layout.h"
 #include "builder/loader.h"
 #include "builder/spec.h"
 #include "fs/fs.h"
@@ -48,6 +49,7 @@ struct plan_disk {
 /* How the image starts. */
 struct plan_boot {
 	const struct loader_ops *loader; /* NULL: none of ours */
+	struct layout layout;    /* of the spec's disks */
 	struct loader_in in;
 	struct loader_out out;
 	struct kernels kernels;

@@ -130,21 +130,11 @@ static int find_root(struct plan *p, struct error *err)
 	return 0;
 }
 
-static const struct plan_fs *find_type(const struct plan *p, const char *type)
-{
-	const struct plan_disk *disk = &p->disks[p->root_disk];
-
-	for (size_t i = 0; i < disk->nr_fs; i++)
-		if (disk->fs[i].part && !strcmp(disk->fs[i].part->type, type))
-			return &disk->fs[i];
-	return NULL;
-}
-
 static int fill_loader(struct plan *p, struct tree *t, struct error *err)
 {
 	const struct spec *s = p->spec;
-	const struct plan_fs *esp = find_type(p, "esp"), *xbootldr = find_type(p, "xbootldr");
 	struct plan_boot *b = &p->boot;
+	const struct spec_partition *esp = b->layout.esp, *xbootldr = b->layout.xbootldr;
 
 	b->in = (struct loader_in){
 		.tree = t,
@@ -166,15 +156,6 @@ static int fill_loader(struct plan *p, struct tree *t, struct error *err)
 	return find_root(p, err);
 }
 
-/* Whether the layout has a place for GRUB's core. */
-static bool core_place(const struct plan_disk *disk)
-{
-	for (size_t i = 0; i < disk->table.nr; i++)
-		if (!strcmp(disk->spec->partitions[i].type, "bios-boot"))
-			return true;
-	return disk->table.kind == PARTITION_TABLE_MBR;
-}
-
 static int refuse(struct diag *d, struct diag_place place, struct error *err)
 {
 	if (err->kind != ERROR_INPUT && err->kind != ERROR_USAGE)
@@ -192,36 +173,50 @@ static int need(const struct plan *p, enum loader_firmware fw, struct diag *d, s
 							  p->spec->boot.loader_place, err);
 }
 
-/* `mode: auto`: whatever layout and tree allow. */
+/*
+ * Whether this firmware would start the image: *fit, or why not in `why`. What no other firmware could
+ * mend either (a mistake of the spec, reading that failed) ends it all.
+ */
+static int try(const struct plan *p, enum loader_firmware fw, bool *fit, struct error *why,
+	struct error *err)
+{
+	const struct layout *l = &p->boot.layout;
+
+	*fit = !p->boot.loader->check(&p->boot.in, fw, why) &&
+	       !(fw == LOADER_BIOS ? layout_check_core(l, why) : layout_check_esp(l, why));
+	if (*fit || why->kind == ERROR_INPUT)
+		return 0;
+	if (err)
+		*err = *why;
+	return -1;
+}
+
+/* `mode: auto`: whatever loader, layout and tree allow. */
 static int find_mode(struct plan *p, struct diag *d, struct error *err)
 {
+	struct error bios = ERROR_INIT, uefi = ERROR_INIT, core = ERROR_INIT;
 	struct loader_in *in = &p->boot.in;
-	struct error bios = ERROR_INIT, uefi = ERROR_INIT;
+	bool both = p->boot.loader->bios && !strcmp(in->architecture, "x86_64");
 
-	if (strcmp(in->architecture, "x86_64"))
-		error_set(&bios, ERROR_INPUT, 0, "%s has no BIOS", in->architecture);
-	else if (!p->boot.loader->check(in, LOADER_BIOS, &bios) &&
-		 !(in->bios = core_place(&p->disks[p->root_disk])))
-		error_set(&bios, ERROR_INPUT, 0, "there is no partition of type bios-boot");
-	if (!in->esp)
-		error_set(&uefi, ERROR_INPUT, 0, "there is no partition of type esp");
-	else
-		in->uefi = !p->boot.loader->check(in, LOADER_UEFI, &uefi);
-	if (bios.kind == ERROR_NOMEM || uefi.kind == ERROR_NOMEM)
-		return error_nomem(err, "the boot loader");
-	if (in->bios || in->uefi) {
-		if (in->esp && !in->uefi)
-			log_warn("the image starts on BIOS only: %s", uefi.text);
-		p->boot_mode = !in->bios ? "uefi" : in->uefi ? "uefi-preferred" : "legacy-bios";
-		return 0;
+	if ((both && try(p, LOADER_BIOS, &in->bios, &bios, err) < 0) ||
+		try(p, LOADER_UEFI, &in->uefi, &uefi, err) < 0)
+		return refuse(d, p->spec->boot.loader_place, err);
+	if (!in->bios && !in->uefi) {
+		/* What concerns both, or the only one that there could be, is told once. */
+		if (!both || !strcmp(bios.text, uefi.text))
+			diag_add(d, p->spec->boot.loader_place, "the image could not start: %s", uefi.text);
+		else
+			diag_add(d, p->spec->boot.loader_place,
+				"the image could not start. With a BIOS: %s. With UEFI: %s", bios.text, uefi.text);
+		return diag_result(d, err);
 	}
-	/* What concerns both, or the only one that there could be, is told once. */
-	if (!p->boot.loader->bios || strcmp(in->architecture, "x86_64") || !strcmp(bios.text, uefi.text))
-		diag_add(d, p->spec->boot.loader_place, "the image could not start: %s", uefi.text);
-	else
-		diag_add(d, p->spec->boot.loader_place,
-			"the image could not start. With a BIOS: %s. With UEFI: %s", bios.text, uefi.text);
-	return diag_result(d, err);
+	/* Only where the layout shows that the other one was wanted too. */
+	if (!in->uefi && in->esp)
+		log_warn("the image starts on BIOS only: %s", uefi.text);
+	if (both && !in->bios && !layout_check_core(&p->boot.layout, &core))
+		log_warn("the image starts on UEFI only: %s", bios.text);
+	p->boot_mode = !in->bios ? "uefi" : in->uefi ? "uefi-preferred" : "legacy-bios";
+	return 0;
 }
 
 static int settle_mode(struct plan *p, struct diag *d, struct error *err)
@@ -283,7 +278,7 @@ static int check_fitness(struct plan *p, const struct tree *t, struct diag *d, s
 static int infer_mode(struct plan *p, const struct tree *t, struct error *err)
 {
 	static const char *const removable[] = {"BOOT/BOOTX64.EFI", "BOOT/BOOTAA64.EFI", "boot/bootx64.efi"};
-	const struct plan_fs *esp = find_type(p, "esp");
+	const struct spec_partition *esp = p->boot.layout.esp;
 
 	p->boot_mode = plan_asked_mode(p->spec);
 	for (size_t i = 0; !p->boot_mode && esp && esp->mount && i < ARRAY_SIZE(removable); i++) {
@@ -315,6 +310,7 @@ int plan_start(struct plan *p, struct tree *t, struct diag *d, struct error *err
 
 	if (!plan_find_mount(p, "/", &disk))
 		return 0;
+	layout_look(p->spec, &p->boot.layout);
 	p->boot.loader = find_loader(p->spec->boot.loader);
 	if (kernels_find(t, &p->boot.kernels, err) < 0)
 		return -1;

@@ -41,6 +41,8 @@ int plan_derive(const struct plan *p, const char *device, const char *part, cons
 	uint8_t out[16], struct error *err) MUST_CHECK;
 /* The partition that has this mount point, and its disk; NULL when there is none. */
 struct plan_fs *plan_find_mount(const struct plan *p, const char *mount, size_t *disk);
+/* How messages call it: by its partition, or by its disk. */
+const char *plan_fs_name(const struct plan_disk *disk, const struct plan_fs *fs);
 /* "UUID=…", or "PARTUUID=…" of a file system without one: for fstab and the kernel. */
 void plan_fs_source(const struct plan *p, size_t disk, const struct plan_fs *fs,
 	char out[FS_ID_TEXT]);

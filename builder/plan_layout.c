@@ -17,7 +17,7 @@ static struct diag_place fs_place(const struct plan_disk *disk, const struct pla
 	return fs->part ? fs->part->size_place : disk->spec->size_place;
 }
 
-static const char *fs_name(const struct plan_disk *disk, const struct plan_fs *fs)
+const char *plan_fs_name(const struct plan_disk *disk, const struct plan_fs *fs)
 {
 	return fs->part ? fs->part->name : disk->spec->device;
 }
@@ -182,7 +182,7 @@ static int disk_sizes(struct plan_disk *disk, struct diag *d, struct error *err)
 
 		if (fs_plan(&fs->fs, fs->len, &fs->sums, err) < 0)
 			return too_small(d, fs_place(disk, fs), fs->part ? "partition" : "disk",
-				fs_name(disk, fs), err);
+				plan_fs_name(disk, fs), err);
 	}
 	return disk->verity.used ? check_verity(disk, d, err) : 0;
 }

@@ -10,13 +10,9 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "base/window.h"
 #include "fs/verity.h"
-
-static const char *fs_name(const struct plan_disk *disk, const struct plan_fs *fs)
-{
-	return fs->part ? fs->part->name : disk->spec->device;
-}
 
 /* An error of writing says more than one of closing after it. */
 static int close_after(int ret, struct dev *dev, struct error *err)
@@ -30,7 +26,7 @@ static int write_fs(const struct plan_disk *disk, struct plan_fs *fs, struct dev
 	struct dev *window = window_new(dev, fs->off, fs->len, err);
 
 	if (!window || close_after(fs_write(&fs->fs, window, err), window, err) < 0)
-		return error_wrap(err, "file system on '%s'", fs_name(disk, fs));
+		return error_wrap(err, "file system on '%s'", plan_fs_name(disk, fs));
 	return 0;
 }
 
@@ -81,15 +77,16 @@ static int write_boot_code(const struct plan *p, const struct plan_disk *disk, s
 	struct error *err)
 {
 	const struct partition_table *table = &disk->table;
+	const struct spec_partition *own = p->boot.layout.bios_boot;
 	uint64_t off = 512, end = dev->size;
 
-	for (size_t i = 0; i < table->nr; i++) {
-		if (!strcmp(disk->spec->partitions[i].type, "bios-boot"))
-			return loader_grub_write(&p->boot.out, dev, table->parts[i].off,
-				table->parts[i].len, err);
-		if (table->parts[i].off < end)
-			end = table->parts[i].off;
+	if (own) {
+		const struct partition *part = &table->parts[own - disk->spec->partitions];
+
+		return loader_grub_write(&p->boot.out, dev, part->off, part->len, err);
 	}
+	for (size_t i = 0; i < table->nr; i++)
+		end = MIN(end, table->parts[i].off);
 	return loader_grub_write(&p->boot.out, dev, off, end - off, err);
 }
 

@@ -8,48 +8,7 @@
 #include <string.h>
 
 #include "builder/grub_cfg.h"
-
-/* What the layout offers to a boot loader. */
-struct layout {
-	const struct spec_disk *root_disk;
-	const struct spec_partition *root; /* NULL also when the root file system has no partition */
-	const struct spec_partition *esp, *xbootldr, *bios_boot, *verity;
-	bool mbr; /* of the root disk: a gap behind the MBR */
-};
-
-static bool is_type(const struct spec_partition *p, const char *type)
-{
-	return p->type && !strcmp(p->type, type);
-}
-
-static void look_at_partition(struct layout *l, const struct spec_partition *p)
-{
-	if (p->mount && !strcmp(p->mount, "/"))
-		l->root = p;
-	if (is_type(p, "esp") && !l->esp)
-		l->esp = p;
-	if (is_type(p, "xbootldr") && !l->xbootldr)
-		l->xbootldr = p;
-	if (is_type(p, "bios-boot") && !l->bios_boot)
-		l->bios_boot = p;
-	if (p->verity)
-		l->verity = p;
-}
-
-static struct layout look(const struct spec *s)
-{
-	struct layout l = {0};
-
-	for (size_t i = 0; i < s->nr_disks && !l.root_disk; i++)
-		if (spec_mounts_root(&s->disks[i]))
-			l.root_disk = &s->disks[i];
-	if (!l.root_disk)
-		return l;
-	for (size_t i = 0; i < l.root_disk->nr_partitions; i++)
-		look_at_partition(&l, &l.root_disk->partitions[i]);
-	l.mbr = l.root_disk->table && !strcmp(l.root_disk->table, "mbr");
-	return l;
-}
+#include "builder/layout.h"
 
 static bool mode_is(const struct spec *s, const char *mode)
 {
@@ -69,6 +28,7 @@ static bool loader_is(const struct spec *s, const char *loader)
 static void check_bios(const struct spec *s, const struct layout *l, struct diag *d)
 {
 	const char *mode = s->boot.mode;
+	struct error e = ERROR_INIT;
 
 	if (!mode_is(s, "legacy-bios") && !mode_is(s, "uefi-preferred"))
 		return;
@@ -77,11 +37,37 @@ static void check_bios(const struct spec *s, const struct layout *l, struct diag
 	else if (!loader_is(s, "grub"))
 		diag_add(d, s->boot.mode_place, "%s starts on UEFI only: with 'mode: %s' the loader must be grub",
 			loader_name(s), mode);
-	else if (l->root_disk->table && !l->mbr && !l->bios_boot)
-		diag_add(d, s->boot.mode_place, "'mode: %s' needs a place for GRUB's core: add a partition "
-			"{name: bios, type: bios-boot, size: 1M}", mode);
-	else if (!l->root_disk->table)
-		diag_add(d, s->boot.mode_place, "'mode: %s' needs a partition table on the root disk", mode);
+	else if (layout_check_core(l, &e) < 0)
+		diag_add(d, s->boot.mode_place, "'mode: %s': %s", mode, e.text);
+}
+
+/* `auto`, where no firmware at all could find anything. */
+static void check_auto(const struct spec *s, const struct layout *l, struct diag *d)
+{
+	struct error core = ERROR_INIT, esp = ERROR_INIT;
+
+	if (s->boot.mode && !mode_is(s, "auto"))
+		return;
+	if (loader_is(s, "grub") && layout_check_core(l, &core) < 0 && layout_check_esp(l, &esp) < 0 &&
+		s->architecture && !strcmp(s->architecture, "x86_64"))
+		diag_add(d, s->boot.loader_place, "the image could not start. With a BIOS: %s. With UEFI: %s",
+			core.text, esp.text);
+}
+
+/* The Boot Loader Specification: it is the machine's /boot. */
+static void check_xbootldr(const struct spec *s, const struct layout *l, struct diag *d)
+{
+	const struct spec_partition *p = l->xbootldr;
+
+	if (!p)
+		return;
+	if (!p->fs_place.line || !p->mount_place.line)
+		diag_add(d, p->place, "an xbootldr partition needs 'filesystem' and 'mount: /boot'");
+	else if (p->mount && strcmp(p->mount, "/boot"))
+		diag_add(d, p->mount_place, "an xbootldr partition is mounted at /boot: write 'mount: /boot', or "
+					    "give it 'type: linux'");
+	if (p->filesystem && loader_is(s, "systemd-boot") && strcmp(p->filesystem, "vfat"))
+		diag_add(d, p->fs_place, "systemd-boot reads only what the firmware reads: 'filesystem: vfat'");
 }
 
 static void check_uefi(const struct spec *s, const struct layout *l, struct diag *d)
@@ -90,20 +76,15 @@ static void check_uefi(const struct spec *s, const struct layout *l, struct diag
 	bool only = loader_is(s, "uki") || loader_is(s, "systemd-boot") ||
 		    (s->architecture && !strcmp(s->architecture, "arm64"));
 	struct diag_place place = asked ? s->boot.mode_place : s->boot.loader_place;
+	struct error e = ERROR_INIT;
 
-	if ((asked || only) && !l->esp)
-		diag_add(d, place, "%s needs an EFI system partition on the root disk: add {name: esp, type: "
-			"esp, size: 128M, filesystem: vfat, mount: /boot/efi}",
-			asked ? "UEFI" : loader_is(s, "grub") ? "arm64" : loader_name(s));
+	if ((asked || only) && layout_check_esp(l, &e) < 0)
+		diag_add(d, place, "%s starts from an EFI system partition: %s",
+			asked ? "UEFI" : loader_is(s, "grub") ? "arm64" : loader_name(s), e.text);
 	if (l->esp && (l->esp->filesystem ? strcmp(l->esp->filesystem, "vfat") : !l->esp->fs_place.line))
 		diag_add(d, l->esp->place, "firmware reads only FAT: the EFI system partition needs "
 			"'filesystem: vfat'");
-	if (l->xbootldr && (!l->xbootldr->filesystem || !l->xbootldr->mount))
-		diag_add(d, l->xbootldr->place, "an xbootldr partition needs 'filesystem' and 'mount: /boot'");
-	if (l->xbootldr && l->xbootldr->filesystem && loader_is(s, "systemd-boot") &&
-		strcmp(l->xbootldr->filesystem, "vfat"))
-		diag_add(d, l->xbootldr->fs_place, "systemd-boot reads only what the firmware reads: "
-			"'filesystem: vfat'");
+	check_xbootldr(s, l, d);
 }
 
 /* The keys of `boot` that mean something with a loader only. */
@@ -125,13 +106,13 @@ static void check_cmdline(const struct spec *s, struct diag *d)
 
 static void check_root(const struct spec *s, const struct layout *l, struct diag *d)
 {
-	const char *fs = l->root ? l->root->filesystem : l->root_disk->filesystem;
+	const char *fs = l->root_fs;
+	struct error e = ERROR_INIT;
 
 	if (fs && (!strcmp(fs, "vfat") || !strcmp(fs, "swap")))
 		diag_add(d, s->boot.loader_place, "no Linux starts from a root file system of type %s", fs);
-	if (fs && !strcmp(fs, "squashfs") && loader_is(s, "grub") && !l->xbootldr)
-		diag_add(d, s->boot.loader_place, "GRUB cannot find a squashfs by its uuid: put /boot on a "
-			"partition of its own, or write 'loader: uki'");
+	if (loader_is(s, "grub") && layout_check_boot_uuid(l, &e) < 0)
+		diag_add(d, s->boot.loader_place, "%s", e.text);
 	if (l->verity && loader_is(s, "grub"))
 		diag_add(d, l->verity->verity_place, "the root hash is given to the kernel by 'loader: uki' or "
 			"'loader: systemd-boot', not by grub");
@@ -139,8 +120,9 @@ static void check_root(const struct spec *s, const struct layout *l, struct diag
 
 void spec_check_boot(const struct spec *s, struct diag *d)
 {
-	struct layout l = look(s);
+	struct layout l;
 
+	layout_look(s, &l);
 	if (loader_is(s, "none")) {
 		check_without_loader(s, d);
 		if (l.verity)
@@ -157,4 +139,5 @@ void spec_check_boot(const struct spec *s, struct diag *d)
 	check_root(s, &l, d);
 	check_bios(s, &l, d);
 	check_uefi(s, &l, d);
+	check_auto(s, &l, d);
 }

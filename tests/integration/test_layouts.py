@@ -191,3 +191,13 @@ def test_a_loader_for_uefi_alone_says_nothing_of_bios(amiwright, make):
     spec = make([ESP, ROOT], {"loader": "systemd-boot"}, more=[write("/etc/kernel/entry-token", "../x\n")])
     error = amiwright("build", spec, "-o", "a.raw", status=2).stderr
     assert "the image could not start: '../x' cannot be the name of boot entries" in error and "BIOS" not in error
+
+
+@needs_grub
+def test_a_firmware_that_falls_away_is_said(amiwright, make, tmp_path):
+    """The layout has places for both: what the tree spoils for one of them is a warning, not silence."""
+    broken = [write("/usr/lib/grub/i386-pc/kernel.img", "garbage"), write("/usr/lib/grub/i386-pc/moddep.lst", "")]
+    image = tmp_path / "out.raw"
+    result = amiwright("build", make([BIOS, ESP, ROOT], {"loader": "grub"}, more=broken), "-o", image)
+    assert manifest(image)["boot_mode"] == "uefi"
+    assert "the image starts on UEFI only: " in result.stderr

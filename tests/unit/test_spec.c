@@ -223,11 +223,11 @@ static void test_boot(void **state)
 	accepted(LAYOUT("mbr", ROOT_PART) "boot: {loader: grub, mode: legacy-bios}\n");
 	accepted(LAYOUT("gpt", ESP_PART ", " ROOT_PART) "boot: {loader: uki, mode: auto}\n");
 	REFUSED(LAYOUT("gpt", ROOT_PART) "boot: {loader: grub, mode: uefi}\n",
-		"t.yaml:6:28: UEFI needs an EFI system partition on the root disk: add {name: esp");
+		"t.yaml:6:28: UEFI starts from an EFI system partition: the root disk has no EFI system partition: add {name: esp");
 	REFUSED(LAYOUT("gpt", ROOT_PART) "boot: {loader: grub, mode: legacy-bios}\n",
-		"t.yaml:6:28: 'mode: legacy-bios' needs a place for GRUB's core: add a partition {name: bios");
+		"t.yaml:6:28: 'mode: legacy-bios': the root disk has no place for GRUB's core: add a partition {name: bios");
 	REFUSED(LAYOUT("gpt", ROOT_PART) "boot: {loader: systemd-boot}\n",
-		"t.yaml:6:16: systemd-boot needs an EFI system partition");
+		"t.yaml:6:16: systemd-boot starts from an EFI system partition");
 	REFUSED(LAYOUT("gpt", ESP_PART ", " ROOT_PART) "boot: {loader: uki, mode: uefi-preferred}\n",
 		"t.yaml:6:27: uki starts on UEFI only: with 'mode: uefi-preferred' the loader must be grub");
 	REFUSED(LAYOUT("gpt", "{name: esp, type: esp, size: 64M}, " ROOT_PART) "boot: {loader: grub}\n",
@@ -238,6 +238,32 @@ static void test_boot(void **state)
 		"t.yaml:6:16: 'loader' cannot be 'lilo': known are grub, systemd-boot, uki, none");
 	REFUSED(LAYOUT("gpt", ESP_PART ", " ROOT_PART) "boot: {loader: uki, sign: {key: k}}\n",
 		"t.yaml:6:27: missing key 'certificate' in 'sign'");
+}
+
+#define SQUASH "{name: root, type: root, filesystem: squashfs, mount: /}"
+#define DATA_DISK(parts) "  - {device: /dev/sdf, table: gpt, partitions: [" parts "]}\n"
+
+/* What a layout can boot has one answer, for the spec's rules and for the plan. */
+static void test_boot_layouts(void **state)
+{
+	(void)state;
+	/* By its mount point, not by its type. */
+	accepted(LAYOUT("gpt", BIOS_PART ", {name: boot, type: linux, filesystem: ext4, mount: /boot}, " SQUASH)
+		"boot: {loader: grub}\n");
+	REFUSED(LAYOUT("gpt", BIOS_PART ", " SQUASH) "boot: {loader: grub}\n",
+		"t.yaml:6:16: GRUB finds /boot by the uuid of its file system, and a squashfs has none");
+	REFUSED(LAYOUT("gpt", ESP_PART ", {name: b, type: xbootldr, filesystem: vfat, mount: /x}, " ROOT_PART)
+		"boot: {loader: systemd-boot}\n",
+		"t.yaml:5:172: an xbootldr partition is mounted at /boot: write 'mount: /boot'");
+	REFUSED(LAYOUT("gpt", ROOT_PART) DATA_DISK(ESP_PART) "boot: {loader: uki}\n",
+		"t.yaml:7:16: uki starts from an EFI system partition: the EFI system partition is not on the root disk");
+	REFUSED(LAYOUT("gpt", ROOT_PART) DATA_DISK(BIOS_PART) "boot: {loader: grub, mode: legacy-bios}\n",
+		"t.yaml:7:28: 'mode: legacy-bios': the partition of type bios-boot is not on the root disk");
+	REFUSED(HEAD DISK "boot: {loader: grub}\n",
+		"t.yaml:5:16: the image could not start. With a BIOS: GRUB's core has no place on a root disk without a");
+	/* A type is the same when it is given as its GUID. */
+	accepted(LAYOUT("gpt", "{name: e, type: c12a7328-f81f-11d2-ba4b-00a0c93ec93b, filesystem: vfat, size: 64M}, "
+			       ROOT_PART) "boot: {loader: uki}\n");
 }
 
 static void test_layout_rules(void **state)
@@ -256,7 +282,7 @@ static void test_layout_rules(void **state)
 	REFUSED(LAYOUT("gpt", "{name: r, type: root, filesystem: ext4, mount: /, size: auto}, "
 			      "{name: v, type: root-verity, verity: s, size: auto}") "boot: {loader: uki}\n",
 		"t.yaml:5:150: this disk has no partition 's' whose hashes could be made",
-		"t.yaml:6:16: uki needs an EFI system partition");
+		"t.yaml:6:16: uki starts from an EFI system partition");
 	REFUSED(LAYOUT("gpt", ESP_PART ", {name: r, type: root, filesystem: ext4, mount: /, size: auto}, "
 			      "{name: v, type: root-verity, verity: r, size: auto}, "
 			      "{name: w, type: root-verity, verity: r, size: auto}") "boot: {loader: uki}\n",
@@ -441,6 +467,7 @@ int main(void)
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_later),
 		cmocka_unit_test(test_boot),
+		cmocka_unit_test(test_boot_layouts),
 		cmocka_unit_test(test_layout_rules),
 		cmocka_unit_test(test_table_limits),
 		cmocka_unit_test(test_syntax),
