@@ -69,7 +69,7 @@ enum spec_size_kind { SPEC_SIZE_AUTO, SPEC_SIZE_BYTES, SPEC_SIZE_REST, SPEC_SIZE
 
 struct spec_partition {
 	struct diag_place place, name_place, type_place, size_place, mount_place, fs_place;
-	struct diag_place verity_place, grow_place;
+	struct diag_place verity_place, grow_place, label_place;
 	char *name;
 	char *type;                 /* as written: "root", "esp", a GUID */
 	enum spec_size_kind size_kind;
@@ -95,7 +95,7 @@ struct spec_ebs {
 struct spec_disk {
 	/* line 0: the key is not given; a value of NULL with a place was wrong */
 	struct diag_place place, device_place, size_place, table_place, partitions_place;
-	struct diag_place mount_place, fs_place, ephemeral_place, grow_place;
+	struct diag_place mount_place, fs_place, ephemeral_place, grow_place, label_place;
 	char *device;               /* "/dev/xvda" */
 	enum spec_size_kind size_kind; /* AUTO or BYTES */
 	uint64_t size;

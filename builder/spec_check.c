@@ -120,6 +120,14 @@ static void check_mounts(const struct spec *s, struct diag *d)
 		diag_add(d, s->disks_place, "no file system has 'mount: /': the root tree has no place");
 }
 
+void spec_check_label(const char *label, const char *filesystem, struct diag_place place, struct diag *d)
+{
+	struct error e = ERROR_INIT;
+
+	if (label && filesystem && fs_check_label(fs_find(filesystem), label, &e) < 0)
+		diag_add(d, place, "%s", e.text);
+}
+
 /* Whether what makes the file system is there; each kind once. */
 static void check_fs_available(const struct spec *s, struct diag *d)
 {
@@ -218,6 +226,7 @@ static void check_disk(const struct spec *s, size_t index, struct diag *d)
 		if (disk->device && s->disks[i].device && same_device(disk->device, s->disks[i].device))
 			diag_add(d, disk->device_place, "device '%s' is there already, in line %u",
 				disk->device, s->disks[i].place.line);
+	spec_check_label(disk->label, disk->filesystem, disk->label_place, d);
 	spec_check_table(s, disk, d);
 }
 

@@ -114,9 +114,7 @@ static void check_partition(const struct spec *s, const struct spec_disk *disk, 
 	check_size_kind(disk, p, d);
 	check_grow(disk, index, d);
 	check_verity(disk, p, d);
-	if (p->label && p->filesystem && !strncmp(p->filesystem, "ext", 3) && strlen(p->label) > 16)
-		diag_add(d, p->place, "label '%s' is longer than the 16 bytes of %s", p->label,
-			p->filesystem);
+	spec_check_label(p->label, p->filesystem, p->label_place, d);
 	if (p->size_kind != SPEC_SIZE_REST)
 		return;
 	for (size_t i = 0; i < index; i++)

@@ -75,6 +75,8 @@ void spec_read_ami(struct schema *s, const struct schema_key *key, int node, voi
 /* Rules that need more than one key; then those of one disk's partitions, and of what concerns booting. */
 void spec_check(const struct spec *spec, struct diag *d);
 void spec_check_table(const struct spec *spec, const struct spec_disk *disk, struct diag *d);
+/* A label that was given, of a partition or a disk; each may be NULL. */
+void spec_check_label(const char *label, const char *filesystem, struct diag_place place, struct diag *d);
 void spec_check_boot(const struct spec *spec, struct diag *d);
 /* Whether the sources on the host are there and can be read. */
 void spec_check_sources(const struct spec *spec, struct diag *d);

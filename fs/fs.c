@@ -38,6 +38,19 @@ const char *const *fs_names(void)
 	return names;
 }
 
+int fs_check_label(const struct fs_ops *ops, const char *label, struct error *err)
+{
+	if (!ops->label_max)
+		return error_set(err, ERROR_INPUT, 0, "%s has no label", ops->name);
+	for (const char *c = label; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			return error_set(err, ERROR_INPUT, 0, "a label has no control characters");
+	if (strlen(label) > ops->label_max)
+		return error_set(err, ERROR_INPUT, 0, "label '%s' is longer than the %zu bytes of %s", label,
+			ops->label_max, ops->name);
+	return ops->check_label ? ops->check_label(label, err) : 0;
+}
+
 void fs_open(struct fs *fs, const struct fs_ops *ops, const struct tree *t, tree_node root,
 	const struct fs_opts *opts)
 {

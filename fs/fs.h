@@ -60,12 +60,16 @@ struct fs_ops {
 	const char *name;     /* of the spec, of fstab and of mount(8) */
 	unsigned flags;
 	uint64_t least;       /* bytes: no file system of this kind is smaller */
+	size_t label_max;     /* bytes of a label; 0: it has none */
 
 	/*
 	 * Whether the file system can be made here (programs, libraries), without looking at a tree:
 	 * called before any work. ERROR_USAGE names what to install. NULL: always.
 	 */
 	int (*available)(struct error *err);
+
+	/* What else than its length a label must have; ERROR_INPUT says what. NULL: nothing. */
+	int (*check_label)(const char *label, struct error *err);
 
 	/*
 	 * *least: what holds the tree. *roomy: the size for `size: auto`, with room to work in
@@ -96,6 +100,12 @@ struct fs_ops {
 const struct fs_ops *fs_find(const char *type);
 /* The names of all types, NULL-terminated. */
 const char *const *fs_names(void);
+
+/*
+ * Whether a file system of this type can have this label as it is. (A name that only serves as one
+ * is cut instead.) ERROR_INPUT says what would fit.
+ */
+int fs_check_label(const struct fs_ops *ops, const char *label, struct error *err) MUST_CHECK;
 
 /* Fills fs; nothing is done yet. Release with fs_close() in any case. */
 void fs_open(struct fs *fs, const struct fs_ops *ops, const struct tree *t, tree_node root,

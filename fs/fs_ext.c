@@ -67,6 +67,7 @@ static int ext_write(struct fs *fs, struct dev *dev, struct error *err)
 
 const struct fs_ops fs_ext2_ops = {
 	.name = "ext2",
+	.label_max = 16,
 	.sizes = ext_sizes,
 	.plan = ext_plan,
 	.write = ext_write,
@@ -74,6 +75,7 @@ const struct fs_ops fs_ext2_ops = {
 
 const struct fs_ops fs_ext3_ops = {
 	.name = "ext3",
+	.label_max = 16,
 	.sizes = ext_sizes,
 	.plan = ext_plan,
 	.write = ext_write,
@@ -81,6 +83,7 @@ const struct fs_ops fs_ext3_ops = {
 
 const struct fs_ops fs_ext4_ops = {
 	.name = "ext4",
+	.label_max = 16,
 	.sizes = ext_sizes,
 	.plan = ext_plan,
 	.write = ext_write,

@@ -64,6 +64,7 @@ const struct fs_ops fs_swap_ops = {
 	.name = "swap",
 	.flags = FS_NO_TREE,
 	.least = LEAST_PAGES * PAGE,
+	.label_max = LABEL - 1,
 	.sizes = swap_sizes,
 	.plan = swap_plan,
 	.write = swap_write,

@@ -11,7 +11,6 @@
  */
 #include "fs/fs_types.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,6 +236,25 @@ uint32_t vfat_volume_id(const struct fs *fs)
 	return (uint32_t)u[0] << 24 | (uint32_t)u[1] << 16 | (uint32_t)u[2] << 8 | u[3];
 }
 
+/* A character of a label as FAT has it, in upper case; 0 for one that it lacks. */
+static char label_char(unsigned char c)
+{
+	if (c >= 'a' && c <= 'z')
+		return (char)(c - 'a' + 'A');
+	return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr(" $%'-_@~`!(){}^#&", c)) ?
+		(char)c : 0;
+}
+
+static int vfat_check_label(const char *label, struct error *err)
+{
+	for (const char *c = label; *c; c++)
+		if (!label_char((unsigned char)*c))
+			return error_set(err, ERROR_INPUT, 0,
+				"vfat cannot hold label '%s': it may have letters of ASCII (which become "
+				"capitals), digits, blanks and $%%'-_@~`!(){}^#&", label);
+	return 0;
+}
+
 void vfat_label(const struct fs *fs, char out[VFAT_LABEL + 1])
 {
 	const char *text = fs->opts.label ? fs->opts.label : "";
@@ -247,9 +265,7 @@ void vfat_label(const struct fs *fs, char out[VFAT_LABEL + 1])
 
 		if ((c & 0xc0) == 0x80)
 			continue;
-		out[len++] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A')
-			     : isalnum(c) || (c && strchr(" $%'-_@~`!(){}^#&", c)) ? (char)c
-										   : '_';
+		out[len++] = label_char(c) ? label_char(c) : '_';
 	}
 	while (len > 0 && out[len - 1] == ' ')
 		len--;
@@ -267,6 +283,8 @@ const struct fs_ops fs_vfat_ops = {
 	.name = "vfat",
 	.flags = FS_SCRIPTED,
 	.least = 4 << 20,
+	.label_max = VFAT_LABEL,
+	.check_label = vfat_check_label,
 	.available = vfat_available,
 	.sizes = vfat_sizes,
 	.plan = vfat_plan,

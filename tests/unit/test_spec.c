@@ -215,6 +215,8 @@ static void test_later(void **state)
 #define LAYOUT(table, parts)                                                                       \
 	HEAD "disks:\n  - {device: /dev/xvda, table: " table ", partitions: [" parts "]}\n"
 
+#define PART(text) LAYOUT("gpt", ROOT_PART ", {name: p, " text "}")
+
 static void test_boot(void **state)
 {
 	(void)state;
@@ -238,6 +240,26 @@ static void test_boot(void **state)
 		"t.yaml:6:16: 'loader' cannot be 'lilo': known are grub, systemd-boot, uki, none");
 	REFUSED(LAYOUT("gpt", ESP_PART ", " ROOT_PART) "boot: {loader: uki, sign: {key: k}}\n",
 		"t.yaml:6:27: missing key 'certificate' in 'sign'");
+}
+
+/* A label is had as it was given, or refused. */
+static void test_labels(void **state)
+{
+	(void)state;
+	accepted(PART("type: linux, filesystem: vfat, label: data-1, size: 64M"));
+	accepted(PART("type: linux, filesystem: ext4, label: sixteen-bytes-ok, size: 64M"));
+	REFUSED(PART("type: linux, filesystem: ext4, label: seventeen-bytes-1, size: 64M"),
+		"t.yaml:5:164: label 'seventeen-bytes-1' is longer than the 16 bytes of ext4");
+	REFUSED(PART("type: linux, filesystem: vfat, label: this-is-too-long-x, size: 64M"),
+		"t.yaml:5:164: label 'this-is-too-long-x' is longer than the 11 bytes of vfat");
+	REFUSED(PART("type: linux, filesystem: vfat, label: \"a*?/x\", size: 64M"),
+		"t.yaml:5:164: vfat cannot hold label 'a*?/x'");
+	REFUSED(PART("type: swap, filesystem: swap, label: sixteen-bytes-ok, size: 64M"),
+		"t.yaml:5:163: label 'sixteen-bytes-ok' is longer than the 15 bytes of swap");
+	REFUSED(PART("type: linux, filesystem: squashfs, label: x, size: 64M"),
+		"t.yaml:5:168: squashfs has no label");
+	REFUSED(HEAD "disks: [{device: /dev/xvda, filesystem: vfat, label: \"\\ta\", mount: /}]\n",
+		"t.yaml:4:54: a label has no control characters");
 }
 
 #define SQUASH "{name: root, type: root, filesystem: squashfs, mount: /}"
@@ -291,8 +313,6 @@ static void test_layout_rules(void **state)
 			      "{name: v, type: root-verity, verity: r, size: auto}"),
 		"t.yaml:5:221: somebody must tell the kernel the root hash: write 'loader: uki' in 'boot'");
 }
-
-#define PART(text) LAYOUT("gpt", ROOT_PART ", {name: p, " text "}")
 
 /* What a table cannot hold is known before any work. */
 static void test_table_limits(void **state)
@@ -467,6 +487,7 @@ int main(void)
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_later),
 		cmocka_unit_test(test_boot),
+		cmocka_unit_test(test_labels),
 		cmocka_unit_test(test_boot_layouts),
 		cmocka_unit_test(test_layout_rules),
 		cmocka_unit_test(test_table_limits),
