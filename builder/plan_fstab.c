@@ -69,7 +69,7 @@ static bool is_swap(const struct plan_fs *fs)
  * A root file system that nobody may write to is mounted by whoever started the kernel, in whatever
  * way; a line here would only mount it a second time.
  */
-static bool has_line(const struct plan *p, size_t disk, const struct plan_fs *fs)
+bool plan_fstab_has(const struct plan *p, size_t disk, const struct plan_fs *fs)
 {
 	bool root = fs->mount && !strcmp(fs->mount, "/");
 
@@ -91,7 +91,7 @@ static int collect(const struct plan *p, struct entry **list, size_t *nr, struct
 		return error_nomem(err, "the list of file systems");
 	for (size_t i = 0; i < p->nr_disks; i++)
 		for (size_t j = 0; j < p->disks[i].nr_fs; j++)
-			if (has_line(p, i, &p->disks[i].fs[j]))
+			if (plan_fstab_has(p, i, &p->disks[i].fs[j]))
 				(*list)[(*nr)++] = (struct entry){&p->disks[i].fs[j], i};
 	qsort(*list, *nr, sizeof(**list), by_mount);
 	return 0;
@@ -120,13 +120,13 @@ static int check_pass(const struct plan_fs *fs)
 	return strcmp(fs->mount, "/") ? 2 : 1;
 }
 
-static int add_line(const struct plan *p, struct buf *out, const struct entry *e, struct error *err)
+int plan_fstab_line(const struct plan *p, size_t disk, const struct plan_fs *fs, struct buf *out,
+	struct error *err)
 {
-	const struct plan_fs *fs = e->fs;
 	char source[FS_ID_TEXT];
 
-	plan_fs_source(p, e->disk, fs, source);
-	return buf_addf(out, err, "%s %s %s %s%s 0 %d\n", source, is_swap(fs) ? "none" : fs->mount,
+	plan_fs_source(p, disk, fs, source);
+	return buf_addf(out, err, "%s %s %s %s%s 0 %d", source, is_swap(fs) ? "none" : fs->mount,
 		fs->fs.ops->name, fs->options ? fs->options : usual_options(fs),
 		fs->grow ? ",x-systemd.growfs" : "", is_swap(fs) ? 0 : check_pass(fs));
 }
@@ -147,7 +147,8 @@ int plan_fstab(const struct plan *p, struct tree *t, struct diag *d, struct erro
 	if (buf_add_str(&text, "# <file system> <mount point> <type> <options> <dump> <pass>\n", err) < 0)
 		return -1;
 	for (size_t i = 0; i < nr; i++)
-		if (add_line(p, &text, &list[i], err) < 0)
+		if (plan_fstab_line(p, list[i].disk, list[i].fs, &text, err) < 0 ||
+			buf_add_char(&text, '\n', err) < 0)
 			return -1;
 	return tree_edit_write(t, "/etc/fstab", buf_str(&text), text.len, 0644,
 		(struct tree_edit_owner){0, 0}, p->epoch, err);

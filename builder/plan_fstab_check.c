@@ -47,17 +47,28 @@ static void note(const struct plan *p, const struct plan_fs *fs, struct diag *d,
 static int check_fs(const struct plan *p, size_t disk, const struct plan_fs *fs, const char *text,
 	struct diag *d, struct error *err)
 {
+	CLEANUP_BUF struct buf line = BUF_INIT(1 << 16);
 	char planned[FS_ID_TEXT];
 	size_t len;
 	const char *source = find_line(text, fs->mount, &len);
 	CLEANUP_FREE char *message = NULL;
+	bool root_hash = p->disks[disk].verity.used && !strcmp(fs->mount, "/");
 	bool by_id = source && len > 5 && (!strncmp(source, "UUID=", 5) || !strncmp(source, "PARTU", 5));
 
+	bool same;
+
 	plan_fs_source(p, disk, fs, planned);
-	if (!source)
-		message = buf_strf(err, "the tree's own /etc/fstab has no line for '%s': add '%s %s %s "
-			"defaults 0 2'", fs->mount, planned, fs->mount, fs->fs.ops->name);
-	else if (by_id && (strlen(planned) != len || strncasecmp(planned, source, len)))
+	same = source && strlen(planned) == len && !strncasecmp(planned, source, len);
+	if (!source && plan_fstab_has(p, disk, fs)) {
+		if (plan_fstab_line(p, disk, fs, &line, err) < 0)
+			return -1;
+		message = buf_strf(err, "the tree's own /etc/fstab has no line for '%s': add '%s'", fs->mount,
+			buf_str(&line));
+	} else if (by_id && root_hash && (!same || *planned == 'P'))
+		/* Its GUID will be another one, too: half of the root hash. */
+		message = buf_strf(err, "the tree's own /etc/fstab mounts '/' from %.*s, which dm-verity does "
+			"not check: take that line out", (int)len, source);
+	else if (by_id && !same)
 		message = buf_strf(err, "the tree's own /etc/fstab mounts '%s' from %.*s, but the spec makes "
 			"it %s", fs->mount, (int)len, source, planned);
 	else

@@ -97,16 +97,28 @@ static int use_cloud_init(const struct plan *p, struct tree *t, struct error *er
 	return write_unit(p, t, err);
 }
 
-/* systemd-repart works on the root disk: it takes the partition of this type that is there already. */
+/* What means nothing to a path, nor to systemd's reader of such files. */
+static bool plain(const char *name)
+{
+	return *name != '.' &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-") == strlen(name);
+}
+
+/*
+ * systemd-repart works on the root disk: it takes the partition of this type that is there already.
+ * That one keeps its label, so a name that would need quoting is just left out.
+ */
 static int use_repart(const struct plan *p, struct tree *t, const struct plan_fs *fs, struct error *err)
 {
-	CLEANUP_FREE char *path = buf_strf(err, "/usr/lib/repart.d/50-%s.conf", fs->part->name);
+	const char *name = plain(fs->part->name) ? fs->part->name : NULL;
+	CLEANUP_FREE char *path = buf_strf(err, "/usr/lib/repart.d/50-%s.conf", name ? name : "grow");
 	CLEANUP_BUF struct buf text = BUF_INIT(4096);
 	const struct partition *part = &p->disks[p->root_disk].table.parts[fs->part_index];
 	char guid[UUID_TEXT_SIZE];
 
-	if (!path || buf_addf(&text, err, "[Partition]\nType=%s\nLabel=%s\nGrowFileSystem=yes\n",
-			     uuid_format(guid, part->type), part->name) < 0)
+	if (!path || buf_addf(&text, err, "[Partition]\nType=%s\n", uuid_format(guid, part->type)) < 0 ||
+		(name && buf_addf(&text, err, "Label=%s\n", name) < 0) ||
+		buf_add_str(&text, "GrowFileSystem=yes\n", err) < 0)
 		return -1;
 	return write_file(p, t, path, &text, err);
 }

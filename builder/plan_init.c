@@ -133,12 +133,25 @@ int plan_init_disks(struct plan *p, struct error *err)
 }
 
 static int bad_mount(const struct plan_fs *fs, const struct plan_disk *disk, struct diag *d,
-	struct error *err)
+	const char *what, struct error *err)
 {
 	struct diag_place place = fs->part ? fs->part->mount_place : disk->spec->mount_place;
 
-	diag_add(d, place, "mount point '%s' is no directory of its own in the tree", fs->mount);
+	diag_add(d, place, "mount point '%s': %s", fs->mount, what);
 	return diag_result(d, err);
+}
+
+/* The directory at the mount point, made when it is not there. */
+static int find_or_make(const struct plan *p, const char *mount, struct tree *t, tree_node *root,
+	struct error *err)
+{
+	if (tree_lookup(t, mount, true, root, err) < 0)
+		return -1;
+	if (*root != TREE_NONE)
+		return 0;
+	if (tree_edit_mkdir(t, mount, 0755, (struct tree_edit_owner){0, 0}, p->epoch, err) < 0)
+		return -1;
+	return tree_lookup(t, mount, true, root, err);
 }
 
 /*
@@ -152,17 +165,17 @@ static int mount_fs(const struct plan *p, const struct plan_disk *disk, struct p
 	struct tree_attr attr;
 
 	fs->fs.tree = t;
-	if (tree_lookup(t, fs->mount, true, root, err) < 0)
-		return error_wrap(err, "mount point '%s'", fs->mount);
-	if (*root == TREE_NONE && (tree_edit_mkdir(t, fs->mount, 0755, (struct tree_edit_owner){0, 0},
-					   p->epoch, err) < 0 ||
-					  tree_lookup(t, fs->mount, true, root, err) < 0))
-		return error_wrap(err, "mount point '%s'", fs->mount);
+	if (find_or_make(p, fs->mount, t, root, err) < 0) {
+		/* Read before the text it stands in is written over. */
+		CLEANUP_FREE char *why = err->kind == ERROR_INPUT ? strdup(err->text) : NULL;
+
+		return why ? bad_mount(fs, disk, d, why, err) : -1;
+	}
 	tree_get(t, *root, &attr);
 	/* A symbolic link can lead to a directory that another file system has already. */
 	if (!S_ISDIR(attr.mode) || attr.mount_point ||
 		(*root == TREE_ROOT && strcmp(fs->mount, "/")))
-		return bad_mount(fs, disk, d, err);
+		return bad_mount(fs, disk, d, "it is no directory of its own in the tree", err);
 	if (*root != TREE_ROOT)
 		tree_set_mount_point(t, *root);
 	return 0;

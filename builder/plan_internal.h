@@ -10,6 +10,11 @@
  * with entries of its own (then it stays and is checked). Does nothing without a root file system.
  */
 int plan_fstab(const struct plan *p, struct tree *t, struct diag *d, struct error *err) MUST_CHECK;
+/* Whether a file system gets a line there: not what the initrd mounts for good, nor what has no place. */
+bool plan_fstab_has(const struct plan *p, size_t disk, const struct plan_fs *fs);
+/* Appends that line, without a newline. */
+int plan_fstab_line(const struct plan *p, size_t disk, const struct plan_fs *fs, struct buf *out,
+	struct error *err) MUST_CHECK;
 /*
  * Holds the text of the tree's own fstab against the plan: what does not fit is a warning, or a
  * mistake in d when the spec is strict.

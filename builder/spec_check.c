@@ -59,7 +59,7 @@ struct mounted {
 	struct diag_place place, fs_place;
 };
 
-enum { MOUNTS_MAX = 256 };
+enum { MOUNTS_MAX = 256, NAME_LEN = 255, MOUNT_MAX = 4096 };
 
 struct mounts {
 	struct mounted items[MOUNTS_MAX];
@@ -68,14 +68,28 @@ struct mounts {
 	bool uncertain; /* a value could not be read: nothing can be said about what is missing */
 };
 
+/* fstab is split at white space; names have limits on every file system. */
 static void check_mount_path(struct diag *d, const struct mounted *m)
 {
+	bool bad = false, long_name = strlen(m->mount) >= MOUNT_MAX;
+
+	for (const char *c = m->mount; *c; c += *c == '/') {
+		size_t len = strcspn(c, "/");
+
+		long_name |= len > NAME_LEN;
+		c += len;
+	}
+	for (const char *c = m->mount; *c; c++)
+		bad |= (unsigned char)*c <= ' ' || *c == 0x7f || *c == '\\';
 	if (!normal_path(m->mount))
 		diag_add(d, m->place, "mount point '%s' must be written without '.', '..', '//' and a "
 				      "'/' at its end", m->mount);
-	/* fstab is split at white space. */
-	if (strpbrk(m->mount, " \t\n\\"))
-		diag_add(d, m->place, "mount point '%s' must have no white space or backslash", m->mount);
+	if (bad)
+		diag_add(d, m->place, "mount point '%s' must have no white space, control character or "
+				      "backslash", m->mount);
+	if (long_name)
+		diag_add(d, m->place, "a mount point has names of at most %d bytes, and less than %d in all",
+			NAME_LEN, MOUNT_MAX);
 }
 
 static void add_mount(struct diag *d, struct mounts *all, const struct mounted *m)

@@ -191,6 +191,50 @@ static void test_fstab_that_is_there(void **state)
 	log_set_fd(2);
 }
 
+static void add_tmp_fstab(struct tree *t)
+{
+	write_file(t, "/etc/fstab", "tmpfs /tmp tmpfs defaults 0 0\n", 30);
+}
+
+static void add_own_root_line(struct tree *t)
+{
+	static const char line[] = "PARTUUID=01234567-89ab-cdef-0123-456789abcdef / squashfs ro 0 0\n";
+
+	write_file(t, "/etc/fstab", line, sizeof(line) - 1);
+}
+
+#define SQUASH_PARTS                                                                               \
+	"strict: true\n" PARTS "      - {name: root, type: root, filesystem: squashfs, mount: /, size: auto}\n"
+#define VERITY_PARTS                                                                               \
+	SQUASH_PARTS "      - {name: esp, type: esp, filesystem: vfat, size: 64M}\n"                 \
+		     "      - {name: v, type: root-verity, verity: root, size: auto}\n"               \
+		     "boot: {loader: uki}\n"
+
+static void fstab_text(const char *spec, void (*fill)(struct tree *t), const char *there,
+	const char *absent)
+{
+	struct planned p;
+
+	make(&p, spec, fill, "");
+	if ((there && !strstr(buf_str(&p.text), there)) || strstr(buf_str(&p.text), absent))
+		fail_msg("%s", buf_str(&p.text));
+	done(&p);
+}
+
+/* A root that is mounted read-only by the kernel's command line needs no line; others get the right one. */
+static void test_fstab_of_read_only_root(void **state)
+{
+	(void)state;
+	log_set_fd(-1);
+	fstab_text(SQUASH_PARTS, add_tmp_fstab, NULL, "fstab");
+	fstab_text(VERITY_PARTS, add_tmp_fstab, NULL, "fstab");
+	fstab_text(VERITY_PARTS, add_own_root_line, "which dm-verity does not check: take that line out",
+		"but the spec makes it");
+	fstab_text("strict: true\n" PARTS "      - {name: r, type: root, filesystem: ext4, mount: /, size: rest}\n",
+		add_tmp_fstab, " / ext4 defaults,errors=remount-ro 0 1'", "0 2");
+	log_set_fd(2);
+}
+
 static void test_ids(void **state)
 {
 	struct planned a, b, c;
@@ -239,10 +283,43 @@ static void test_mount_points(void **state)
 	static const char srv[] = PARTS
 		"      - {name: srv, type: srv, filesystem: ext4, mount: /srv, size: 64M}\n"
 		"      - {name: root, type: root, filesystem: ext4, mount: /, size: rest}\n";
+	static const char below[] = PARTS
+		"      - {name: srv, type: srv, filesystem: ext4, mount: /srv/x, size: 64M}\n"
+		"      - {name: root, type: root, filesystem: ext4, mount: /, size: rest}\n";
 
 	(void)state;
-	bad(srv, add_link, "t.yaml:9:57: mount point '/srv' is no directory of its own");
-	bad(srv, add_file_at_mount, "t.yaml:9:57: mount point '/srv' is no directory of its own");
+	bad(srv, add_link, "t.yaml:9:57: mount point '/srv': it is no directory of its own");
+	bad(srv, add_file_at_mount, "t.yaml:9:57: mount point '/srv': it is no directory of its own");
+	bad(below, add_file_at_mount, "t.yaml:9:57: mount point '/srv/x': ");
+}
+
+static void add_repart(struct tree *t)
+{
+	write_file(t, "/usr/bin/systemd-repart", "x", 1);
+}
+
+/* A partition's name leads to no other folder and adds nothing to the definition. */
+static void test_grow_definition(void **state)
+{
+	static const char head[] = PARTS "      - {name: ", tail[] = ", type: root, filesystem: ext4, "
+		"mount: /, size: rest, grow: true}\n";
+	static const char *const names[] = {"root", "../../../etc/passwd", "50%u"};
+	static const char *const paths[] = {"/usr/lib/repart.d/50-root.conf", "/usr/lib/repart.d/50-grow.conf",
+		"/usr/lib/repart.d/50-grow.conf"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		CLEANUP_FREE char *spec = buf_strf(NULL, "%s%s%s", head, names[i], tail);
+		struct planned p;
+		tree_node node;
+
+		good(&p, spec, add_repart);
+		assert_int_equal(tree_lookup(p.tree, paths[i], false, &node, &p.err), 0);
+		assert_true(node != TREE_NONE);
+		assert_int_equal(tree_lookup(p.tree, "/usr/lib/etc/passwd.conf", false, &node, &p.err), 0);
+		assert_true(node == TREE_NONE);
+		done(&p);
+	}
 }
 
 static const char volumes[] = HEAD
@@ -337,9 +414,11 @@ int main(void)
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_fstab),
 		cmocka_unit_test(test_fstab_that_is_there),
+		cmocka_unit_test(test_fstab_of_read_only_root),
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_too_small),
 		cmocka_unit_test(test_mount_points),
+		cmocka_unit_test(test_grow_definition),
 		cmocka_unit_test(test_mapping),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_written_disk),

@@ -242,6 +242,24 @@ static void test_boot(void **state)
 		"t.yaml:6:27: missing key 'certificate' in 'sign'");
 }
 
+static void test_mount_names(void **state)
+{
+	CLEANUP_FREE char *spec = NULL;
+	char name[257];
+
+	(void)state;
+	REFUSED(PART("type: linux, filesystem: ext4, mount: \"/s\\rv\", size: 64M"),
+		"t.yaml:5:164: mount point '/s");
+	REFUSED(PART("type: linux, filesystem: ext4, mount: \"/s\\x7fv\", size: 64M"),
+		"t.yaml:5:164: mount point '/s");
+	memset(name, 'a', 256);
+	name[256] = '\0';
+	spec = buf_strf(NULL, LAYOUT("gpt", ROOT_PART ", {name: p, type: linux, filesystem: ext4, mount: /b/%s}"),
+		name);
+	REFUSED(spec, "t.yaml:5:164: a mount point has names of at most 255 bytes");
+	accepted(PART("type: linux, filesystem: ext4, mount: /boot/efi, size: 64M"));
+}
+
 /* A label is had as it was given, or refused. */
 static void test_labels(void **state)
 {
@@ -488,6 +506,7 @@ int main(void)
 		cmocka_unit_test(test_later),
 		cmocka_unit_test(test_boot),
 		cmocka_unit_test(test_labels),
+		cmocka_unit_test(test_mount_names),
 		cmocka_unit_test(test_boot_layouts),
 		cmocka_unit_test(test_layout_rules),
 		cmocka_unit_test(test_table_limits),
