@@ -6,6 +6,7 @@
 #include "builder/loader_efi.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -15,17 +16,26 @@
 enum { HOST_FILE_MAX = 16 << 20, CHUNK = 1 << 20, HASH_DIGITS = 64 };
 
 static const struct loader_efi_arch archs[] = {
-	{"x86_64", "x64", "EFI/BOOT/BOOTX64.EFI", PE_MACHINE_X86_64},
-	{"arm64", "aa64", "EFI/BOOT/BOOTAA64.EFI", PE_MACHINE_ARM64},
+	{"x86_64", "x64", "EFI/BOOT/BOOTX64.EFI", PE_MACHINE_X86_64, "x86_64-efi",
+		"packages shim-signed and grub-efi-amd64-signed (or grub-efi-amd64-bin)"},
+	{"arm64", "aa64", "EFI/BOOT/BOOTAA64.EFI", PE_MACHINE_ARM64, "arm64-efi",
+		"packages shim-signed and grub-efi-arm64-signed (or grub-efi-arm64-bin)"},
 };
+
+const struct loader_efi_arch *loader_efi_arch_find(const char *architecture)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(archs); i++)
+		if (!strcmp(archs[i].architecture, architecture))
+			return &archs[i];
+	return NULL;
+}
 
 const struct loader_efi_arch *loader_efi_arch(const struct loader_in *in, struct error *err)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(archs); i++)
-		if (!strcmp(archs[i].architecture, in->architecture))
-			return &archs[i];
-	return error_null(err, ERROR_INPUT, 0, "no UEFI boot loader is known for architecture '%s'",
-		in->architecture);
+	const struct loader_efi_arch *arch = loader_efi_arch_find(in->architecture);
+
+	return arch ? arch : error_null(err, ERROR_INPUT, 0,
+		"no UEFI boot loader is known for architecture '%s'", in->architecture);
 }
 
 static int file_pread(void *ctx, void *buf, size_t len, uint64_t off, struct error *err)
@@ -181,9 +191,46 @@ char *loader_efi_cmdline(const struct loader_in *in, const char *hex, struct err
 	return steal_ptr(&line);
 }
 
+/* Appends the name in the folder that is equal to name on FAT; else name itself. */
+static int add_component(const struct tree *t, struct buf *path, const char *name, size_t len,
+	struct error *err)
+{
+	const char *have = NULL;
+	tree_node dir;
+
+	if (tree_lookup(t, path->len ? buf_str(path) : "/", true, &dir, err) < 0)
+		return -1;
+	for (tree_node n = dir == TREE_NONE ? dir : tree_first_child(t, dir); n != TREE_NONE;
+		n = tree_next_sibling(t, n)) {
+		size_t child_len;
+		const char *child = tree_name(t, n, &child_len);
+
+		/* Children come in any order: of several the first by bytes. */
+		if (child_len == len && !strncasecmp(child, name, len) && (!have || strcmp(child, have) < 0))
+			have = child;
+	}
+	return buf_addf(path, err, "/%.*s", (int)len, have ? have : name);
+}
+
+char *loader_efi_fold(const struct tree *t, const char *dir, const char *rest, struct error *err)
+{
+	CLEANUP_BUF struct buf path = BUF_INIT(TREE_PATH_MAX);
+
+	if (buf_add_str(&path, dir, err) < 0)
+		return NULL;
+	for (const char *p = rest; *p;) {
+		size_t len = strcspn(p, "/");
+
+		if (len > 0 && add_component(t, &path, p, len, err) < 0)
+			return NULL;
+		p += len + (p[len] == '/');
+	}
+	return buf_strf(err, "%s", buf_str(&path));
+}
+
 char *loader_efi_path(const struct loader_in *in, const char *rest, struct error *err)
 {
-	return buf_strf(err, "%s/%s", in->esp, rest);
+	return loader_efi_fold(in->esp_tree, in->esp, rest, err);
 }
 
 static int add_piece(struct loader_efi_image *img, const struct tree_piece *piece, struct error *err)

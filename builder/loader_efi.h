@@ -15,7 +15,12 @@ struct loader_efi_arch {
 	const char *suffix;       /* "x64": of systemd's files */
 	const char *removable;    /* "EFI/BOOT/BOOTX64.EFI": what firmware starts by itself */
 	uint16_t machine;         /* PE_MACHINE_… */
+	const char *grub;         /* "x86_64-efi": what GRUB calls its platform */
+	const char *grub_packages; /* that bring it, for messages */
 };
+
+/* NULL for another architecture. */
+const struct loader_efi_arch *loader_efi_arch_find(const char *architecture);
 
 /* ERROR_INPUT for another architecture. */
 const struct loader_efi_arch *loader_efi_arch(const struct loader_in *in, struct error *err)
@@ -54,7 +59,13 @@ int loader_efi_check(const struct loader_in *in, enum loader_firmware fw, const 
 /* "ROOT CMDLINE"; with hex its digits in place of the 64 zeros. The caller's to free. */
 char *loader_efi_cmdline(const struct loader_in *in, const char *hex, struct error *err) MUST_CHECK;
 
-/* "DIR/REST", DIR being in->esp; the caller's to free. */
+/*
+ * "DIR/REST" in t, where components of rest that are there already in other upper or lower case keep
+ * their spelling: FAT takes both for one. The caller's to free.
+ */
+char *loader_efi_fold(const struct tree *t, const char *dir, const char *rest, struct error *err)
+	MUST_CHECK;
+/* The same on the EFI system partition of in. */
 char *loader_efi_path(const struct loader_in *in, const char *rest, struct error *err) MUST_CHECK;
 
 /*

@@ -25,19 +25,9 @@
 #include "base/num.h"
 #include "base/program.h"
 #include "builder/grub_cfg.h"
+#include "builder/loader_efi.h"
 #include "fs/tree_edit.h"
 #include "fs/tree_file.h"
-
-struct efi_arch {
-	const char *architecture, *platform, *suffix, *removable, *packages;
-};
-
-static const struct efi_arch efi_archs[] = {
-	{"x86_64", "x86_64-efi", "x64", "BOOTX64.EFI",
-		"packages shim-signed and grub-efi-amd64-signed (or grub-efi-amd64-bin)"},
-	{"arm64", "arm64-efi", "aa64", "BOOTAA64.EFI",
-		"packages shim-signed and grub-efi-arm64-signed (or grub-efi-arm64-bin)"},
-};
 
 /* Where a distribution's packages put a program; %s is "x64" or "aa64". */
 static const char *const shim_paths[] = {"/usr/lib/shim/shim%s.efi.signed",
@@ -70,21 +60,13 @@ static void set_release(struct efi_set *s)
 	s->vendor = NULL;
 }
 
-static const struct efi_arch *arch_of(const struct loader_in *in, struct error *err)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(efi_archs); i++)
-		if (strcmp(in->architecture, efi_archs[i].architecture) == 0)
-			return &efi_archs[i];
-	return error_null(err, ERROR_INPUT, 0, "GRUB for UEFI on architecture '%s' is not known",
-		in->architecture);
-}
-
 /* Only an EFI program (PE file) will do. */
-static int check_program(const struct buf *b, const char *path, struct error *err)
+static int check_program(const struct buf *b, const char *path, bool host, struct error *err)
 {
 	if (b->len > 64 && memcmp(b->data, "MZ", 2) == 0)
 		return 0;
-	return error_set(err, ERROR_INPUT, 0, "'%s' in the tree is no EFI program", path);
+	return error_set(err, ERROR_INPUT, 0, "'%s' %s is no EFI program", path,
+		host ? "of this machine" : "in the tree");
 }
 
 static int read_program(const struct tree *t, const char *path, struct buf *out, bool *found,
@@ -92,7 +74,7 @@ static int read_program(const struct tree *t, const char *path, struct buf *out,
 {
 	if (tree_read_file(t, path, GRUB_FILE_MAX, out, found, err) < 0)
 		return -1;
-	return *found ? check_program(out, path, err) : 0;
+	return *found ? check_program(out, path, false, err) : 0;
 }
 
 /* The first that is there of paths with %s for the architecture. */
@@ -111,11 +93,11 @@ static int read_first(const struct tree *t, const char *const *paths, const char
 	return 0;
 }
 
-static int find_signed(const struct loader_in *in, const struct efi_arch *a, struct efi_set *s,
+static int find_signed(const struct loader_in *in, const struct loader_efi_arch *a, struct efi_set *s,
 	bool *found, struct error *err)
 {
 	CLEANUP_FREE char *path = buf_strf(
-		err, "/usr/lib/grub/%s-signed/grub%s.efi.signed", a->platform, a->suffix);
+		err, "/usr/lib/grub/%s-signed/grub%s.efi.signed", a->grub, a->suffix);
 
 	if (!path || read_program(in->tree, path, &s->grub, found, err) < 0)
 		return -1;
@@ -134,7 +116,7 @@ static int find_signed(const struct loader_in *in, const struct efi_arch *a, str
 
 /* shim and GRUB in dir/NAME. */
 static int find_in_vendor(const struct tree *t, const char *dir, const char *name,
-	const struct efi_arch *a, struct efi_set *s, bool *found, struct error *err)
+	const struct loader_efi_arch *a, struct efi_set *s, bool *found, struct error *err)
 {
 	CLEANUP_FREE char *grub = buf_strf(err, "%s/%s/grub%s.efi", dir, name, a->suffix);
 	CLEANUP_FREE char *shim = buf_strf(err, "%s/%s/shim%s.efi", dir, name, a->suffix);
@@ -150,7 +132,7 @@ static int find_in_vendor(const struct tree *t, const char *dir, const char *nam
 	return read_program(t, mm, &s->mm, &s->has_mm, err);
 }
 
-static int find_in_esp(const struct tree *t, const char *esp, const struct efi_arch *a,
+static int find_in_esp(const struct tree *t, const char *esp, const struct loader_efi_arch *a,
 	struct efi_set *s, bool *found, struct error *err)
 {
 	CLEANUP_FREE char *dir = buf_strf(err, "%s/EFI", esp);
@@ -167,7 +149,7 @@ static int find_in_esp(const struct tree *t, const char *esp, const struct efi_a
 	return r;
 }
 
-static int find_on_esp(const struct loader_in *in, const struct efi_arch *a, struct efi_set *s,
+static int find_on_esp(const struct loader_in *in, const struct loader_efi_arch *a, struct efi_set *s,
 	bool *found, struct error *err)
 {
 	if (find_in_esp(in->esp_tree, in->esp, a, s, found, err) < 0)
@@ -178,21 +160,22 @@ static int find_on_esp(const struct loader_in *in, const struct efi_arch *a, str
 	return find_in_esp(in->tree, "/boot/efi", a, s, found, err);
 }
 
-static int find_monolithic(const struct loader_in *in, const struct efi_arch *a, bool host,
+static int find_monolithic(const struct loader_in *in, const struct loader_efi_arch *a, bool host,
 	struct efi_set *s, bool *found, struct error *err)
 {
-	CLEANUP_FREE char *dir = buf_strf(err, "/usr/lib/grub/%s/monolithic", a->platform);
+	CLEANUP_FREE char *dir = buf_strf(err, "/usr/lib/grub/%s/monolithic", a->grub);
 	CLEANUP_FREE char *name = buf_strf(err, "grub%s.efi", a->suffix);
+	CLEANUP_FREE char *path = dir && name ? buf_strf(err, "%s/%s", dir, name) : NULL;
 	struct grub_dir d = {.tree = host ? NULL : in->tree, .path = dir};
 
-	if (!dir || !name || grub_dir_load(&d, name, &s->grub, found, err) < 0)
+	if (!path || grub_dir_load(&d, name, &s->grub, found, err) < 0)
 		return -1;
 	s->host_image = *found && host;
-	return *found ? check_program(&s->grub, dir, err) : 0;
+	return *found ? check_program(&s->grub, path, host, err) : 0;
 }
 
 /* *found with make = false only says that it could be made. */
-static int find_made(const struct loader_in *in, const struct efi_arch *a, bool make,
+static int find_made(const struct loader_in *in, const struct loader_efi_arch *a, bool make,
 	struct efi_set *s, bool *found, struct error *err)
 {
 	CLEANUP_FREE char *tool = NULL;
@@ -201,7 +184,7 @@ static int find_made(const struct loader_in *in, const struct efi_arch *a, bool 
 	int r = 0;
 
 	*found = false;
-	if (grub_dir_find(in->tree, a->platform, &d, err) < 0)
+	if (grub_dir_find(in->tree, a->grub, &d, err) < 0)
 		return -1;
 	if (!d.path)
 		return 0;
@@ -210,15 +193,15 @@ static int find_made(const struct loader_in *in, const struct efi_arch *a, bool 
 	if (*found && make) {
 		log_info("GRUB for UEFI is made by this machine's grub-mkimage of %s '%s'",
 			d.tree ? "the tree's" : "this machine's", d.path);
-		r = grub_efi_make(in, &d, a->platform, &s->grub, err);
+		r = grub_efi_make(in, &d, a->grub, &s->grub, err);
 		if (r == 0)
-			r = grub_copy_modules(in, &d, a->platform, err);
+			r = grub_copy_modules(in, &d, a->grub, err);
 	}
 	grub_dir_release(&d);
 	return r;
 }
 
-static int find_set(const struct loader_in *in, const struct efi_arch *a, bool make,
+static int find_set(const struct loader_in *in, const struct loader_efi_arch *a, bool make,
 	struct efi_set *s, struct error *err)
 {
 	bool found;
@@ -239,12 +222,12 @@ static int find_set(const struct loader_in *in, const struct efi_arch *a, bool m
 		"GRUB for UEFI is missing: the tree has neither signed programs nor "
 		"/usr/lib/grub/%s, and this machine cannot make one (grub-mkimage and that folder); "
 		"%s bring it",
-		a->platform, a->packages);
+		a->grub, a->grub_packages);
 }
 
 int grub_efi_check(const struct loader_in *in, struct error *err)
 {
-	const struct efi_arch *a = arch_of(in, err);
+	const struct loader_efi_arch *a = loader_efi_arch(in, err);
 	struct efi_set s;
 	int r;
 
@@ -259,55 +242,27 @@ int grub_efi_check(const struct loader_in *in, struct error *err)
 	return r;
 }
 
-/*
- * Appends the name in dir that is equal to name but for upper and lower case, since vfat takes both
- * for one; else name itself.
- */
-static int add_component(const struct tree *t, struct buf *path, const char *name, size_t len,
-	struct error *err)
-{
-	struct grub_names names;
-	CLEANUP_FREE char *want = buf_strf(err, "%.*s", (int)len, name), *have = NULL;
-	int r;
-
-	if (!want || grub_names_of(t, path->len > 0 ? buf_str(path) : "/", &names, err) < 0)
-		return -1;
-	for (size_t i = 0; !have && i < names.nr; i++)
-		if (strcasecmp(names.items[i], want) == 0)
-			have = steal_ptr(&names.items[i]);
-	r = buf_addf(path, err, "/%s", have ? have : want);
-	grub_names_release(&names);
-	return r;
-}
-
 /* Writes ESP/rel; what is there stays when keep is set. */
 static int write_esp(const struct loader_in *in, const char *rel, const struct buf *content,
 	bool keep, struct error *err)
 {
-	CLEANUP_BUF struct buf path = BUF_INIT(TREE_PATH_MAX);
+	CLEANUP_FREE char *path = loader_efi_path(in, rel, err);
 	tree_node node;
 
-	if (buf_add_str(&path, in->esp, err) < 0)
+	if (!path)
 		return -1;
-	for (const char *p = rel; *p;) {
-		size_t len = strcspn(p, "/");
-
-		if (len > 0 && add_component(in->esp_tree, &path, p, len, err) < 0)
-			return -1;
-		p += len + (p[len] == '/');
-	}
 	if (keep) {
-		if (tree_lookup(in->esp_tree, buf_str(&path), true, &node, err) < 0)
+		if (tree_lookup(in->esp_tree, path, true, &node, err) < 0)
 			return -1;
 		if (node != TREE_NONE)
 			return 0;
 	}
-	return tree_edit_write(in->esp_tree, buf_str(&path), content->data, content->len, 0644,
+	return tree_edit_write(in->esp_tree, path, content->data, content->len, 0644,
 		(struct tree_edit_owner){0, 0}, in->epoch, err);
 }
 
 /* EFI/DIR with the first program under `first`, or under its own name when that is NULL. */
-static int write_set(const struct loader_in *in, const struct efi_arch *a, const struct efi_set *s,
+static int write_set(const struct loader_in *in, const struct loader_efi_arch *a, const struct efi_set *s,
 	const char *dir, const char *first, bool keep, struct error *err)
 {
 	CLEANUP_FREE char *shim = NULL, *grub = NULL, *mm = NULL;
@@ -366,24 +321,26 @@ static int write_configs(const struct loader_in *in, const struct efi_set *s, co
 }
 
 /* Modules beside a ready image, for what later menus insert; the tree's alone fit to it. */
-static int copy_modules(const struct loader_in *in, const struct efi_arch *a, struct error *err)
+static int copy_modules(const struct loader_in *in, const struct loader_efi_arch *a, struct error *err)
 {
 	struct grub_dir d;
-	int r = grub_dir_find(in->tree, a->platform, &d, err);
+	int r = grub_dir_find(in->tree, a->grub, &d, err);
 
 	if (r == 0 && d.path && d.tree)
-		r = grub_copy_modules(in, &d, a->platform, err);
+		r = grub_copy_modules(in, &d, a->grub, err);
 	grub_dir_release(&d);
 	return r;
 }
 
-static int install_set(const struct loader_in *in, const struct efi_arch *a, const struct efi_set *s,
+static int install_set(const struct loader_in *in, const struct loader_efi_arch *a, const struct efi_set *s,
 	struct error *err)
 {
 	const char *os = s->vendor ? s->vendor : in->os_id;
 	CLEANUP_FREE char *os_dir = buf_strf(err, "EFI/%s", os);
 
-	if (!os_dir || write_set(in, a, s, "BOOT", a->removable, s->on_esp, err) < 0)
+	const char *removable = strrchr(a->removable, '/') + 1;
+
+	if (!os_dir || write_set(in, a, s, "BOOT", removable, s->on_esp, err) < 0)
 		return -1;
 	if (write_set(in, a, s, os, NULL, s->on_esp, err) < 0)
 		return -1;
@@ -392,7 +349,7 @@ static int install_set(const struct loader_in *in, const struct efi_arch *a, con
 
 int grub_efi_install(const struct loader_in *in, struct error *err)
 {
-	const struct efi_arch *a = arch_of(in, err);
+	const struct loader_efi_arch *a = loader_efi_arch(in, err);
 	struct efi_set s;
 	int r;
 
@@ -402,7 +359,7 @@ int grub_efi_install(const struct loader_in *in, struct error *err)
 	r = find_set(in, a, true, &s, err);
 	if (r == 0 && s.host_image)
 		log_info("the tree has no GRUB for UEFI; this machine's /usr/lib/grub/%s/monolithic is used",
-			a->platform);
+			a->grub);
 	if (r == 0)
 		r = install_set(in, a, &s, err);
 	if (r == 0)

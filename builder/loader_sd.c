@@ -121,13 +121,16 @@ static int entry_text(struct buf *out, const struct loader_in *in, const struct 
 
 static char *entry_path(const struct boot *b, const struct kernel *k, struct error *err)
 {
-	return buf_strf(err, "%s/loader/entries/%s-%s.conf", b->dir, b->token, k->version);
+	CLEANUP_FREE char *rest = buf_strf(err, "loader/entries/%s-%s.conf", b->token, k->version);
+
+	return rest ? loader_efi_fold(b->tree, b->dir, rest, err) : NULL;
 }
 
+/* A file of a FAT. */
 static int add_text(const struct loader_in *in, struct tree *t, const char *dir, const char *name,
 	const char *text, struct error *err)
 {
-	CLEANUP_FREE char *path = buf_strf(err, "%s/%s", dir, name);
+	CLEANUP_FREE char *path = loader_efi_fold(t, dir, name, err);
 
 	if (!path)
 		return -1;
@@ -139,8 +142,8 @@ static int add_file(const struct loader_in *in, const struct boot *b, const stru
 	const char *from, const char *name, const struct loader_efi_signer *signer,
 	struct error *err)
 {
-	CLEANUP_FREE char *path =
-		buf_strf(err, "%s/%s/%s/%s", b->dir, b->token, k->version, name);
+	CLEANUP_FREE char *rest = buf_strf(err, "%s/%s/%s", b->token, k->version, name);
+	CLEANUP_FREE char *path = rest ? loader_efi_fold(b->tree, b->dir, rest, err) : NULL;
 	const char *const paths[] = {path, NULL};
 	struct loader_efi_file f;
 	int r = loader_efi_open(&f, in->tree, from, err);
@@ -172,8 +175,8 @@ static int add_loader(const struct loader_in *in, const struct loader_efi_signer
 {
 	const struct loader_efi_arch *arch = loader_efi_arch(in, err);
 	CLEANUP_FREE char *removable = arch ? loader_efi_path(in, arch->removable, err) : NULL;
-	CLEANUP_FREE char *path = arch ?
-		buf_strf(err, "%s/EFI/systemd/systemd-boot%s.efi", in->esp, arch->suffix) : NULL;
+	CLEANUP_FREE char *own = arch ? buf_strf(err, "EFI/systemd/systemd-boot%s.efi", arch->suffix) : NULL;
+	CLEANUP_FREE char *path = own ? loader_efi_path(in, own, err) : NULL;
 	const char *const paths[] = {path, removable, NULL};
 	struct loader_efi_file f = {.tree = NULL};
 	int r = removable && path ? find_loader(&f, in, true, err) : -1;
@@ -212,7 +215,7 @@ static int add_kernel_conf(const struct loader_in *in, const char *name, const c
 		log_debug("'%s' of the tree stays as it is", path);
 		return 0;
 	}
-	return add_text(in, in->tree, "/etc/kernel", name, text, err);
+	return tree_edit_write(in->tree, path, text, strlen(text), 0644, root_owner, in->epoch, err);
 }
 
 /*

@@ -176,7 +176,9 @@ static int uki_check(const struct loader_in *in, enum loader_firmware fw, struct
 
 static char *uki_path(const struct loader_in *in, const struct kernel *k, struct error *err)
 {
-	return buf_strf(err, "%s/EFI/Linux/%s-%s.efi", in->esp, in->os_id, k->version);
+	CLEANUP_FREE char *rest = buf_strf(err, "EFI/Linux/%s-%s.efi", in->os_id, k->version);
+
+	return rest ? loader_efi_path(in, rest, err) : NULL;
 }
 
 static int install_kernel(const struct loader_in *in, const struct kernel *k, bool newest,

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/num.h"
+#include "builder/loader_efi.h"
 #include "fs/tree_file.h"
 
 enum { OS_RELEASE_MAX = 64 << 10 };
@@ -201,6 +202,10 @@ static int find_mode(struct plan *p, struct diag *d, struct error *err)
 	if ((both && try(p, LOADER_BIOS, &in->bios, &bios, err) < 0) ||
 		try(p, LOADER_UEFI, &in->uefi, &uefi, err) < 0)
 		return refuse(d, p->spec->boot.loader_place, err);
+	if (!in->bios && !in->uefi && !strcmp(bios.text, uefi.text)) {
+		diag_add(d, p->spec->boot.loader_place, "the image could not start: %s", bios.text);
+		return diag_result(d, err);
+	}
 	if (!in->bios && !in->uefi) {
 		/* What concerns both, or the only one that there could be, is told once. */
 		if (!both || !strcmp(bios.text, uefi.text))
@@ -277,19 +282,19 @@ static int check_fitness(struct plan *p, const struct tree *t, struct diag *d, s
 /* What the tree's own loader on the EFI system partition says, where ours is none. */
 static int infer_mode(struct plan *p, const struct tree *t, struct error *err)
 {
-	static const char *const removable[] = {"BOOT/BOOTX64.EFI", "BOOT/BOOTAA64.EFI", "boot/bootx64.efi"};
+	const struct loader_efi_arch *arch = loader_efi_arch_find(p->spec->architecture);
 	const struct spec_partition *esp = p->boot.layout.esp;
+	CLEANUP_FREE char *path = NULL;
+	tree_node node;
 
 	p->boot_mode = plan_asked_mode(p->spec);
-	for (size_t i = 0; !p->boot_mode && esp && esp->mount && i < ARRAY_SIZE(removable); i++) {
-		CLEANUP_FREE char *path = buf_strf(err, "%s/EFI/%s", esp->mount, removable[i]);
-		tree_node node;
-
-		if (!path || tree_lookup(t, path, true, &node, err) < 0)
-			return -1;
-		if (node != TREE_NONE)
-			p->boot_mode = "uefi";
-	}
+	if (p->boot_mode || !arch || !esp || !esp->mount)
+		return 0;
+	path = loader_efi_fold(t, esp->mount, arch->removable, err);
+	if (!path || tree_lookup(t, path, true, &node, err) < 0)
+		return -1;
+	if (node != TREE_NONE)
+		p->boot_mode = "uefi";
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -216,9 +217,28 @@ static void test_signed(void **state)
 	efitree_release(&e);
 }
 
+/* FAT takes EFI/Boot and EFI/BOOT for one: what is there keeps its spelling, and is replaced. */
+static void test_other_case(void **state)
+{
+	EFITREE_SETUP(e, false)
+	size_t len;
+
+	(void)state;
+	efitree_write(e.tree, "/boot/efi/EFI/Boot/bootx64.efi", "old", 3);
+	efitree_write(e.tree, "/boot/efi/Loader/keep", "x", 1);
+	efitree_install(&e, &loader_systemd_boot);
+	assert_false(efitree_has(e.tree, "/boot/efi/EFI/BOOT"));
+	free(efitree_read(e.tree, "/boot/efi/EFI/Boot/bootx64.efi", &len));
+	assert_true(len > 3);
+	assert_true(efitree_has(e.tree, "/boot/efi/Loader/entries/debian-6.1.0-10-test.conf"));
+	assert_false(efitree_has(e.tree, "/boot/efi/loader"));
+	efitree_release(&e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_other_case),
 		cmocka_unit_test(test_install),
 		cmocka_unit_test(test_own_esp),
 		cmocka_unit_test(test_xbootldr),
