@@ -82,11 +82,17 @@ static int add(const struct tree *t, struct kernels *out, const char *path, cons
 	return k->version && k->image ? find_initrd(t, k, err) : -1;
 }
 
-/* Fedora's rescue kernel is a copy for emergencies; .old and .dpkg-* are what upgrades leave. */
+/*
+ * Fedora's rescue kernel is a copy for emergencies; .old and .dpkg-* are what upgrades leave, .gz is
+ * SUSE's vmlinux for debuggers. uname -r has no blanks, and a menu could not name them.
+ */
 static bool is_version(const char *version)
 {
-	return *version && !text_ends_with(version, ".old") && !strstr(version, ".dpkg-") &&
-	       !strstr(version, "rescue");
+	for (const char *c = version; *c; c++)
+		if ((unsigned char)*c <= ' ' || *c == 0x7f)
+			return false;
+	return *version && !text_ends_with(version, ".old") && !text_ends_with(version, ".gz") &&
+	       !strstr(version, ".dpkg-") && !strstr(version, "rescue");
 }
 
 /* The children may come in any order: what is found first must not depend on it. */

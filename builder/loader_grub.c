@@ -14,7 +14,41 @@
 #include "fs/tree_edit.h"
 #include "fs/tree_file.h"
 
+enum { KERNEL_HEAD = 0x206 };
+
 static const char begin_mark[] = "# amiwright begins\n", end_mark[] = "# amiwright ends\n";
+
+/*
+ * What GRUB's `linux` looks at: the header of x86's boot protocol (Documentation/arch/x86/boot.rst),
+ * that of an arm64 Image (Documentation/arch/arm64/booting.rst), which may be compressed or, for newer
+ * GRUBs, an EFI program.
+ */
+static bool is_kernel(const char *architecture, const uint8_t head[KERNEL_HEAD])
+{
+	if (!strcmp(architecture, "x86_64"))
+		return num_get_le16(head + 0x1fe) == 0xaa55 && !memcmp(head + 0x202, "HdrS", 4);
+	return !memcmp(head + 0x38, "ARM\x64", 4) || !memcmp(head, "\x1f\x8b", 2) || !memcmp(head, "MZ", 2);
+}
+
+static int check_kernels(const struct loader_in *in, struct error *err)
+{
+	for (size_t i = 0; i < in->kernels->nr; i++) {
+		const char *path = in->kernels->items[i].image;
+		uint8_t head[KERNEL_HEAD] = {0};
+		uint64_t size = 0;
+		tree_node node;
+
+		if (tree_find_file(in->tree, path, &node, &size, err) < 0)
+			return -1;
+		if (node != TREE_NONE && tree_pread(in->tree, node, head, MIN(size, sizeof(head)), 0, err) < 0)
+			return -1;
+		if (!is_kernel(in->architecture, head))
+			return error_set(err, ERROR_INPUT, 0,
+				"'%s' is no kernel that GRUB could start: Linux for %s begins otherwise", path,
+				in->architecture);
+	}
+	return 0;
+}
 
 static int grub_check(const struct loader_in *in, enum loader_firmware fw, struct error *err)
 {
@@ -25,6 +59,8 @@ static int grub_check(const struct loader_in *in, enum loader_firmware fw, struc
 		return error_set(err, ERROR_INPUT, 0,
 			"GRUB finds /boot by the uuid of its file system, and this one has none: give "
 			"/boot a partition with ext4");
+	if (check_kernels(in, err) < 0)
+		return -1;
 	return fw == LOADER_BIOS ? grub_bios_check(in, err) : grub_efi_check(in, err);
 }
 

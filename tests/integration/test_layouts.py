@@ -201,3 +201,11 @@ def test_a_firmware_that_falls_away_is_said(amiwright, make, tmp_path):
     result = amiwright("build", make([BIOS, ESP, ROOT], {"loader": "grub"}, more=broken), "-o", image)
     assert manifest(image)["boot_mode"] == "uefi"
     assert "the image starts on UEFI only: " in result.stderr
+
+
+@needs_grub
+def test_grub_looks_at_the_kernel(amiwright, make, tmp_path):
+    spec = make([BIOS, ESP, ROOT], {"loader": "grub"}, more=[write(f"/boot/vmlinuz-{VERSION}", "garbage")])
+    result = amiwright("build", spec, "-o", tmp_path / "out.raw", status=2)
+    assert f"'/boot/vmlinuz-{VERSION}' is no kernel that GRUB could start" in result.stderr
+    assert not (tmp_path / "out.raw").exists()

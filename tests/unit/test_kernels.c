@@ -83,7 +83,8 @@ static void test_what_is_none(void **state)
 {
 	(void)state;
 	CHECK("6.1.older /boot/vmlinuz-6.1.older -\n", "/boot/vmlinuz-6.1.old", "/boot/vmlinuz-6.1.older",
-		"/boot/vmlinuz-0-rescue-abc", "/boot/vmlinuz-6.1.dpkg-new");
+		"/boot/vmlinuz-0-rescue-abc", "/boot/vmlinuz-6.1.dpkg-new", "/boot/vmlinux-6.1-default.gz",
+		"/boot/vmlinuz-9\nx", "/boot/vmlinuz-9 x", "/usr/lib/modules/9\tx/vmlinuz");
 }
 
 /* The tree's order is not defined: the same kernel wins whichever came first. */

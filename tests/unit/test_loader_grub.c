@@ -51,14 +51,29 @@ static void write_text(struct tree *t, const char *path, const char *text)
 		0);
 }
 
+/* As much of a bzImage as GRUB looks at, and of an Image of arm64; it begins with the text. */
+static void write_kernel(struct tree *t, const char *path, const char *text)
+{
+	struct error err = ERROR_INIT;
+	char head[0x240] = {0};
+
+	memcpy(head, text, strlen(text));
+	memcpy(head + 0x38, "ARM\x64", 4);
+	memcpy(head + 0x1fe, "\x55\xaa", 2);
+	memcpy(head + 0x202, "HdrS", 4);
+	assert_int_equal(tree_edit_write(t, path, head, sizeof(head), 0644,
+				 (struct tree_edit_owner){0, 0}, 1, &err),
+		0);
+}
+
 static struct tree *new_tree(void)
 {
 	struct error err = ERROR_INIT;
 	struct tree *t = tree_new(NULL, &err);
 
 	assert_non_null(t);
-	write_text(t, image2, "kernel 2");
-	write_text(t, image1, "kernel 1");
+	write_kernel(t, image2, "kernel 2");
+	write_kernel(t, image1, "kernel 1");
 	write_text(t, initrd2, "initrd");
 	assert_int_equal(tree_finish(t, INT64_MAX, &err), 0);
 	return t;
@@ -366,9 +381,28 @@ static void test_what_cannot_be_is_said(void **state)
 		assert_int_equal(err.kind, ERROR_INPUT);
 		assert_non_null(strstr(err.text, "grub-efi-arm64-signed"));
 	}
+	in.architecture = "x86_64";
+	write_text(t, image2, "garbage");
+	assert_int_equal(loader_grub.check(&in, LOADER_BIOS, &err), -1);
+	assert_int_equal(err.kind, ERROR_INPUT);
+	assert_non_null(strstr(err.text, image2));
 	in.boot_uuid = NULL;
 	assert_int_equal(loader_grub.check(&in, LOADER_UEFI, &err), -1);
 	assert_non_null(strstr(err.text, "uuid"));
+	tree_free(t);
+}
+
+/* The message has the file's whole path, and says whose it is. */
+static void test_a_bad_monolithic_image(void **state)
+{
+	struct tree *t = new_tree();
+	struct loader_in in = new_in(t, NULL);
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	write_text(t, "/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi", "garbage");
+	assert_int_equal(loader_grub.check(&in, LOADER_UEFI, &err), -1);
+	assert_non_null(strstr(err.text, "monolithic/grubx64.efi' in the tree is no EFI program"));
 	tree_free(t);
 }
 
@@ -418,6 +452,7 @@ int main(void)
 		cmocka_unit_test(test_uefi_on_the_esp),
 		cmocka_unit_test(test_uefi_made_of_modules),
 		cmocka_unit_test(test_what_cannot_be_is_said),
+		cmocka_unit_test(test_a_bad_monolithic_image),
 		cmocka_unit_test(test_twice_is_the_same),
 	};
 
