@@ -7,6 +7,9 @@
 
 #include <yaml.h>
 
+/* A spec nests eight deep. */
+enum { DEPTH_MAX = 32 };
+
 struct spec_yaml {
 	yaml_document_t doc;
 };
@@ -65,12 +68,55 @@ static int load(yaml_parser_t *p, struct spec_yaml *y, struct diag *d, struct er
 	return 0;
 }
 
+/*
+ * libyaml's time grows with the square of the depth: a look at the events alone ends where it is too
+ * deep. -1 when memory is out. Mistakes of syntax are left to the reading itself.
+ */
+static int find_too_deep(const char *text, size_t len, bool *deep, struct diag_place *place)
+{
+	unsigned depth = 0;
+	bool end = false;
+	yaml_parser_t p;
+
+	*deep = false;
+	if (!yaml_parser_initialize(&p))
+		return -1;
+	yaml_parser_set_input_string(&p, (const unsigned char *)text, len);
+	while (!end && !*deep) {
+		yaml_event_t e;
+
+		if (!yaml_parser_parse(&p, &e))
+			break;
+		end = e.type == YAML_STREAM_END_EVENT;
+		if (e.type == YAML_SEQUENCE_START_EVENT || e.type == YAML_MAPPING_START_EVENT)
+			depth++;
+		if (e.type == YAML_SEQUENCE_END_EVENT || e.type == YAML_MAPPING_END_EVENT)
+			depth--;
+		*deep = depth > DEPTH_MAX;
+		*place = place_of(e.start_mark);
+		yaml_event_delete(&e);
+	}
+	yaml_parser_delete(&p);
+	return 0;
+}
+
 struct spec_yaml *spec_yaml_load(const char *text, size_t len, struct diag *d, struct error *err)
 {
-	struct spec_yaml *y = calloc(1, sizeof(*y));
+	struct spec_yaml *y;
+	struct diag_place place = {0, 0};
 	yaml_parser_t parser;
+	bool deep;
 	int ret;
 
+	if (find_too_deep(text, len, &deep, &place) < 0) {
+		error_nomem(err, "the spec");
+		return NULL;
+	}
+	if (deep) {
+		diag_add(d, place, "lists and mappings are nested more than %d deep: no spec is", DEPTH_MAX);
+		return NULL;
+	}
+	y = calloc(1, sizeof(*y));
 	if (!y || !yaml_parser_initialize(&parser)) {
 		free(y);
 		error_nomem(err, "the spec");

@@ -410,6 +410,27 @@ static void test_bomb(void **state)
 	done(&p);
 }
 
+/* 100,000 brackets took minutes before they were counted. */
+static void test_depth(void **state)
+{
+	static const char *const opening[] = {"[", "- ", "{a: "};
+	CLEANUP_BUF struct buf text = BUF_INIT(0);
+	struct error err;
+	struct parsed p;
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_SIZE(opening); k++) {
+		buf_clear(&text);
+		assert_int_equal(buf_add_str(&text, HEAD DISK "root:\n  ", &err), 0);
+		for (int i = 0; i < 100000; i++)
+			assert_int_equal(buf_add_str(&text, opening[k], &err), 0);
+		parse(&p, text.data, text.len);
+		assert_int_equal(p.ret, -1);
+		assert_non_null(strstr(buf_str(&p.text), "nested more than 32 deep"));
+		done(&p);
+	}
+}
+
 static void test_disk_rules(void **state)
 {
 	(void)state;
@@ -513,6 +534,7 @@ int main(void)
 		cmocka_unit_test(test_syntax),
 		cmocka_unit_test(test_aliases),
 		cmocka_unit_test(test_bomb),
+		cmocka_unit_test(test_depth),
 		cmocka_unit_test(test_disk_rules),
 		cmocka_unit_test(test_volume_rules),
 		cmocka_unit_test(test_words),
