@@ -26,7 +26,7 @@ const char *plan_fs_name(const struct plan_disk *disk, const struct plan_fs *fs)
  * Notes a mistake that only the sums could find, with its place in the spec. What is no mistake of
  * the spec (memory, reading) stays as it is.
  */
-static int too_small(struct diag *d, struct diag_place place, const char *what, const char *name,
+static int does_not_fit(struct diag *d, struct diag_place place, const char *what, const char *name,
 	struct error *err)
 {
 	if (err->kind != ERROR_INPUT)
@@ -39,21 +39,20 @@ static int too_small(struct diag *d, struct diag_place place, const char *what, 
  * What a partition needs. A `rest` on a disk of fixed size needs the bare minimum; where the disk
  * grows with its content, headroom too.
  */
-static int ask_size(const struct plan_disk *disk, struct plan_fs *fs, uint64_t *size,
+static int ask_size(const struct plan_disk *disk, struct plan_fs *fs, uint64_t *size, struct diag *d,
 	struct error *err)
 {
-	bool bare = disk->spec->size_kind == SPEC_SIZE_BYTES && fs->part &&
-		    fs->part->size_kind == SPEC_SIZE_REST;
+	bool bare = disk->spec->size_kind == SPEC_SIZE_BYTES && fs->part->size_kind == SPEC_SIZE_REST;
 	uint64_t least, roomy;
 
 	if (fs_sizes(&fs->fs, &least, &roomy, err) < 0)
-		return -1;
+		return does_not_fit(d, fs->part->fs_place, "partition", fs->part->name, err);
 	*size = bare ? least : roomy;
 	return 0;
 }
 
 static int fill_request(const struct plan_disk *disk, size_t index, struct plan_fs *fs,
-	struct partition_request *req, struct error *err)
+	struct partition_request *req, struct diag *d, struct error *err)
 {
 	const struct spec_partition *part = &disk->spec->partitions[index];
 	uint64_t size = PARTITION_ALIGN;
@@ -67,8 +66,8 @@ static int fill_request(const struct plan_disk *disk, size_t index, struct plan_
 		req->size = layout_percent(disk->spec->size, part->size);
 		return 0;
 	}
-	if (fs && ask_size(disk, fs, &size, err) < 0)
-		return error_wrap(err, "partition '%s'", part->name);
+	if (fs && ask_size(disk, fs, &size, d, err) < 0)
+		return -1;
 	if (part->size_kind == SPEC_SIZE_AUTO)
 		req->size = size;
 	else
@@ -89,14 +88,15 @@ static void fill_verity(const struct plan_disk *disk, struct partition_request *
 		req[v->part].min_size = size;
 }
 
-static int fill_requests(struct plan_disk *disk, struct partition_request *req, struct error *err)
+static int fill_requests(struct plan_disk *disk, struct partition_request *req, struct diag *d,
+	struct error *err)
 {
 	size_t next = 0;
 
 	for (size_t i = 0; i < disk->table.nr; i++) {
 		bool has_fs = next < disk->nr_fs && disk->fs[next].part_index == i;
 
-		if (fill_request(disk, i, has_fs ? &disk->fs[next] : NULL, &req[i], err) < 0)
+		if (fill_request(disk, i, has_fs ? &disk->fs[next] : NULL, &req[i], d, err) < 0)
 			return -1;
 		next += has_fs;
 	}
@@ -113,23 +113,23 @@ static int lay_out(struct plan_disk *disk, struct diag *d, struct error *err)
 
 	if (!req)
 		return error_nomem(err, "a partition table");
-	if (fill_requests(disk, req, err) < 0)
+	if (fill_requests(disk, req, d, err) < 0)
 		return -1;
 	disk->size = disk->spec->size;
 	if (disk->spec->size_kind == SPEC_SIZE_AUTO) {
 		if (partition_layout(table->kind, req, table->nr, 0, table->parts, &needed,
 			    err) < 0)
-			return too_small(d, disk->spec->size_place, "disk", disk->spec->device, err);
+			return does_not_fit(d, disk->spec->size_place, "disk", disk->spec->device, err);
 		disk->size = num_align(MAX(needed, 1), GIB);
 	}
 	if (layout_check_disk_size(disk->size, err) < 0)
-		return too_small(d, disk->spec->size_place, "disk", disk->spec->device, err);
+		return does_not_fit(d, disk->spec->size_place, "disk", disk->spec->device, err);
 	if (partition_layout(table->kind, req, table->nr, disk->size, table->parts, &needed,
 		    err) < 0)
-		return too_small(d, disk->spec->size_place, "disk", disk->spec->device, err);
+		return does_not_fit(d, disk->spec->size_place, "disk", disk->spec->device, err);
 	for (size_t i = 0; i < table->nr; i++)
 		if (partition_check(table, i, err) < 0)
-			return too_small(d, disk->spec->partitions[i].size_place, "disk",
+			return does_not_fit(d, disk->spec->partitions[i].size_place, "disk",
 				disk->spec->device, err);
 	for (size_t i = 0; i < disk->nr_fs; i++) {
 		disk->fs[i].off = table->parts[disk->fs[i].part_index].off;
@@ -147,10 +147,10 @@ static int lay_out_whole(struct plan_disk *disk, struct diag *d, struct error *e
 	disk->size = disk->spec->size;
 	if (disk->spec->size_kind == SPEC_SIZE_AUTO) {
 		if (fs_sizes(&fs->fs, &least, &roomy, err) < 0)
-			return error_wrap(err, "disk '%s'", disk->spec->device);
+			return does_not_fit(d, disk->spec->fs_place, "disk", disk->spec->device, err);
 		disk->size = num_align(MAX(roomy, 1), GIB);
 		if (layout_check_disk_size(disk->size, err) < 0)
-			return too_small(d, disk->spec->size_place, "disk", disk->spec->device, err);
+			return does_not_fit(d, disk->spec->size_place, "disk", disk->spec->device, err);
 	}
 	fs->len = disk->size;
 	return 0;
@@ -181,7 +181,7 @@ static int disk_sizes(struct plan_disk *disk, struct diag *d, struct error *err)
 		struct plan_fs *fs = &disk->fs[i];
 
 		if (fs_plan(&fs->fs, fs->len, &fs->sums, err) < 0)
-			return too_small(d, fs_place(disk, fs), fs->part ? "partition" : "disk",
+			return does_not_fit(d, fs_place(disk, fs), fs->part ? "partition" : "disk",
 				plan_fs_name(disk, fs), err);
 	}
 	return disk->verity.used ? check_verity(disk, d, err) : 0;

@@ -278,6 +278,34 @@ static void add_file_at_mount(struct tree *t)
 	write_file(t, "/srv", "x", 1);
 }
 
+static void add_many_xattrs(struct tree *t)
+{
+	static const char value[1000];
+	struct error err;
+	tree_node node;
+
+	write_file(t, "/x", "x", 1);
+	assert_int_equal(tree_lookup(t, "/x", false, &node, &err), 0);
+	for (int i = 0; i < 20; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "user.%d", i);
+		assert_int_equal(tree_set_xattr(t, node, name, value, sizeof(value), &err), 0);
+	}
+}
+
+/* What a file system cannot hold has a line, whatever the partition's size goes by. */
+static void test_contents(void **state)
+{
+	(void)state;
+	bad(PARTS "      - {name: root, type: root, filesystem: ext4, mount: /, size: rest}\n", add_many_xattrs,
+		"t.yaml:9:46: partition 'root': '/x': extended attributes take more than");
+	bad(PARTS "      - {name: root, type: root, filesystem: ext4, mount: /, size: 64M}\n", add_many_xattrs,
+		"'/x': extended attributes take more than");
+	bad(HEAD "disks: [{device: /dev/xvda, filesystem: ext4, mount: /}]\n", add_many_xattrs,
+		"t.yaml:5:41: disk '/dev/xvda': ");
+}
+
 static void test_mount_points(void **state)
 {
 	static const char srv[] = PARTS
@@ -417,6 +445,7 @@ int main(void)
 		cmocka_unit_test(test_fstab_of_read_only_root),
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_too_small),
+		cmocka_unit_test(test_contents),
 		cmocka_unit_test(test_mount_points),
 		cmocka_unit_test(test_grow_definition),
 		cmocka_unit_test(test_mapping),
