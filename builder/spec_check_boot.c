@@ -91,7 +91,8 @@ static void check_uefi(const struct spec *s, const struct layout *l, struct diag
 static void check_without_loader(const struct spec *s, struct diag *d)
 {
 	if (s->boot.cmdline)
-		diag_add(d, s->boot.place, "'cmdline' needs a 'loader' that passes it: grub, systemd-boot or uki");
+		diag_add(d, s->boot.cmdline_place, "'cmdline' needs a 'loader' that passes it: grub, systemd-boot or "
+						   "uki");
 	if (s->boot.sign_place.line)
 		diag_add(d, s->boot.sign_place, "'sign' needs 'loader: uki' or 'loader: systemd-boot'");
 }

@@ -209,3 +209,15 @@ def test_grub_looks_at_the_kernel(amiwright, make, tmp_path):
     result = amiwright("build", spec, "-o", tmp_path / "out.raw", status=2)
     assert f"'/boot/vmlinuz-{VERSION}' is no kernel that GRUB could start" in result.stderr
     assert not (tmp_path / "out.raw").exists()
+
+
+@needs_grub
+def test_grub_with_a_squashfs_root(amiwright, make, tmp_path):
+    """What the refusal of a squashfs under GRUB advises is accepted."""
+    boot = {"name": "boot", "type": "linux", "filesystem": "ext4", "mount": "/boot", "size": "128M"}
+    root = {**ROOT, "filesystem": "squashfs", "size": "auto"}
+    result = amiwright("build", make([BIOS, root], {"loader": "grub"}), "-o", tmp_path / "no.raw", status=2)
+    assert "put /boot on a partition of its own" in result.stderr
+    image = tmp_path / "out.raw"
+    amiwright("build", make([BIOS, boot, root], {"loader": "grub"}), "-o", image)
+    assert {"ext4", "squashfs"} <= set(oracles.check_image(image, tmp_path))

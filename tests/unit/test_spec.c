@@ -235,7 +235,11 @@ static void test_boot(void **state)
 	REFUSED(LAYOUT("gpt", "{name: esp, type: esp, size: 64M}, " ROOT_PART) "boot: {loader: grub}\n",
 		"t.yaml:5:50: firmware reads only FAT: the EFI system partition needs 'filesystem: vfat'");
 	REFUSED(LAYOUT("gpt", ROOT_PART) "boot: {cmdline: x}\n",
-		"t.yaml:6:7: 'cmdline' needs a 'loader' that passes it");
+		"t.yaml:6:17: 'cmdline' needs a 'loader' that passes it");
+	REFUSED(LAYOUT("gpt", BIOS_PART ", " ESP_PART ", " ROOT_PART) "boot: {loader: grub, cmdline: \"a='b'\"}\n",
+		"t.yaml:6:31: GRUB cannot hand 'a='b'' of the command line to the kernel");
+	REFUSED(LAYOUT("gpt", BIOS_PART ", " ROOT_PART) "boot: {loader: grub, cmdline: 'a=\"b'}\n",
+		"t.yaml:6:31: a quote in the command line is not ended");
 	REFUSED(LAYOUT("gpt", ROOT_PART) "boot: {loader: lilo}\n",
 		"t.yaml:6:16: 'loader' cannot be 'lilo': known are grub, systemd-boot, uki, none");
 	REFUSED(LAYOUT("gpt", ESP_PART ", " ROOT_PART) "boot: {loader: uki, sign: {key: k}}\n",
@@ -300,7 +304,7 @@ static void test_boot_layouts(void **state)
 	REFUSED(LAYOUT("gpt", ROOT_PART) DATA_DISK(BIOS_PART) "boot: {loader: grub, mode: legacy-bios}\n",
 		"t.yaml:7:28: 'mode: legacy-bios': the partition of type bios-boot is not on the root disk");
 	REFUSED(HEAD DISK "boot: {loader: grub}\n",
-		"t.yaml:5:16: the image could not start. With a BIOS: GRUB's core has no place on a root disk without a");
+		"t.yaml:5:16: the image could not start. With a BIOS: GRUB's core has no place on a root disk");
 	/* A type is the same when it is given as its GUID. */
 	accepted(LAYOUT("gpt", "{name: e, type: c12a7328-f81f-11d2-ba4b-00a0c93ec93b, filesystem: vfat, size: 64M}, "
 			       ROOT_PART) "boot: {loader: uki}\n");
@@ -353,7 +357,8 @@ static void test_table_limits(void **state)
 	REFUSED(LAYOUT("mbr", "{name: root, type: root, filesystem: ext4, mount: /, size: 1G}, "
 			      "{name: x, type: linux, size: 2T}"),
 		"t.yaml:5:143: partition 'x' ends behind 2 TiB, which is as far as an MBR reaches");
-	REFUSED(LAYOUT("gpt", ROOT_PART) "  - {device: /dev/sdf, table: hybrid, partitions: [{name: x, type: linux, size: 1M}]}\n",
+	REFUSED(LAYOUT("gpt", ROOT_PART)
+			"  - {device: /dev/sdf, table: hybrid, partitions: [{name: x, type: linux, size: 1M}]}\n",
 		"t.yaml:6:31: a hybrid table has the root partition in its MBR");
 	REFUSED(PART("type: 00000000-0000-0000-0000-000000000000, size: 1M"),
 		"t.yaml:5:132: partition 'p': a type of zeros marks an entry");
