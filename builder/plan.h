@@ -82,8 +82,9 @@ struct plan_opts {
 };
 
 /*
- * What can be known without a tree and is AWS's to say: names, block device mapping rules. Called before any work. All mistakes go to d; -1 only when memory is out. Takes
- * specs with mistakes too: what is NULL is not looked at.
+ * What can be known without a tree and is AWS's to say: names, block device mapping rules. Called
+ * before any work. All mistakes go to d; -1 only when memory is out. Takes specs with mistakes too:
+ * what is NULL is not looked at.
  */
 int plan_check_spec(const struct spec *s, struct diag *d, struct error *err) MUST_CHECK;
 /*

@@ -30,6 +30,8 @@ static int init_fs(const struct plan *p, struct plan_disk *disk, struct plan_fs 
 	const struct spec_disk *spec = disk->spec;
 	const char *name = part ? part->name : NULL;
 	const char *label = part ? part->label : spec->label;
+	/* An EFI system partition that is not mounted is the boot loader's alone. */
+	bool own_tree = part && !part->mount && layout_is_type(p->spec, part, "esp");
 	struct fs_opts opts = {
 		.epoch = p->epoch,
 		.label = label ? label : name,
@@ -47,7 +49,7 @@ static int init_fs(const struct plan *p, struct plan_disk *disk, struct plan_fs 
 	fs->options = part ? part->options : spec->options;
 	fs->grow = part ? part->grow : spec->grow;
 	fs_open(&fs->fs, fs_find(part ? part->filesystem : spec->filesystem),
-		part && !part->mount && layout_is_type(p->spec, part, "esp") ? p->boot.esp_tree : p->blank, TREE_ROOT, &opts);
+		own_tree ? p->boot.esp_tree : p->blank, TREE_ROOT, &opts);
 	return 0;
 }
 
