@@ -498,6 +498,19 @@ static int await_creds(struct aws *a, const struct aws_creds **creds, struct err
 	return state == AWS_PROVIDER_READY ? 0 : -1;
 }
 
+/* The value of a parameter of the query, which is not for the log. */
+static int redact_parameter(const char *url, const char *name, struct error *err)
+{
+	const char *value = strstr(url, name);
+	CLEANUP_FREE char *text = NULL;
+
+	if (!value)
+		return 0;
+	value += strlen(name);
+	text = buf_strf(err, "%.*s", (int)strcspn(value, "&"), value);
+	return text ? log_redact(text, err) : -1;
+}
+
 int aws_presign(struct aws *a, enum aws_service service, const char *query, unsigned expires_s,
 	struct buf *url, struct error *err)
 {
@@ -511,5 +524,8 @@ int aws_presign(struct aws *a, enum aws_service service, const char *query, unsi
 	if (await_creds(a, &signer.creds, err) < 0)
 		return -1;
 	use_generation(a, aws_provider_generation(a->provider));
-	return aws_sign_url(&signer, service, query, expires_s, url, err);
+	if (aws_sign_url(&signer, service, query, expires_s, url, err) < 0 ||
+	    redact_parameter(buf_str(url), "X-Amz-Signature=", err) < 0)
+		return -1;
+	return redact_parameter(buf_str(url), "X-Amz-Security-Token=", err);
 }

@@ -8,16 +8,25 @@
 #include "uploader/aws_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "base/num.h"
 #include "uploader/ec2_xml.h"
 
+enum { MAX_TEXT = 64 * 1024 };
+
+/* What a service repeats can be a secret; it is taken out before the cut, which could leave a half. */
 static void copy(char *out, size_t size, const char *text)
 {
-	snprintf(out, size, "%s", text ? text : "");
+	CLEANUP_FREE char *clean = strdup(text ? text : "");
+
+	if (clean)
+		log_redact_text(clean);
+	snprintf(out, size, "%s", clean ? clean : "");
 }
 
 /* "ns#Code:http://…" is Code. */
@@ -59,6 +68,7 @@ static void read_json(const struct http_request *http, struct aws_answer *out)
 static void read_xml(const struct http_request *http, struct aws_answer *out)
 {
 	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
+	CLEANUP_FREE char *text = calloc(1, MAX_TEXT);
 	const struct ec2_node *root, *error;
 
 	doc = ec2_xml_parse(buf_str(&http->answer), http->answer.len, NULL);
@@ -72,7 +82,9 @@ static void read_xml(const struct http_request *http, struct aws_answer *out)
 	else
 		error = ec2_xml_child(ec2_xml_child(root, "Errors"), "Error");
 	ec2_xml_text(error, "Code", out->code, sizeof(out->code));
-	ec2_xml_text(error, "Message", out->message, sizeof(out->message));
+	if (text)
+		ec2_xml_text(error, "Message", text, MAX_TEXT);
+	copy(out->message, sizeof(out->message), text);
 	if (!ec2_xml_text(root, "RequestID", out->request_id, sizeof(out->request_id)))
 		ec2_xml_text(root, "RequestId", out->request_id, sizeof(out->request_id));
 }

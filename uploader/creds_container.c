@@ -107,11 +107,13 @@ static int read_answer(const struct container *c, const struct http_request *req
 	const struct creds_world *w, struct aws_creds *out, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *j = NULL;
-	const char *message;
+	CLEANUP_FREE char *message = NULL;
 
 	j = json_parse(buf_str(&req->answer), req->answer.len, c->url, NULL);
 	if (req->status != 200) {
-		message = json_get_str(j, "message", json_get_str(j, "Message", ""));
+		message = creds_said(json_get_str(j, "message", json_get_str(j, "Message", "")), err);
+		if (!message)
+			return -1;
 		error_set(err, ERROR_SERVICE, 0, "'%s' answers %d%s%s", c->url, req->status,
 			message[0] ? ": " : "", message);
 		err->http_status = req->status;

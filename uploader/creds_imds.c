@@ -240,6 +240,7 @@ static int role_path(struct imds *m, const struct creds_world *w, char **path, s
 static int read_credentials(const struct http_request *req, struct aws_creds *out, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *j = NULL;
+	CLEANUP_FREE char *message = NULL;
 	const char *code;
 
 	if (req->status != 200)
@@ -249,9 +250,12 @@ static int read_credentials(const struct http_request *req, struct aws_creds *ou
 		return error_set(err, ERROR_NETWORK, 0,
 			"the instance metadata service gives credentials that are not a JSON object");
 	code = json_get_str(j, "Code", "Success");
-	if (strcmp(code, "Success") != 0)
-		return error_set(err, ERROR_SERVICE, 0, "the instance metadata service says %s: %s", code,
-			json_get_str(j, "Message", ""));
+	if (strcmp(code, "Success") != 0) {
+		message = creds_said(json_get_str(j, "Message", ""), err);
+		return message ? error_set(err, ERROR_SERVICE, 0,
+					 "the instance metadata service says %.60s: %s", code, message) :
+				 -1;
+	}
 	return creds_from_json(j, "Token", "the instance metadata service", out, err);
 }
 

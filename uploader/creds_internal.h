@@ -108,6 +108,8 @@ int creds_sts_add(struct buf *body, const char *name, const char *value, struct 
 struct json;
 int creds_from_json(const struct json *j, const char *token, const char *what, struct aws_creds *out,
 	struct error *err) MUST_CHECK;
+/* What a server said, for a message: without secrets, then cut. The caller frees it. */
+char *creds_said(const char *text, struct error *err) MUST_CHECK;
 /* expires was by the server's clock, whose Date is in the answer: makes it by ours. */
 void creds_adjust_expiry(struct aws_creds *c, const struct http_request *answer,
 	const struct aws_clock *clock);

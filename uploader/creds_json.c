@@ -4,8 +4,21 @@
  * service share; only the token's name differs.
  */
 #include "base/json.h"
+#include "base/log.h"
 #include "base/num.h"
 #include "uploader/creds_internal.h"
+
+enum { SAID_MAX = 300 };
+
+char *creds_said(const char *text, struct error *err)
+{
+	CLEANUP_SECRET char *clean = buf_strf(err, "%s", text);
+
+	if (!clean)
+		return NULL;
+	log_redact_text(clean);
+	return buf_strf(err, "%.*s", SAID_MAX, clean);
+}
 
 int creds_from_json(const struct json *j, const char *token, const char *what, struct aws_creds *out,
 	struct error *err)

@@ -16,6 +16,7 @@
 #include "base/num.h"
 #include "tests/lib/awsclient.h"
 #include "tests/lib/httpd.h"
+#include "uploader/aws_internal.h"
 
 #define ERROR_HEADERS(code) "x-amzn-ErrorType: " code ":http://x/\r\nx-amzn-RequestId: r-1\r\n"
 
@@ -371,9 +372,104 @@ static void test_account(void **state)
 	stop(&f);
 }
 
+/* A careless service repeats a secret where its message is cut: no half of it stays. */
+static void test_secret_at_the_cut(void **state)
+{
+	char json[1024], xml[1200], padding[481];
+	struct step steps[] = {{"403 Forbidden", ERROR_HEADERS("AccessDeniedException"), json},
+		{"403 Forbidden", "", xml}};
+	struct error err = ERROR_INIT;
+	struct fixture f;
+
+	(void)state;
+	memset(padding, 'x', 480);
+	padding[480] = '\0';
+	snprintf(json, sizeof(json), "{\"message\":\"%s hush-hush-hush-hush-hush-hush-hush\"}", padding);
+	snprintf(xml, sizeof(xml), "<Response><Errors><Error><Code>No</Code><Message>%s "
+		"hush-hush-hush-hush-hush-hush-hush</Message></Error></Errors></Response>", padding);
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		start(&f, &steps[i], 1);
+		f.call.service = i ? AWS_EC2 : AWS_EBS;
+		assert_int_equal(log_redact("hush-hush-hush-hush-hush-hush-hush", NULL), 0);
+		assert_int_equal(aws_perform(f.aws, &f.call, &err), -1);
+		assert_non_null(strstr(err.text, "xxx ***"));
+		assert_null(strstr(err.text, "hush"));
+		stop(&f);
+	}
+	log_release();
+}
+
+/* What is in a presigned URL lets others in: it is redacted as it stands there. */
+static void test_presigned_is_secret(void **state)
+{
+	CLEANUP_BUF struct buf url = BUF_INIT(0);
+	struct fixture f;
+
+	(void)state;
+	start(&f, &fine, 1);
+	assert_int_equal(aws_presign(f.aws, AWS_EC2, "Action=CopySnapshot", 60, &url, NULL), 0);
+	assert_non_null(strstr(buf_str(&url), "X-Amz-Signature="));
+	log_redact_text(url.data);
+	assert_non_null(strstr(buf_str(&url), "X-Amz-Signature=***"));
+	log_release();
+	stop(&f);
+}
+
+/* Endpoints as the rules of the SDKs give them, in all partitions. */
+static void test_own_endpoints(void **state)
+{
+	static const struct {
+		enum aws_service service;
+		const char *region;
+		unsigned kind;
+		const char *url; /* NULL: there is none */
+	} rows[] = {
+		{AWS_EBS, "us-east-1", 0, "https://ebs.us-east-1.amazonaws.com"},
+		{AWS_EBS, "us-gov-west-1", AWS_ENDPOINT_FIPS, "https://ebs-fips.us-gov-west-1.amazonaws.com"},
+		{AWS_EC2, "us-gov-west-1", AWS_ENDPOINT_FIPS, "https://ec2.us-gov-west-1.amazonaws.com"},
+		{AWS_EC2, "us-gov-west-1", AWS_ENDPOINT_FIPS | AWS_ENDPOINT_DUALSTACK,
+			"https://ec2-fips.us-gov-west-1.api.aws"},
+		{AWS_STS, "us-gov-east-1", AWS_ENDPOINT_FIPS, "https://sts.us-gov-east-1.amazonaws.com"},
+		{AWS_STS, "eu-west-1", AWS_ENDPOINT_FIPS, "https://sts-fips.eu-west-1.amazonaws.com"},
+		{AWS_KMS, "us-gov-east-1", AWS_ENDPOINT_FIPS, "https://kms-fips.us-gov-east-1.amazonaws.com"},
+		{AWS_EC2, "cn-north-1", 0, "https://ec2.cn-north-1.amazonaws.com.cn"},
+		{AWS_EC2, "cn-north-1", AWS_ENDPOINT_DUALSTACK, "https://ec2.cn-north-1.api.amazonwebservices.com.cn"},
+		{AWS_EBS, "us-iso-east-1", 0, "https://ebs.us-iso-east-1.c2s.ic.gov"},
+		{AWS_EBS, "us-iso-east-1", AWS_ENDPOINT_DUALSTACK, "https://ebs.us-iso-east-1.api.aws.ic.gov"},
+		{AWS_EBS, "us-isob-east-1", AWS_ENDPOINT_DUALSTACK, "https://ebs.us-isob-east-1.api.aws.scloud"},
+		{AWS_EBS, "eu-isoe-west-1", 0, "https://ebs.eu-isoe-west-1.cloud.adc-e.uk"},
+		{AWS_EBS, "eu-isoe-west-1", AWS_ENDPOINT_DUALSTACK, NULL},
+		{AWS_EBS, "us-isof-south-1", 0, "https://ebs.us-isof-south-1.csp.hci.ic.gov"},
+		{AWS_EC2, "eusc-de-east-1", 0, "https://ec2.eusc-de-east-1.amazonaws.eu"},
+		{AWS_EC2, "eusc-de-east-1", AWS_ENDPOINT_DUALSTACK, "https://ec2.eusc-de-east-1.api.amazonwebservices.eu"},
+		{AWS_S3, "eu-west-1", 0, "https://s3.eu-west-1.amazonaws.com"},
+		{AWS_S3, "eu-west-1", AWS_ENDPOINT_FIPS | AWS_ENDPOINT_DUALSTACK,
+			"https://s3-fips.dualstack.eu-west-1.amazonaws.com"},
+		{AWS_S3, "cn-north-1", AWS_ENDPOINT_DUALSTACK, "https://s3.dualstack.cn-north-1.amazonaws.com.cn"},
+		{AWS_SSO, "eu-west-1", 0, "https://portal.sso.eu-west-1.amazonaws.com"},
+		{AWS_SSO, "eu-west-1", AWS_ENDPOINT_FIPS, "https://portal.sso-fips.eu-west-1.amazonaws.com"},
+		{AWS_SSO_OIDC, "us-gov-west-1", AWS_ENDPOINT_FIPS, "https://oidc.us-gov-west-1.amazonaws.com"},
+		{AWS_SSO_OIDC, "eu-west-1", AWS_ENDPOINT_DUALSTACK, "https://oidc.eu-west-1.api.aws"},
+	};
+	struct aws_endpoint e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		int ret = aws_endpoint_init(&e, rows[i].service, rows[i].region, NULL, rows[i].kind, NULL);
+
+		assert_int_equal(ret, rows[i].url ? 0 : -1);
+		if (rows[i].url)
+			assert_string_equal(e.base, rows[i].url);
+		aws_endpoint_release(&e);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_secret_at_the_cut),
+		cmocka_unit_test(test_presigned_is_secret),
+		cmocka_unit_test(test_own_endpoints),
 		cmocka_unit_test(test_account),
 		cmocka_unit_test(test_retries),
 		cmocka_unit_test(test_fatal),
