@@ -266,6 +266,7 @@ static void test_thread(void **state)
 /* Answers ExpiredToken to all keys below `least`. */
 struct service {
 	atomic_uint least, refused, served;
+	unsigned delay_ms; /* before each answer */
 };
 
 static enum httpd_act serve(void *arg, const struct httpd_request *req, char *reply, size_t size,
@@ -275,6 +276,7 @@ static enum httpd_act serve(void *arg, const struct httpd_request *req, char *re
 	const char *key = strstr(req->headers, "Credential=KEY");
 	unsigned number = 0;
 
+	usleep(s->delay_ms * 1000);
 	if (!key || sscanf(key, "Credential=KEY%u/", &number) != 1 ||
 		number < atomic_load(&s->least)) {
 		atomic_fetch_add(&s->refused, 1);
@@ -356,6 +358,66 @@ static void test_calls(void **state)
 	httpd_stop(server);
 }
 
+/* A call under way goes on while others wait for a slow renewal. */
+static void test_transfers_go_on(void **state)
+{
+	struct aws_clock clock = {real_wall_s, real_ms, no_random, NULL};
+	struct service service = {.delay_ms = 300};
+	struct httpd *server = httpd_start(serve, &service);
+	struct aws_call under_way, later;
+	struct fixture f;
+	struct aws *a;
+
+	(void)state;
+	start(&f, &thread, 0);
+	f.source.slow = true;
+	a = client(&f, httpd_url(server), &clock);
+	assert_int_equal(aws_call_init(a, &under_way, AWS_EBS, "GET", "/x", "X", NULL), 0);
+	assert_int_equal(aws_call_init(a, &later, AWS_EBS, "GET", "/y", "Y", NULL), 0);
+	assert_int_equal(aws_start(a, &under_way, NULL), 0);
+	assert_true(aws_provider_expired(f.p, 1));
+	assert_int_equal(aws_start(a, &later, NULL), 0);
+	while (!under_way.ok)
+		assert_int_equal(aws_run(a, 10, -1, NULL), 0);
+	assert_int_equal(aws_running(a), 1);
+	assert_int_equal(later.attempts, 0);
+	atomic_store(&f.source.go, true);
+	while (aws_running(a) > 0)
+		assert_int_equal(aws_run(a, 10, -1, NULL), 0);
+	assert_true(later.ok);
+	aws_call_release(&under_way);
+	aws_call_release(&later);
+	aws_free(a);
+	aws_provider_free(f.p);
+	httpd_stop(server);
+}
+
+static bool always(void)
+{
+	return true;
+}
+
+/* After ctrl-C nothing is renewed, but for what cleans up. */
+static void test_hurry(void **state)
+{
+	const struct aws_creds *c;
+	struct error err = ERROR_INIT;
+	struct fixture f;
+
+	(void)state;
+	start(&f, &thread, 3600);
+	f.world.cancelled = always;
+	f.source.slow = true;
+	pass(&f, 3600);
+	while (aws_provider_get(f.p, &c, &err) == AWS_PROVIDER_WAIT)
+		usleep(1000);
+	assert_int_equal(err.kind, ERROR_INTERRUPTED);
+	aws_provider_hurry(f.p, true);
+	atomic_store(&f.source.go, true);
+	wait_for(&f, "KEY2");
+	aws_provider_free(f.p);
+}
+
 /* Nothing newer is to be had: the call fails with what the service said. */
 static void test_no_newer(void **state)
 {
@@ -391,6 +453,8 @@ int main(void)
 		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_thread),
 		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_transfers_go_on),
+		cmocka_unit_test(test_hurry),
 		cmocka_unit_test(test_no_newer),
 	};
 

@@ -193,10 +193,24 @@ static void test_no_memory(void **state)
 	assert_true(allocfail_torture(hash_all));
 }
 
+/* FIPS 180-4's examples. */
+static void test_sha1(void **state)
+{
+	char text[SHA1_HEX_SIZE];
+	uint8_t digest[SHA1_SIZE];
+
+	(void)state;
+	assert_int_equal(sha1("abc", 3, digest, NULL), 0);
+	assert_string_equal(hex_encode(text, digest, SHA1_SIZE), "a9993e364706816aba3e25717850c26c9cd0d89d");
+	assert_int_equal(sha1("", 0, digest, NULL), 0);
+	assert_string_equal(hex_encode(text, digest, SHA1_SIZE), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sha256),
+		cmocka_unit_test(test_sha1),
 		cmocka_unit_test(test_hmac),
 		cmocka_unit_test(test_hex),
 		cmocka_unit_test(test_base64),

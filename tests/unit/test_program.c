@@ -271,6 +271,12 @@ static void test_environment_and_folder(void **state)
 		assert_non_null(strstr(out.data, more[i]));
 	assert_null(strstr(out.data, "TZ=UTC"));
 	assert_null(strstr(out.data, "/home/joe"));
+	buf_clear(&out);
+	/* A program of the user's own gets the user's own. */
+	assert_int_equal(run(NULL, (struct program_opts){.argv = env, .output = &out, .inherit = true}, &err), 0);
+	assert_non_null(strstr(out.data, "SECRET=x\n"));
+	assert_non_null(strstr(out.data, "TZ=Europe/Berlin\n"));
+	assert_null(strstr(out.data, "LC_ALL=C\n"));
 }
 
 int main(void)
