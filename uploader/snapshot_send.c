@@ -31,7 +31,7 @@ enum {
 	MAX_BLOCKS = 96, /* 48 MiB */
 	PUTS_A_SECOND = 1000,
 	FRESH_MS = 120000,
-	SYNC_MS = 5000, /* what a crash of the machine may cost */
+	SYNC_MS = 30000, /* what a crash of the machine may cost; a sync holds the loop up */
 	LOOP_MS = 200,
 	QUOTA_LOOP_MS = 5,
 };
