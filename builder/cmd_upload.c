@@ -274,15 +274,21 @@ static void add_tag(struct upload *u)
 
 static int find_journal(struct upload *u, struct error *err)
 {
+	struct error why = ERROR_INIT;
+
 	switch (u->mode) {
 	case SHARD:
 		u->journal = buf_strf(err, "%s", u->o->digests);
 		u->source = upload_source_of_copy(u->image, err);
 		break;
 	case UPLOAD:
+		u->source = upload_source_of_file(u->path, err);
 		u->journal = u->o->journal ? buf_strf(err, "%s", u->o->journal) :
-					     upload_journal_of_file(u->ctx, u->path, err);
-		u->source = u->journal ? upload_source_of_file(u->path, err) : NULL;
+					     upload_journal_of_file(u->ctx, u->path, &why);
+		if (u->source && !u->journal && !u->o->journal) {
+			log_warn("what is interrupted will begin anew: %s", why.text);
+			return 0;
+		}
 		break;
 	default:
 		return 0;
@@ -322,7 +328,7 @@ static int set_opts(struct upload *u, struct error *err)
 /* A failed upload that can be resumed has said so; this is the other way. */
 static void say_abandon(const struct upload *u, const struct error *err)
 {
-	if (u->mode == UPLOAD && err->kind != ERROR_USAGE && err->kind != ERROR_POLICY &&
+	if (u->journal && u->mode == UPLOAD && err->kind != ERROR_USAGE && err->kind != ERROR_POLICY &&
 		access(u->journal, F_OK) == 0)
 		log_info("to give this upload up: amiwright upload --abandon '%s'", u->path);
 }
@@ -341,7 +347,7 @@ static int upload(struct upload *u, struct error *err)
 	add_tag(u);
 	if (set_opts(u, err) < 0)
 		return -1;
-	if (u->mode == START || (u->mode == UPLOAD && access(u->journal, F_OK) < 0))
+	if (u->mode == START || (u->mode == UPLOAD && (!u->journal || access(u->journal, F_OK) < 0)))
 		upload_warn_of_lost(u->aws, u->name);
 	if (u->mode == START)
 		ret = snapshot_begin(u->aws, u->known, &u->opts, &result, err);

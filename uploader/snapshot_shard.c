@@ -138,19 +138,28 @@ static int check_all_there(const struct merge *m, struct error *err)
 	return 0;
 }
 
-static int aggregate(const struct snapshot_table *t, uint8_t out[SHA256_SIZE], struct error *err)
+/* The aggregate and the counts. */
+static int sum_up(const struct snapshot_table *t, struct snapshot_result *out, struct error *err)
 {
 	CLEANUP(sha256_cleanup) struct sha256 *h = sha256_new(err);
-	uint8_t digest[SHA256_SIZE];
+	CLEANUP_FREE uint8_t *zeros = calloc(1, EBS_BLOCK_SIZE);
+	uint8_t digest[SHA256_SIZE], zero_digest[SHA256_SIZE];
 
 	if (!h)
+		return -1;
+	if (!zeros)
+		return error_nomem(err, "a block");
+	if (sha256(zeros, EBS_BLOCK_SIZE, zero_digest, err) < 0)
 		return -1;
 	for (uint64_t i = 0; (i = snapshot_table_next(t, i)) != UINT64_MAX; i++) {
 		if (snapshot_table_get(t, i, digest, err) < 0 ||
 		    sha256_update(h, digest, sizeof(digest), err) < 0)
 			return -1;
+		out->blocks_zero += memcmp(digest, zero_digest, sizeof(digest)) == 0;
 	}
-	return sha256_final(h, out, err);
+	out->blocks_sent = snapshot_table_count(t);
+	out->blocks_unused = out->size_gib * (GIB / EBS_BLOCK_SIZE) - out->blocks_sent;
+	return sha256_final(h, out->aggregate, err);
 }
 
 static void merge_release(struct merge *m)
@@ -173,14 +182,11 @@ int snapshot_finish(struct aws *a, const char *snapshot, const char *const *jour
 		ret = merge_one(&m, journals[i], opts->spool_dir, err);
 	if (ret == 0)
 		ret = check_all_there(&m, err);
+	out->size_gib = (uint64_t)m.size_gib;
 	if (ret == 0)
-		ret = aggregate(m.table, out->aggregate, err);
-	if (ret == 0) {
-		out->size_gib = (uint64_t)m.size_gib;
-		out->blocks_sent = snapshot_table_count(m.table);
-		out->blocks_unused = out->size_gib * (GIB / EBS_BLOCK_SIZE) - out->blocks_sent;
+		ret = sum_up(m.table, out, err);
+	if (ret == 0)
 		ret = snapshot_complete(a, opts, out, &accepted, err);
-	}
 	merge_release(&m);
 	return ret;
 }
