@@ -146,6 +146,7 @@ static int go_on(struct aws *a, struct snapshot_job *job, const struct json *hea
 		return load(job, out, err);
 	*stage = verdict == COMPLETED ? SNAPSHOT_DONE : SNAPSHOT_COMPLETE;
 	out->blocks_sent = out->blocks_resumed = st->count;
+	out->blocks_unused = out->size_gib * (GIB / EBS_BLOCK_SIZE) - st->count;
 	memcpy(out->aggregate, st->aggregate, sizeof(out->aggregate));
 	log_info("%s: all blocks were sent by an earlier run", st->snapshot);
 	return 0;

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Uploads that end before their time and go on: nothing that arrived is sent again, and nothing is left behind."""
+import os
+import pathlib
 import random
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 
 import pytest
 
 import fault_server as faults
 from fault_server import BLOCK, FaultServer
-from resume_tools import (blocks_in, check_content, clean_up, command, environment, journal,
+from resume_tools import (AMIWRIGHT, blocks_in, check_content, clean_up, command, environment, journal,
                           kill_until_done, make_image, puts, run, slow)
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "lib"))
+import nobody  # noqa: E402
 
 NR_BLOCKS = 40
 
@@ -187,6 +194,39 @@ def test_journal_elsewhere(image, tmp_path):
         server.plan = lambda name, before: None
         run(server, "upload", image, "--journal", place)
         assert not place.exists()
+
+
+@pytest.fixture
+def open_folder():
+    """One that others may enter: pytest closes its own whenever it starts."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield pathlib.Path(name)
+
+
+def test_folder_that_cannot_be_written(open_folder):
+    """Then the journal is in the state folder, by the image's path."""
+    home, closed, prefix, program = open_folder / "home", open_folder / "closed", [], AMIWRIGHT
+    for folder in (home, closed):
+        folder.mkdir()
+    image = make_image(closed / "in.raw", 5)
+    closed.chmod(0o555)
+    if os.getuid() == 0:
+        os.chown(home, nobody.NOBODY, nobody.NOBODY)
+        prefix, program = nobody.PREFIX, nobody.reachable(AMIWRIGHT, open_folder)
+    with FaultServer(lambda name, before: faults.BROKEN if name == "CompleteSnapshot" else None) as server:
+        upload = [*prefix, program, "--endpoint-url", server.url, "upload", str(image), "--max-attempts", "2"]
+        env = {**environment(), "HOME": str(home), "XDG_STATE_HOME": "", "TMPDIR": str(home)}
+        result = subprocess.run(upload, capture_output=True, text=True, env=env)
+        assert result.returncode == 4, result.stderr
+        kept, = (home / ".local/state/amiwright").iterdir()
+        assert kept.stat().st_mode & 0o777 == 0o600
+        server.plan = lambda name, before: None
+        result = subprocess.run(upload, capture_output=True, text=True, env=env)
+        assert result.returncode == 0, result.stderr
+        assert not kept.exists()
+        check_content(server, result.stdout.strip(), image)
+    closed.chmod(0o755)
 
 
 def test_what_is_no_journal_stays(image, tmp_path):
