@@ -262,7 +262,7 @@ class FaultServer:
     def add(self, blocks, gib=1):
         """A completed snapshot of these blocks."""
         snap = "snap-%017x" % (len(self.snapshots) + 1)
-        self.snapshots[snap] = {"blocks": blocks, "status": "completed", "gib": gib, "polls": 0}
+        self.snapshots[snap] = {"blocks": blocks, "base": {}, "status": "completed", "gib": gib, "polls": 0}
         return snap
 
     def count(self, name):
