@@ -70,6 +70,8 @@ static int begin_all(struct copy *c, struct error *err)
 		struct copy_dest *d = &c->dests[i];
 		struct error why = ERROR_INIT;
 
+		if (d->state == COPY_FAILED)
+			continue;
 		if (ops_of(c)->find(c, d, &why) < 0) {
 			if (note_failure(c, d, &why, err) < 0)
 				return -1;

@@ -288,6 +288,17 @@ static int check_regions(const struct copy *c, struct error *err)
 	return 0;
 }
 
+/* A rule's refusal ends the whole; a region that does not answer, or denies, is that region's. */
+static int note_region(struct copy_dest *d, struct error *err)
+{
+	if (err->kind != ERROR_SERVICE && err->kind != ERROR_NETWORK)
+		return -1;
+	d->error = *err;
+	d->state = COPY_FAILED;
+	error_clear(err);
+	return 0;
+}
+
 int copy_prepare(struct copy *c, struct error *err)
 {
 	struct aws *aws = context_aws(c->ctx, err);
@@ -304,7 +315,7 @@ int copy_prepare(struct copy *c, struct error *err)
 
 		d->region = c->opts->regions[i];
 		d->aws = context_aws_in(c->ctx, d->region, err);
-		if (!d->aws || judge(c, d, err) < 0)
+		if (!d->aws || (judge(c, d, err) < 0 && note_region(d, err) < 0))
 			return -1;
 	}
 	return 0;

@@ -85,6 +85,8 @@ class StrictImages(StrictServer):
         self.instances = {}           # AMI: state
         self.keys = {}                # ARN: KeyManager
         self.key_alias = {"alias/aws/ebs": "default", "alias/ami": "customer"}
+        self.down = set()             # regions that take no calls
+        self.full = 0                 # copies to refuse because of too many
         self.lose = 0                 # answers of CopySnapshot to lose
         self.count = 0
         for region in REGIONS:
@@ -174,8 +176,11 @@ class StrictImages(StrictServer):
                 if given.get("DryRun") == "true" and action not in self.denied:
                     raise Refusal("DryRunOperation", "would have succeeded", 412)
                 self.requests.append((action, {**given, "@region": region}))
-                if action in self.denied:
-                    raise Refusal(self.denied[action])
+                if action in self.denied or region in self.down:
+                    raise Refusal(self.denied.get(action, "OptInRequired"))
+                if action.startswith("Copy") and self.full:
+                    self.full -= 1
+                    raise Refusal("ResourceLimitExceeded", "too many copies")
                 inner = render(getattr(self, "do_" + action)(value, given))
             except Refusal as no:
                 return no.status, {}, (f"<Response><Errors><Error><Code>{no.code}</Code><Message>{escape(str(no))}"

@@ -75,6 +75,22 @@ def test_one_region_fails(amiwright, ec2):
     assert good[0] in again.stdout.splitlines() and len(ec2.calls("CopyImage")) == 3
 
 
+@pytest.mark.parametrize("args", [[], ["--no-encrypt"]])
+def test_region_that_takes_no_calls(amiwright, ec2, args):
+    ami, *_ = two_disks(ec2)
+    ec2.down.add("eu-west-1")
+    out = amiwright("copy", ami, "--to", "eu-west-1", "--to", "us-west-2", *args, status=4)
+    assert "OptInRequired" in out.stderr and out.stdout.startswith("us-west-2 ami-")
+
+
+def test_too_many_copies_at_a_time(amiwright, ec2):
+    """Those that find no room wait until there is."""
+    ami, *_ = two_disks(ec2)
+    ec2.full = 5
+    out = amiwright("copy", ami, "--to", "eu-west-1", "--to", "us-west-2")
+    assert len(out.stdout.splitlines()) == 2 and len(ec2.in_region("eu-west-1")) == 1
+
+
 def test_deregistered_copy_is_made_again(amiwright, ec2):
     """EC2 remembers the token of the first copy and answers with an AMI that is gone."""
     ami, *_ = two_disks(ec2)
