@@ -169,6 +169,13 @@ static int images_query(const struct ec2_image_query *w, struct buf *q, struct e
 		    ec2_query_add(q, err, w->filters[i].value, "Filter.%zu.Value.1", i + 1) < 0)
 			return -1;
 	}
+	/*
+	 * The answer is whole without MaxResults, which older service models do not know here. But
+	 * others' images are more than one answer can hold. With ids EC2 refuses it.
+	 */
+	if ((!w->owner || strcmp(w->owner, "self") != 0) && !(w->ids && w->ids[0]) &&
+	    ec2_query_add(q, err, "1000", "MaxResults") < 0)
+		return -1;
 	if (ec2_query_add(q, err, w->deprecated ? "true" : NULL, "IncludeDeprecated") < 0)
 		return -1;
 	return ec2_query_add(q, err, w->disabled ? "true" : NULL, "IncludeDisabled");
@@ -185,10 +192,6 @@ int ec2_find_images(struct aws *a, const struct ec2_image_query *query, struct e
 		req.subject = query->ids[0];
 	if (images_query(query, &q, err) < 0)
 		return -1;
-	/*
-	 * No MaxResults: older service models do not know it here, and without it the answer is
-	 * whole. A NextToken that comes nevertheless is followed.
-	 */
 	if (ec2_pages(a, &req, &q, image_page, out, err) < 0) {
 		ec2_image_list_release(out);
 		return -1;
