@@ -31,7 +31,7 @@ static const struct options_def options[] = {
 		"trouble to rehearse: throttle=10%,error=5%,reset=2%,truncate=1%,slow=1s,expire=60s,"
 		"skew=3600,seed=7", 0, 0, NULL},
 	{"quota", 0, OPTIONS_TEXT, FIELD(quotas), "SPEC",
-		"requests a second, by kind: put=1000,get=1000,list=50,start=10,complete=10,ec2=100",
+		"requests a second, by kind: put=1000,get=1000,list=50,start=10,complete=10,ec2=100,s3=100",
 		0, 0, NULL},
 	{"volume", 0, OPTIONS_TEXT, FIELD(volume), "SNAP",
 		"serve nothing: write the volume that a snapshot makes, as an instance would read it", 0, 0, NULL},
@@ -114,7 +114,8 @@ const struct command cmd_serve = {
 	.args = "DIR",
 	.summary = "run the local region for any AWS client",
 	.description =
-		"Serves the EBS direct APIs and EC2's image calls over a folder until SIGINT or SIGTERM.\n"
+		"Serves the EBS direct APIs, EC2's image calls, S3, STS and KMS over a folder until SIGINT or "
+		"SIGTERM.\n"
 		"A call is for the Region that it was signed for, and from the account whose key signed it.\n"
 		"Prints two lines: the endpoint's URL, and the credentials file to use with it.",
 	.options = options,

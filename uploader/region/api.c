@@ -118,6 +118,36 @@ static void fail_ec2(struct reply *reply)
 	reply_ec2_error(reply, 500, "InternalError", "An internal error has occurred");
 }
 
+static void refuse_s3(struct reply *reply, enum auth_result result, const char *text)
+{
+	static const char *const codes[] = {
+		[AUTH_MISSING] = "AccessDenied",
+		[AUTH_INCOMPLETE] = "AuthorizationHeaderMalformed",
+		[AUTH_UNKNOWN_KEY] = "InvalidAccessKeyId",
+		[AUTH_TOKEN] = "InvalidToken",
+		[AUTH_TOKEN_EXPIRED] = "ExpiredToken",
+		[AUTH_SCOPE] = "AuthorizationHeaderMalformed",
+		[AUTH_EXPIRED] = "RequestTimeTooSkewed",
+		[AUTH_UNSIGNED] = "AccessDenied",
+		[AUTH_MISMATCH] = "SignatureDoesNotMatch",
+	};
+	bool malformed = result == AUTH_INCOMPLETE || result == AUTH_SCOPE || result == AUTH_TOKEN ||
+			 result == AUTH_TOKEN_EXPIRED;
+
+	reply_s3_error(reply, malformed ? 400 : 403, codes[result], text, NULL);
+}
+
+static void throttle_s3(struct reply *reply)
+{
+	reply_s3_error(reply, 503, "SlowDown", "Please reduce your request rate.", NULL);
+}
+
+static void fail_s3(struct reply *reply)
+{
+	reply_s3_error(reply, 500, "InternalError", "We encountered an internal error. Please try again.",
+		NULL);
+}
+
 static const struct service {
 	void (*handle)(const struct scene *scene, const struct request *req, struct reply *reply);
 	void (*refuse)(struct reply *reply, enum auth_result result, const char *text);
@@ -126,6 +156,7 @@ static const struct service {
 } services[AUTH_NR] = {
 	[AUTH_EBS] = {ebs_api_handle, refuse_ebs, throttle_ebs, fail_ebs},
 	[AUTH_EC2] = {ec2_api_handle, refuse_ec2, throttle_ec2, fail_ec2},
+	[AUTH_S3] = {s3_api_handle, refuse_s3, throttle_s3, fail_s3},
 	[AUTH_STS] = {sts_api_handle, refuse_sts, NULL, NULL},
 	[AUTH_KMS] = {kms_api_handle, refuse_kms, NULL, NULL},
 };
@@ -134,7 +165,11 @@ static const struct service {
 static enum auth_service route(const struct request *req)
 {
 	const char *target = request_header(req, "x-amz-target");
+	char service[16];
 
+	auth_scope_service(req, service);
+	if (strcmp(service, "s3") == 0)
+		return AUTH_S3;
 	if (strncmp(req->path, "/snapshots", 10) == 0)
 		return AUTH_EBS;
 	if (strcmp(req->path, "/") != 0)

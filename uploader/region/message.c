@@ -179,3 +179,20 @@ void reply_sts_error(struct reply *reply, unsigned status, const char *code, con
 	xml_close(&x, "ErrorResponse");
 	reply->failed |= x.failed;
 }
+
+void reply_s3_error(struct reply *reply, unsigned status, const char *code, const char *text,
+	const char *region)
+{
+	struct xml x;
+
+	reply_restart(reply, status, "application/xml");
+	xml_init(&x, &reply->body);
+	xml_open(&x, "Error");
+	xml_str(&x, "Code", code);
+	xml_str(&x, "Message", text);
+	xml_str(&x, "Region", region);
+	xml_str(&x, "RequestId", reply->request_id);
+	xml_str(&x, "HostId", "amiwright");
+	xml_close(&x, "Error");
+	reply->failed |= x.failed;
+}

@@ -17,7 +17,7 @@ enum {
 	MESSAGE_BODY_MAX = 1024 * 1024, /* bytes of any request's body */
 	MESSAGE_MAX_HEADERS = 64,
 	MESSAGE_REPLY_MAX = 16 * 1024 * 1024,
-	REPLY_MAX_HEADERS = 6,
+	REPLY_MAX_HEADERS = 24,
 };
 
 struct request {
@@ -29,13 +29,16 @@ struct request {
 	const void *body;
 	size_t body_len;
 	uint8_t body_sha256[SHA256_SIZE];
+	bool spooled;         /* the body went to a file instead: */
+	int body_fd;          /* borrowed */
+	uint64_t body_fd_len;
 };
 
 /* A header by name (any case): the first of that name, or NULL. */
 const char *request_header(const struct request *req, const char *name);
 
 struct reply_header {
-	char name[40], value[104];
+	char name[40], value[256];
 };
 
 /*
@@ -47,6 +50,7 @@ struct reply {
 	char request_id[UUID_TEXT_SIZE]; /* goes into the header, and into the XML of EC2 */
 	unsigned status;
 	const char *content_type;
+	char content_type_text[128]; /* for one that is not a constant */
 	struct reply_header headers[REPLY_MAX_HEADERS];
 	size_t nr_headers;
 	struct buf body;
@@ -76,5 +80,8 @@ void reply_ec2_error(struct reply *reply, unsigned status, const char *code, con
 /* The same as XML of STS. */
 void reply_sts_error(struct reply *reply, unsigned status, const char *code, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
+/* The same as XML of S3; region may be NULL. */
+void reply_s3_error(struct reply *reply, unsigned status, const char *code, const char *text,
+	const char *region);
 
 #endif

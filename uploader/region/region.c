@@ -169,6 +169,7 @@ struct region *region_start(const char *dir, const struct region_opts *opts, str
 	r->lock_fd = -1;
 	r->wall_s = opts->wall_s;
 	r->random = opts->random;
+	pthread_mutex_init(&r->s3_lock, NULL);
 	r->complete_delay_ms = opts->complete_delay_ms;
 	r->copy_seconds = opts->copy_seconds;
 	r->dir = strdup(dir);
@@ -201,6 +202,7 @@ void region_stop(struct region *r)
 		server_stop(r->server);
 	stores_close(&r->stores);
 	quotas_release(&r->quotas);
+	pthread_mutex_destroy(&r->s3_lock);
 	if (r->auth.accounts)
 		auth_release(&r->auth);
 	accounts_release(&r->accounts);

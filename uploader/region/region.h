@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The local region: EBS direct and EC2's image and snapshot calls over a folder, through real HTTP
+ * The local region: EBS direct, EC2's image and snapshot calls, S3, STS and KMS over a folder, through real HTTP
  * with verified signatures and checksums. For rehearsals without an account, and for tests with
  * foreign clients. One server plays all Regions: a call is for the one that it was signed for. And
  * several accounts: a call is from the one whose key signed it.
@@ -15,6 +15,8 @@
  *   snapshots/snap-….img       content: sparse, of the volume's size: loop-mountable
  *   snapshots/snap-….map       digest of each written block
  *   images/ami-….json
+ *   settings.json, keys.json   what accounts switched on; KMS keys
+ *   buckets/                   S3: see s3_internal.h
  */
 #ifndef AMIWRIGHT_UPLOADER_REGION_REGION_H
 #define AMIWRIGHT_UPLOADER_REGION_REGION_H

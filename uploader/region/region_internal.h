@@ -26,6 +26,7 @@ struct region {
 	struct faults faults;
 	struct quotas quotas;
 	struct stores stores;
+	pthread_mutex_t s3_lock;            /* guards the records of objects */
 	struct server *server;              /* owned */
 	int lock_fd;
 	char *endpoint;                     /* owned */
@@ -53,6 +54,7 @@ void ebs_api_handle(const struct scene *scene, const struct request *req, struct
 void sts_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
 /* Whether it is a request of STS's, by its version: signed or not. */
 bool sts_is_request(const struct request *req);
+void s3_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
 void kms_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
 void ec2_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
 

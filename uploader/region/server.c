@@ -8,9 +8,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -28,6 +30,8 @@ enum {
 	STOP_STEPS = 25, /* of 2 ms */
 	BLOCK_BODY_MAX = 600 * 1024,
 };
+
+#define UPLOAD_MAX (5 * GIB) /* of one PUT to S3 */
 
 /* A body on its way in; kept for the next request when done. */
 struct body {
@@ -49,6 +53,8 @@ struct server {
 /* One request from its first line to its answer. */
 struct exchange {
 	char *target;      /* raw, with the query; owned */
+	int spool;         /* an unnamed file that takes the body instead; -1: none */
+	uint64_t spooled;
 	struct body *body; /* owned; NULL until bytes come */
 	bool begun, too_large, failed;
 };
@@ -106,6 +112,7 @@ static void *on_target(void *cls, const char *uri, struct MHD_Connection *connec
 	(void)connection;
 	if (!x)
 		return NULL;
+	x->spool = -1;
 	x->target = strdup(uri);
 	if (x->target)
 		return x;
@@ -125,9 +132,27 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 		return;
 	if (x->body)
 		body_give_back(s, x->body);
+	cleanup_close_p(&x->spool);
 	free(x->target);
 	free(x);
 	*context = NULL;
+}
+
+/* Uploads to S3 are large: they go to a file of the region's folder that has no name. */
+static bool is_upload(const struct exchange *x, const char *method)
+{
+	return strcmp(method, "PUT") == 0 && strncmp(x->target, "/snapshots", 10) != 0;
+}
+
+static void exchange_spool(const struct server *s, struct exchange *x)
+{
+	CLEANUP_FREE char *path = buf_strf(NULL, "%s/upload-XXXXXX", s->region->dir);
+
+	x->spool = path ? mkostemp(path, O_CLOEXEC) : -1;
+	if (x->spool < 0)
+		x->failed = true;
+	else
+		(void)unlink(path);
 }
 
 static void exchange_take(struct server *s, struct exchange *x, const char *data, size_t len)
@@ -138,12 +163,17 @@ static void exchange_take(struct server *s, struct exchange *x, const char *data
 		x->failed = true;
 		return;
 	}
-	if (len > MESSAGE_BODY_MAX - x->body->len) {
+	if (x->spool >= 0) {
+		if (file_pwrite_all(x->spool, data, len, x->spooled, "upload", NULL) < 0)
+			x->failed = true;
+		x->spooled += len;
+	} else if (len > MESSAGE_BODY_MAX - x->body->len) {
 		x->too_large = true;
 		return;
+	} else {
+		memcpy(x->body->data + x->body->len, data, len);
+		x->body->len += len;
 	}
-	memcpy(x->body->data + x->body->len, data, len);
-	x->body->len += len;
 	if (sha256_update(x->body->hash, data, len, NULL) < 0)
 		x->failed = true;
 }
@@ -169,7 +199,8 @@ static bool exchange_request(struct exchange *x, struct MHD_Connection *connecti
 	static char empty[] = "";
 	char *question = strchr(x->target, '?');
 
-	*req = (struct request){.method = method, .path = x->target, .query = empty};
+	*req = (struct request){.method = method, .path = x->target, .query = empty,
+		.spooled = x->spool >= 0, .body_fd = x->spool, .body_fd_len = x->spooled};
 	if (question) {
 		*question = '\0';
 		req->query = question + 1;
@@ -179,6 +210,8 @@ static bool exchange_request(struct exchange *x, struct MHD_Connection *connecti
 		return false;
 	if (!x->body)
 		return sha256("", 0, req->body_sha256, NULL) == 0;
+	if (x->spool >= 0)
+		return sha256_final(x->body->hash, req->body_sha256, NULL) == 0;
 	req->body = x->body->data;
 	req->body_len = x->body->len;
 	return sha256_final(x->body->hash, req->body_sha256, NULL) == 0;
@@ -310,9 +343,12 @@ static enum MHD_Result answer(struct server *s, struct exchange *x,
 }
 
 /* A body that says it is too large is refused before it comes. */
-static bool announces_too_much(struct MHD_Connection *connection, const char *method)
+static bool announces_too_much(const struct exchange *x, struct MHD_Connection *connection,
+	const char *method)
 {
-	uint64_t max = strcmp(method, "PUT") == 0 ? BLOCK_BODY_MAX : MESSAGE_BODY_MAX;
+	uint64_t max = is_upload(x, method)	    ? UPLOAD_MAX :
+		       strcmp(method, "PUT") == 0 ? BLOCK_BODY_MAX :
+						    MESSAGE_BODY_MAX;
 	const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
 		MHD_HTTP_HEADER_CONTENT_LENGTH);
 	uint64_t number;
@@ -332,7 +368,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 		return MHD_NO;
 	if (!x->begun) {
 		x->begun = true;
-		x->too_large = announces_too_much(connection, method);
+		x->too_large = announces_too_much(x, connection, method);
+		if (!x->too_large && is_upload(x, method))
+			exchange_spool(s, x);
 		return x->too_large ? answer(s, x, connection, method) : MHD_YES;
 	}
 	if (*len == 0)

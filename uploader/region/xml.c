@@ -69,13 +69,10 @@ static const char *xml_entity(unsigned char c)
 	}
 }
 
-void xml_str(struct xml *x, const char *tag, const char *text)
+void xml_text(struct xml *x, const char *text)
 {
 	const char *from = text;
 
-	if (!text)
-		return;
-	xml_open(x, tag);
 	for (; *text; text++) {
 		const char *entity = xml_entity((unsigned char)*text);
 
@@ -86,6 +83,14 @@ void xml_str(struct xml *x, const char *tag, const char *text)
 		from = text + 1;
 	}
 	xml_add(x, from, (size_t)(text - from));
+}
+
+void xml_str(struct xml *x, const char *tag, const char *text)
+{
+	if (!text)
+		return;
+	xml_open(x, tag);
+	xml_text(x, text);
 	xml_close(x, tag);
 }
 

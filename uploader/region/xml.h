@@ -24,6 +24,8 @@ void xml_open_root(struct xml *x, const char *tag, const char *suffix, const cha
 void xml_close(struct xml *x, const char *tag);
 /* <tag>text</tag>, escaped; nothing at all when text is NULL. */
 void xml_str(struct xml *x, const char *tag, const char *text);
+/* Text alone, escaped. */
+void xml_text(struct xml *x, const char *text);
 void xml_int(struct xml *x, const char *tag, int64_t value);
 void xml_bool(struct xml *x, const char *tag, bool value);
 void xml_empty(struct xml *x, const char *tag);

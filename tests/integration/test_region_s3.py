@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""S3 of the local region under boto3: buckets, objects, listings, multipart uploads, checksums, Regions."""
+import base64
+import hashlib
+import os
+import signal
+import urllib.error
+import urllib.request
+
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
+import botocore.exceptions
+import pytest
+
+from region_clients import refused
+from region_server import RegionServer
+
+PART = 5 << 20
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory):
+    with RegionServer(tmp_path_factory.mktemp("region") / "r") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def s3(region):
+    return client(region)
+
+
+@pytest.fixture
+def bucket(s3):
+    name = f"b-{os.urandom(6).hex()}"
+    s3.create_bucket(Bucket=name, ObjectOwnership="ObjectWriter")
+    return name
+
+
+def client(region, profile="default", where="us-east-1", style="path", **more):
+    return region.client("s3", profile, where, s3={"addressing_style": style}, **more)
+
+
+def keys(answer):
+    return [o["Key"] for o in answer.get("Contents", [])]
+
+
+def test_objects(s3, bucket):
+    body, key = os.urandom(700_000), "img/a b+c~é.part.00"
+    put = s3.put_object(Bucket=bucket, Key=key, Body=body, ACL="aws-exec-read", ContentType="image/x",
+                        Metadata={"One": "1"}, ContentMD5=base64.b64encode(hashlib.md5(body).digest()).decode())
+    assert put["ETag"] == f'"{hashlib.md5(body).hexdigest()}"'
+    got = s3.get_object(Bucket=bucket, Key=key)
+    assert got["Body"].read() == body and got["ContentType"] == "image/x" and got["Metadata"] == {"one": "1"}
+    head = s3.head_object(Bucket=bucket, Key=key)
+    assert (head["ContentLength"], head["ETag"]) == (len(body), put["ETag"])
+    for wanted, piece in (("bytes=5-9", body[5:10]), ("bytes=699990-", body[699990:]), ("bytes=-7", body[-7:])):
+        part = s3.get_object(Bucket=bucket, Key=key, Range=wanted)
+        assert part["Body"].read() == piece and part["ResponseMetadata"]["HTTPStatusCode"] == 206
+    assert part["ContentRange"] == "bytes 699993-699999/700000"
+    with refused(416, "InvalidRange"):
+        s3.get_object(Bucket=bucket, Key=key, Range="bytes=700000-")
+    s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b""
+    with refused(400, "BadDigest"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x", ContentMD5=base64.b64encode(bytes(16)).decode())
+    s3.delete_object(Bucket=bucket, Key=key)
+    s3.delete_object(Bucket=bucket, Key=key)
+    with refused(404, "NoSuchKey"):
+        s3.get_object(Bucket=bucket, Key=key)
+    with refused(404, "404"):
+        s3.head_object(Bucket=bucket, Key=key)
+    with refused(400, "InvalidArgument"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"", ACL="everybody")
+
+
+def test_checksums(s3, bucket):
+    body = b"123456789"
+    known = {"CRC32": ("ChecksumCRC32", 0xcbf43926, 4), "CRC32C": ("ChecksumCRC32C", 0xe3069283, 4)}
+    for algorithm, (name, value, size) in known.items():
+        text = base64.b64encode(value.to_bytes(size, "big")).decode()
+        s3.put_object(Bucket=bucket, Key=algorithm, Body=body, ChecksumAlgorithm=algorithm, **{name: text})
+        assert s3.head_object(Bucket=bucket, Key=algorithm, ChecksumMode="ENABLED")[name] == text
+        with refused(400, "BadDigest"):
+            s3.put_object(Bucket=bucket, Key=algorithm, Body=body + b"0", **{name: text})
+    for algorithm in ("SHA1", "SHA256"):
+        digest = base64.b64encode(hashlib.new(algorithm.lower(), body).digest()).decode()
+        assert s3.put_object(Bucket=bucket, Key="x", Body=body,
+                             ChecksumAlgorithm=algorithm)["Checksum" + algorithm] == digest
+
+
+def sent(region, method, path, body, headers, where="us-east-1"):
+    """A request signed by botocore by hand, its payload hash as the headers say. (status, text)"""
+    request = botocore.awsrequest.AWSRequest(method, region.endpoint + path, headers=headers, data=body)
+    signer = botocore.auth.S3SigV4Auth(botocore.credentials.Credentials(*region.credentials()), "s3", where)
+    signer.payload = lambda _: headers["X-Amz-Content-SHA256"]
+    signer.add_auth(request)
+    try:
+        with urllib.request.urlopen(urllib.request.Request(region.endpoint + path, data=body, method=method,
+                                                           headers=dict(request.headers.items()))) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def chunked(*pieces, trailer="x-amz-checksum-crc64nvme:rosUhgp5mIg="):
+    return b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces) + b"0\r\n" + trailer.encode() + b"\r\n\r\n"
+
+
+def test_chunks_with_a_trailer(region, s3, bucket):
+    """As current SDKs send it over TLS; the checksum is CRC-64/NVME of "123456789"."""
+    headers = {"X-Amz-Content-SHA256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "Content-Encoding": "aws-chunked",
+               "X-Amz-Trailer": "x-amz-checksum-crc64nvme", "X-Amz-Decoded-Content-Length": "9",
+               "Content-Type": "text/plain"}
+    put = lambda body, **more: sent(region, "PUT", f"/{bucket}/chunks", body, {**headers, **more})
+    assert put(chunked(b"1234", b"56789"))[0] == 200
+    assert s3.get_object(Bucket=bucket, Key="chunks")["Body"].read() == b"123456789"
+    assert "BadDigest" in put(chunked(b"123456780"))[1]
+    assert "IncompleteBody" in put(chunked(b"123456789"), **{"X-Amz-Decoded-Content-Length": "8"})[1]
+    for damaged in (b"zz\r\n1\r\n0\r\n\r\n", b"ff\r\n1\r\n0\r\n\r\n", b"9\r\n123456789\r\n", b""):
+        assert "IncompleteBody" in put(damaged)[1]
+    assert put(b"", **{"X-Amz-Content-SHA256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"})[0] == 501
+    assert s3.get_object(Bucket=bucket, Key="chunks")["Body"].read() == b"123456789"
+    assert len(list(region.folder.glob(f"regions/*/buckets/{bucket}/data/*"))) == 1  # nothing refused is left
+
+
+def test_listing(s3, bucket):
+    names = [f"a/{i:02}" for i in range(5)] + ["b", "c/x&y", "c/é ü"]
+    for name in names:
+        s3.put_object(Bucket=bucket, Key=name, Body=b"x")
+    assert keys(s3.list_objects_v2(Bucket=bucket)) == sorted(names, key=str.encode)
+    assert keys(s3.list_objects_v2(Bucket=bucket, Prefix="c/")) == ["c/x&y", "c/é ü"]
+    assert keys(s3.list_objects_v2(Bucket=bucket, StartAfter="a/03", MaxKeys=2)) == ["a/04", "b"]
+    top = s3.list_objects_v2(Bucket=bucket, Delimiter="/")
+    assert keys(top) == ["b"] and [p["Prefix"] for p in top["CommonPrefixes"]] == ["a/", "c/"]
+    pages = list(s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, PaginationConfig={"PageSize": 3}))
+    assert [len(keys(p)) for p in pages] == [3, 3, 2] and sum(map(keys, pages), []) == names
+    pages = list(s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Delimiter="/",
+                                                               PaginationConfig={"PageSize": 1}))
+    assert [len(keys(p)) + len(p.get("CommonPrefixes", [])) for p in pages] == [1, 1, 1]
+    one = s3.list_objects_v2(Bucket=bucket, Prefix="b")["Contents"][0]
+    assert (one["Size"], one["ETag"], one["StorageClass"]) == (1, f'"{hashlib.md5(b"x").hexdigest()}"', "STANDARD")
+
+
+def test_multipart(region, s3, bucket):
+    parts = [os.urandom(PART), os.urandom(PART), b"end"]
+    upload = dict(Bucket=bucket, Key="big", UploadId=s3.create_multipart_upload(
+        Bucket=bucket, Key="big", ACL="public-read", ContentType="x/y")["UploadId"])
+    etags = [s3.upload_part(**upload, PartNumber=i, Body=p)["ETag"] for i, p in enumerate(parts, 1)]
+    assert etags == [f'"{hashlib.md5(p).hexdigest()}"' for p in parts]
+    assert [p["Size"] for p in s3.list_parts(**upload)["Parts"]] == [PART, PART, 3]
+    listed = [{"PartNumber": i, "ETag": e} for i, e in enumerate(etags, 1)]
+    complete = lambda parts: s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    with refused(400, "InvalidPartOrder"):
+        complete([listed[1], listed[0]])
+    with refused(400, "InvalidPart"):
+        complete([{"PartNumber": 1, "ETag": etags[1]}])
+    with refused(400, "EntityTooSmall"):
+        complete([listed[0], listed[2], {"PartNumber": 9, "ETag": s3.upload_part(**upload, PartNumber=9, Body=b"")["ETag"]}])
+    whole = hashlib.md5(b"".join(hashlib.md5(p).digest() for p in parts)).hexdigest()
+    assert complete(listed)["ETag"] == f'"{whole}-3"'
+    assert s3.get_object(Bucket=bucket, Key="big")["Body"].read() == b"".join(parts)
+    with refused(404, "NoSuchUpload"):
+        s3.list_parts(**upload)
+    other = dict(Bucket=bucket, Key="gone", UploadId=s3.create_multipart_upload(Bucket=bucket, Key="gone")["UploadId"])
+    s3.upload_part(**other, PartNumber=1, Body=b"x")
+    s3.abort_multipart_upload(**other)
+    with refused(404, "NoSuchUpload"):
+        s3.upload_part(**other, PartNumber=2, Body=b"x")
+    assert len(list(region.folder.glob(f"regions/*/buckets/{bucket}/data/*"))) == 1
+    assert client(region, "second").get_object(Bucket=bucket, Key="big")["ContentType"] == "x/y"
+
+
+def test_upload_file(s3, bucket, tmp_path):
+    """boto3's own transfer: parts of 8 MiB from several threads."""
+    data = os.urandom(20 << 20)
+    (tmp_path / "f").write_bytes(data)
+    s3.upload_file(str(tmp_path / "f"), bucket, "file")
+    s3.download_file(bucket, "file", str(tmp_path / "g"))
+    assert (tmp_path / "g").read_bytes() == data
+    assert s3.head_object(Bucket=bucket, Key="file")["ETag"].endswith('-3"')
+
+
+def test_buckets(region, s3, bucket):
+    assert bucket in [b["Name"] for b in s3.list_buckets()["Buckets"]]
+    assert bucket not in [b["Name"] for b in client(region, "second").list_buckets()["Buckets"]]
+    assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] is None
+    there = client(region, where="eu-west-1")
+    name = f"eu-{os.urandom(6).hex()}"
+    with refused(400, "IllegalLocationConstraintException"):
+        there.create_bucket(Bucket=name)
+    there.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    assert there.get_bucket_location(Bucket=name)["LocationConstraint"] == "eu-west-1"
+    assert there.head_bucket(Bucket=name)["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"] == "eu-west-1"
+    for who, code in (("default", "BucketAlreadyOwnedByYou"), ("second", "BucketAlreadyExists")):
+        with refused(409, code):
+            client(region, who).create_bucket(Bucket=name)
+    with refused(400, "InvalidBucketName"):
+        s3.create_bucket(Bucket="Not_A_Name")
+    with refused(404, "NoSuchBucket"):
+        s3.list_objects_v2(Bucket="none-of-that-name")
+    there.put_object(Bucket=name, Key="k", Body=b"x")
+    with refused(409, "BucketNotEmpty"):
+        there.delete_bucket(Bucket=name)
+    there.delete_object(Bucket=name, Key="k")
+    there.delete_bucket(Bucket=name)
+    with refused(404, "404"):
+        there.head_bucket(Bucket=name)
+    with refused(501, "NotImplemented"):
+        s3.get_bucket_policy(Bucket=bucket)
+
+
+def test_another_region_is_named(region, s3):
+    name = f"eu-{os.urandom(6).hex()}"
+    client(region, where="eu-west-1").create_bucket(Bucket=name, CreateBucketConfiguration={
+        "LocationConstraint": "eu-west-1"})
+    status, text = sent(region, "PUT", f"/{name}/k", b"x", {"X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD"})
+    assert status == 301 and "<Code>PermanentRedirect</Code>" in text and "<Region>eu-west-1</Region>" in text
+    s3.put_object(Bucket=name, Key="k", Body=b"moved")  # botocore follows the header
+    assert s3.get_object(Bucket=name, Key="k")["Body"].read() == b"moved"
+
+
+def test_acls_and_other_accounts(region, s3, bucket):
+    theirs = client(region, "second")
+    s3.put_object(Bucket=bucket, Key="private", Body=b"1")
+    s3.put_object(Bucket=bucket, Key="exec", Body=b"2", ACL="aws-exec-read")
+    s3.put_object(Bucket=bucket, Key="public", Body=b"3", ACL="public-read")
+    for key in ("private", "exec", "missing"):
+        with refused(403, "AccessDenied"):
+            theirs.get_object(Bucket=bucket, Key=key)
+    assert theirs.get_object(Bucket=bucket, Key="public")["Body"].read() == b"3"
+    for call in (lambda: theirs.put_object(Bucket=bucket, Key="x", Body=b""), lambda: theirs.list_objects_v2(Bucket=bucket)):
+        with refused(403, "AccessDenied"):
+            call()
+    enforced = f"b-{os.urandom(6).hex()}"
+    s3.create_bucket(Bucket=enforced)
+    with refused(400, "AccessControlListNotSupported"):
+        s3.put_object(Bucket=enforced, Key="x", Body=b"", ACL="aws-exec-read")
+
+
+def test_virtual_hosts_and_presigned_urls(region, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="a b", Body=b"by host")
+    url = client(region, signature_version="s3v4").generate_presigned_url("get_object", Params=dict(Bucket=bucket, Key="a b"))
+    assert urllib.request.urlopen(url).read() == b"by host"
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(url[:-1] + ("0" if url[-1] != "0" else "1"))
+    assert error.value.code == 403
+    host = f"{bucket}.localhost:{region.endpoint.rpartition(':')[2]}"
+    request = botocore.awsrequest.AWSRequest("GET", f"http://{host}/a%20b", headers={"Host": host})
+    botocore.auth.S3SigV4Auth(botocore.credentials.Credentials(*region.credentials()), "s3", "us-east-1").add_auth(request)
+    with urllib.request.urlopen(urllib.request.Request(region.endpoint + "/a%20b",
+                                                       headers=dict(request.headers.items()))) as answer:
+        assert answer.read() == b"by host"
+
+
+def test_refused_signatures(region, s3, bucket):
+    access, secret = region.credentials()
+    with refused(403, "SignatureDoesNotMatch"):
+        region.client("s3", keys=dict(aws_access_key_id=access, aws_secret_access_key="x" * 40)).list_buckets()
+    with refused(403, "InvalidAccessKeyId"):
+        region.client("s3", keys=dict(aws_access_key_id="AKIAX", aws_secret_access_key=secret)).list_buckets()
+    wrong = hashlib.sha256(b"other").hexdigest()
+    assert sent(region, "PUT", f"/{bucket}/x", b"body", {"X-Amz-Content-SHA256": wrong})[0] == 403
+
+
+def test_state_survives_kill(tmp_path):
+    with RegionServer(tmp_path / "r") as server:
+        s3 = client(server)
+        s3.create_bucket(Bucket="kept-bucket")
+        s3.put_object(Bucket="kept-bucket", Key="k", Body=b"kept")
+        upload = dict(Bucket="kept-bucket", Key="p", UploadId=s3.create_multipart_upload(
+            Bucket="kept-bucket", Key="p")["UploadId"])
+        etag = s3.upload_part(**upload, PartNumber=1, Body=b"part")["ETag"]
+        server.stop(signal.SIGKILL)
+        server.start()
+        s3 = client(server)
+        assert s3.get_object(Bucket="kept-bucket", Key="k")["Body"].read() == b"kept"
+        s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+        assert s3.get_object(Bucket="kept-bucket", Key="p")["Body"].read() == b"part"
+
+
+def test_faults(tmp_path):
+    with RegionServer(tmp_path / "r", "--faults", "throttle=100%") as server:
+        with refused(503, "SlowDown"):
+            client(server).list_buckets()
+    with RegionServer(tmp_path / "q", "--quota", "s3=1") as server:
+        s3 = client(server)
+        with refused(503, "SlowDown"):
+            for _ in range(10):
+                s3.list_buckets()

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* S3: uploads in parts. Each part is content of its own; completing puts them behind each other. */
+#include "uploader/region/s3_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hash_stream.h"
+#include "base/num.h"
+
+enum { PARTS_MAX = 10000, COPY_PIECE = 1024 * 1024 };
+static const int64_t part_min = 5 * 1024 * 1024;
+
+/* Path of a file of the upload that the query names; NULL with an answer when there is none. */
+static char *upload_path(struct s3_ctx *c, const char *name)
+{
+	const char *id = form_get(&c->query, "uploadId");
+	CLEANUP_FREE char *record = NULL;
+	CLEANUP(json_cleanup) struct json *doc = NULL;
+	struct error err = ERROR_INIT;
+
+	if (id && strlen(id) == S3_ID_SIZE - 1 && strspn(id, "0123456789abcdef") == S3_ID_SIZE - 1) {
+		record = buf_strf(&err, "%s/uploads/%s/upload.json", c->bucket.dir, id);
+		if (!record || s3_json_read(record, &doc, &err) < 0) {
+			s3_internal(c, &err);
+			return NULL;
+		}
+	}
+	if (!doc || strcmp(json_get_str(doc, "key", ""), c->key) != 0) {
+		s3_refuse(c, 404, "NoSuchUpload", "The specified upload does not exist. The upload ID may be "
+						  "invalid, or the upload may have been aborted or completed.");
+		return NULL;
+	}
+	return buf_strf(&err, "%s/uploads/%s/%s", c->bucket.dir, id, name);
+}
+
+static void write_upload(struct s3_ctx *c, const char *root, const char *id)
+{
+	xml_init(&c->xml, &c->reply->body);
+	xml_open_root(&c->xml, root, "Result", S3_NAMESPACE);
+	xml_str(&c->xml, "Bucket", c->bucket_name);
+	xml_str(&c->xml, "Key", c->key);
+	if (id)
+		xml_str(&c->xml, "UploadId", id);
+}
+
+void s3_create_upload(struct s3_ctx *c)
+{
+	struct error err = ERROR_INIT;
+	CLEANUP(json_cleanup) struct json *doc = json_new_object(&err);
+	CLEANUP_FREE char *dir = NULL, *path = NULL;
+	char id[S3_ID_SIZE];
+
+	if (!doc || s3_new_id(c->region, id, &err) < 0) {
+		s3_internal(c, &err);
+		return;
+	}
+	if (s3_take_headers(c, doc))
+		return;
+	dir = buf_strf(&err, "%s/uploads/%s", c->bucket.dir, id);
+	path = buf_strf(&err, "%s/uploads/%s/upload.json", c->bucket.dir, id);
+	if (!dir || !path || file_mkdirs(dir, 0755, &err) < 0 || s3_json_write(path, doc, &err) < 0) {
+		s3_internal(c, &err);
+		return;
+	}
+	write_upload(c, "InitiateMultipartUpload", id);
+	xml_close(&c->xml, "InitiateMultipartUploadResult");
+	c->reply->failed |= c->xml.failed;
+}
+
+static int write_part(const struct s3_bucket *b, const char *path, const struct s3_content *content,
+	const char *etag, int64_t now, struct error *err)
+{
+	CLEANUP(json_cleanup) struct json *doc = json_new_object(err), *old = NULL;
+	CLEANUP_FREE char *gone = NULL;
+
+	if (!doc || json_set_str(doc, "data", content->id, err) < 0 ||
+	    json_set_str(doc, "etag", etag, err) < 0 ||
+	    json_set_int(doc, "size", (int64_t)content->size, err) < 0 ||
+	    json_set_int(doc, "modified", now, err) < 0 || s3_json_read(path, &old, err) < 0 ||
+	    s3_json_write(path, doc, err) < 0)
+		return -1;
+	gone = old ? s3_data_path(b, json_get_str(old, "data", "none"), err) : NULL;
+	if (gone)
+		(void)unlink(gone);
+	return 0;
+}
+
+void s3_put_part(struct s3_ctx *c)
+{
+	const char *number = form_get(&c->query, "partNumber");
+	char name[32], etag[33], quoted[40];
+	CLEANUP_FREE char *path = NULL;
+	struct s3_content content;
+	struct error err = ERROR_INIT;
+	uint64_t n;
+	int ret;
+
+	if (num_parse(number, PARTS_MAX, &n, NULL) < 0 || n == 0) {
+		s3_refuse(c, 400, "InvalidArgument", "Part number must be an integer between 1 and %d, inclusive",
+			PARTS_MAX);
+		return;
+	}
+	(void)snprintf(name, sizeof(name), "%llu.json", (unsigned long long)n);
+	path = upload_path(c, name);
+	if (!path || s3_take_body(c, &content))
+		return;
+	hex_encode(etag, content.md5, sizeof(content.md5));
+	pthread_mutex_lock(&c->region->s3_lock);
+	ret = write_part(&c->bucket, path, &content, etag, region_now(c->region), &err);
+	pthread_mutex_unlock(&c->region->s3_lock);
+	s3_content_release(&content);
+	if (ret < 0) {
+		s3_internal(c, &err);
+		return;
+	}
+	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", etag);
+	reply_header(c->reply, "ETag", quoted);
+}
+
+/* The record of part n; NULL when it was not sent. */
+static struct json *read_part(struct s3_ctx *c, uint64_t n)
+{
+	char name[32];
+	CLEANUP_FREE char *path = NULL;
+	struct json *doc = NULL;
+
+	(void)snprintf(name, sizeof(name), "%llu.json", (unsigned long long)n);
+	path = upload_path(c, name);
+	return path && s3_json_read(path, &doc, NULL) == 0 ? doc : NULL;
+}
+
+void s3_list_parts(struct s3_ctx *c)
+{
+	CLEANUP_FREE char *path = upload_path(c, "");
+	char time[NUM_TIME_TEXT], etag[40];
+
+	if (!path)
+		return;
+	write_upload(c, "ListParts", form_get(&c->query, "uploadId"));
+	xml_int(&c->xml, "MaxParts", PARTS_MAX);
+	xml_bool(&c->xml, "IsTruncated", false);
+	for (uint64_t n = 1; n <= PARTS_MAX; n++) {
+		CLEANUP_FREE char *file = buf_strf(NULL, "%s%llu.json", path, (unsigned long long)n);
+		CLEANUP(json_cleanup) struct json *doc = NULL;
+
+		if (!file || s3_json_read(file, &doc, NULL) < 0 || !doc)
+			continue;
+		(void)snprintf(etag, sizeof(etag), "\"%s\"", json_get_str(doc, "etag", ""));
+		xml_open(&c->xml, "Part");
+		xml_int(&c->xml, "PartNumber", (int64_t)n);
+		xml_str(&c->xml, "LastModified", num_format_time(time, json_get_int(doc, "modified", 0)));
+		xml_str(&c->xml, "ETag", etag);
+		xml_int(&c->xml, "Size", json_get_int(doc, "size", 0));
+		xml_close(&c->xml, "Part");
+	}
+	xml_close(&c->xml, "ListPartsResult");
+	c->reply->failed |= c->xml.failed;
+}
+
+/* Removes the upload's records, and the content of its parts. */
+static void drop_upload(struct s3_ctx *c, const char *dir)
+{
+	for (uint64_t n = 1; n <= PARTS_MAX; n++) {
+		CLEANUP_FREE char *file = buf_strf(NULL, "%s%llu.json", dir, (unsigned long long)n);
+		CLEANUP(json_cleanup) struct json *doc = NULL;
+		CLEANUP_FREE char *data = NULL;
+
+		if (!file || s3_json_read(file, &doc, NULL) < 0 || !doc)
+			continue;
+		data = s3_data_path(&c->bucket, json_get_str(doc, "data", "none"), NULL);
+		if (data)
+			(void)unlink(data);
+		(void)unlink(file);
+	}
+	CLEANUP_FREE char *record = buf_strf(NULL, "%supload.json", dir);
+	if (record)
+		(void)unlink(record);
+	(void)rmdir(dir);
+}
+
+void s3_abort_upload(struct s3_ctx *c)
+{
+	CLEANUP_FREE char *dir = upload_path(c, "");
+
+	if (!dir)
+		return;
+	pthread_mutex_lock(&c->region->s3_lock);
+	drop_upload(c, dir);
+	pthread_mutex_unlock(&c->region->s3_lock);
+	c->reply->status = 204;
+}
+
+/* Completing: parts as the body lists them. */
+struct completion {
+	int out;
+	uint64_t size;
+	struct hash_stream *etags; /* MD5 over the parts' MD5s */
+	uint64_t last, nr;
+};
+
+static int append_file(const struct s3_bucket *b, const char *id, struct completion *done, struct error *err)
+{
+	CLEANUP_FREE char *path = s3_data_path(b, id, err);
+	CLEANUP_FREE uint8_t *piece = malloc(COPY_PIECE);
+	CLEANUP_CLOSE int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	ssize_t n;
+
+	if (!path || !piece)
+		return path ? error_nomem(err, "part") : -1;
+	if (fd < 0)
+		return error_set(err, ERROR_IO, errno, "cannot open '%s'", path);
+	while ((n = read(fd, piece, COPY_PIECE)) > 0) {
+		if (file_pwrite_all(done->out, piece, (size_t)n, done->size, "object", err) < 0)
+			return -1;
+		done->size += (uint64_t)n;
+	}
+	return n < 0 ? error_set(err, ERROR_IO, errno, "cannot read '%s'", path) : 0;
+}
+
+/* A text between <tag> and </tag> in from..end, without quotes; true when it is not there. */
+static bool element(const char *from, const char *end, const char *tag, char out[64])
+{
+	char open_tag[32];
+	const char *at;
+	size_t n = 0;
+
+	(void)snprintf(open_tag, sizeof(open_tag), "<%s>", tag);
+	at = strstr(from, open_tag);
+	if (!at || at >= end)
+		return true;
+	for (at += strlen(open_tag); *at && *at != '<'; at++) {
+		if (strncmp(at, "&quot;", 6) == 0)
+			at += 5;
+		else if (strncmp(at, "&#34;", 5) == 0)
+			at += 4;
+		else if (*at != '"' && n < 63)
+			out[n++] = *at;
+	}
+	out[n] = '\0';
+	return false;
+}
+
+/* One <Part> of the body. */
+static bool take_part(struct s3_ctx *c, const char *from, const char *end, bool last,
+	struct completion *done)
+{
+	CLEANUP(json_cleanup) struct json *doc = NULL;
+	struct error err = ERROR_INIT;
+	char number[64], etag[64];
+	uint8_t md5[16];
+	uint64_t n;
+
+	if (element(from, end, "PartNumber", number) || element(from, end, "ETag", etag) ||
+	    num_parse(number, PARTS_MAX, &n, NULL) < 0)
+		return s3_refuse(c, 400, "MalformedXML", "The XML you provided was not well-formed");
+	if (n <= done->last)
+		return s3_refuse(c, 400, "InvalidPartOrder",
+			"The list of parts was not in ascending order. Parts must be ordered by part number.");
+	done->last = n;
+	doc = read_part(c, n);
+	if (!doc || strcmp(json_get_str(doc, "etag", ""), etag) != 0 || hex_decode(md5, sizeof(md5), etag))
+		return s3_refuse(c, 400, "InvalidPart",
+			"One or more of the specified parts could not be found. The part may not have been "
+			"uploaded, or the specified entity tag may not match the part's entity tag.");
+	if (!last && json_get_int(doc, "size", 0) < part_min)
+		return s3_refuse(c, 400, "EntityTooSmall",
+			"Your proposed upload is smaller than the minimum allowed size");
+	done->nr++;
+	if (hash_stream_update(done->etags, md5, sizeof(md5), &err) < 0 ||
+	    append_file(&c->bucket, json_get_str(doc, "data", ""), done, &err) < 0)
+		return s3_internal(c, &err);
+	return false;
+}
+
+static bool take_parts(struct s3_ctx *c, const char *text, struct completion *done)
+{
+	const char *part = strstr(text, "<Part>");
+
+	if (!part)
+		return s3_refuse(c, 400, "MalformedXML", "The XML you provided lists no part");
+	while (part) {
+		const char *end = strstr(part, "</Part>");
+		const char *next = end ? strstr(end, "<Part>") : NULL;
+
+		if (!end)
+			return s3_refuse(c, 400, "MalformedXML", "The XML you provided was not well-formed");
+		if (take_part(c, part, end, next == NULL, done))
+			return true;
+		part = next;
+	}
+	return false;
+}
+
+/* With all parts behind each other: the object under its key. */
+static void finish(struct s3_ctx *c, const char *dir, struct s3_content *content, struct completion *done)
+{
+	CLEANUP_FREE char *record = buf_strf(NULL, "%supload.json", dir);
+	CLEANUP(json_cleanup) struct json *doc = NULL;
+	uint8_t md5[HASH_STREAM_MAX];
+	struct error err = ERROR_INIT;
+	char hex[33], etag[64], quoted[68];
+	size_t len;
+
+	if (!record || s3_json_read(record, &doc, &err) < 0 || !doc ||
+	    hash_stream_final(done->etags, md5, &len, &err) < 0) {
+		s3_internal(c, &err);
+		return;
+	}
+	(void)snprintf(etag, sizeof(etag), "%s-%llu", hex_encode(hex, md5, 16), (unsigned long long)done->nr);
+	content->size = done->size;
+	if (s3_publish(c, doc, content, etag))
+		return;
+	pthread_mutex_lock(&c->region->s3_lock);
+	drop_upload(c, dir);
+	pthread_mutex_unlock(&c->region->s3_lock);
+	write_upload(c, "CompleteMultipartUpload", NULL);
+	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", etag);
+	xml_str(&c->xml, "ETag", quoted);
+	xml_close(&c->xml, "CompleteMultipartUploadResult");
+	c->reply->failed |= c->xml.failed;
+}
+
+void s3_complete_upload(struct s3_ctx *c)
+{
+	CLEANUP_FREE char *dir = upload_path(c, "");
+	CLEANUP_BUF struct buf text = BUF_INIT(S3_SMALL_BODY + 1);
+	struct s3_content content = {.size = 0};
+	struct completion done = {.out = -1};
+	struct error err = ERROR_INIT;
+	CLEANUP_FREE char *path = NULL;
+
+	if (!dir || s3_body_text(c, &text))
+		return;
+	done.etags = hash_stream_new(HASH_MD5, &err);
+	if (!done.etags || s3_new_id(c->region, content.id, &err) < 0 ||
+	    !(path = s3_data_path(&c->bucket, content.id, &err))) {
+		hash_stream_free(done.etags);
+		s3_internal(c, &err);
+		return;
+	}
+	done.out = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (done.out < 0) {
+		error_set(&err, ERROR_IO, errno, "cannot make '%s'", path);
+		s3_internal(c, &err);
+	} else if (take_parts(c, buf_str(&text), &done)) {
+		(void)unlink(path);
+	} else {
+		finish(c, dir, &content, &done);
+	}
+	cleanup_close_p(&done.out);
+	hash_stream_free(done.etags);
+}
