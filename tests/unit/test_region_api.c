@@ -32,12 +32,14 @@ static int64_t fake_wall_s(void)
 	return now;
 }
 
+/* Asked by several threads at once. */
 static int fake_random(void *buf, size_t len)
 {
+	static atomic_ullong drawn;
 	uint8_t *out = buf;
 
 	for (size_t i = 0; i < len; i++)
-		out[i] = (uint8_t)next_random();
+		out[i] = (uint8_t)((atomic_fetch_add(&drawn, 1) + 1) * UINT64_C(0x9e3779b97f4a7c15) >> 56);
 	return 0;
 }
 
@@ -265,6 +267,82 @@ static void test_damaged_authorization(void **state)
 	}
 }
 
+/* Writes one of a busy client's calls; returns its length. */
+static int busy_call(char *text, size_t size, unsigned kind, unsigned round, unsigned client,
+	const char *image)
+{
+	static const char version[] = "Version=2016-11-15";
+
+	switch (kind) {
+	case 0:
+		return snprintf(text, size, "%s&Action=CopyImage&Name=copy-%u-%u&SourceRegion=us-east-1&"
+			"SourceImageId=%s", version, client, round, image);
+	case 1:
+		return snprintf(text, size, "%s&Action=DescribeImages&ImageId.1=%s", version, image);
+	case 2:
+		return snprintf(text, size, "%s&Action=ModifyImageAttribute&ImageId=%s&"
+			"LaunchPermission.Add.1.UserId=1111222233%02u", version, image, round);
+	case 3:
+		return snprintf(text, size, "%s&Action=CreateTags&ResourceId.1=%s&Tag.1.Key=k%u&"
+			"Tag.1.Value=v", version, image, round);
+	case 4:
+		return snprintf(text, size, "%s&Action=DescribeSnapshots&Owner.1=self", version);
+	default:
+		return snprintf(text, size, "%s&Action=%sEbsEncryptionByDefault", version,
+			kind % 2 ? "Enable" : "Disable");
+	}
+}
+
+struct busy {
+	const char *image;
+	unsigned client, refused;
+};
+
+static void *busy_client(void *arg)
+{
+	struct busy *busy = arg;
+	char text[400];
+
+	for (unsigned round = 0; round < 12; round++) {
+		for (unsigned kind = 0; kind < 7; kind++) {
+			int n = busy_call(text, sizeof(text), kind, round, busy->client, busy->image);
+
+			busy->refused += call("ec2", "POST", "/", "", text, (size_t)n, NULL, 0, NULL) != 200;
+		}
+	}
+	return NULL;
+}
+
+/* Several clients on one image: nothing is refused, and ThreadSanitizer sees nothing. */
+static void test_busy_clients(void **state)
+{
+	enum { CLIENTS = 4 };
+	static const struct sigv4_header none = {"x-amz-ChangedBlocksCount", "0"};
+	CLEANUP_BUF struct buf answer = BUF_INIT(0);
+	struct busy busy[CLIENTS];
+	pthread_t threads[CLIENTS];
+	char id[STORE_ID_SIZE], text[400], image[32];
+	int n;
+
+	(void)state;
+	start(id);
+	snprintf(text, sizeof(text), "/snapshots/completion/%s", id);
+	assert_int_equal(call("ebs", "POST", text, "", NULL, 0, &none, 1, NULL), 202);
+	n = snprintf(text, sizeof(text), "Version=2016-11-15&Action=RegisterImage&Name=busy&"
+		"RootDeviceName=a&BlockDeviceMapping.1.DeviceName=a&BlockDeviceMapping.1.Ebs.SnapshotId=%s", id);
+	assert_int_equal(call("ec2", "POST", "/", "", text, (size_t)n, NULL, 0, &answer), 200);
+	assert_non_null(strstr(buf_str(&answer), "ami-"));
+	snprintf(image, sizeof(image), "%.21s", strstr(buf_str(&answer), "ami-"));
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		busy[i] = (struct busy){.image = image, .client = i};
+		assert_int_equal(pthread_create(&threads[i], NULL, busy_client, &busy[i]), 0);
+	}
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(busy[i].refused, 0);
+	}
+}
+
 static int connect_server(void)
 {
 	struct sockaddr_in where = {.sin_family = AF_INET,
@@ -328,6 +406,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_flow_without_socket),
+		cmocka_unit_test(test_busy_clients),
 		cmocka_unit_test(test_damaged_requests),
 		cmocka_unit_test(test_damaged_authorization),
 		cmocka_unit_test(test_bytes_that_are_no_http),
