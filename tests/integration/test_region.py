@@ -87,6 +87,34 @@ def test_aws_command_whole_flow(aws, tmp_path):
     aws("ec2", "delete-snapshot", "--snapshot-id", snapshot)
     assert "InvalidSnapshot.NotFound" in aws("ec2", "describe-snapshots", "--snapshot-ids", snapshot, check=False)
 
+# The command takes its time to start: one of it does, and calls that boto3's tests do not show.
+@pytest.mark.parametrize("aws", AWS[:1], indirect=True)
+def test_aws_command_shares_and_copies(aws, region):
+    """A launch permission, and another account's copy into another Region under its key."""
+    mine, other = region.client("ec2"), region.account("second")
+    snapshot = make(region.client("ebs"), {0: A})
+    image = register(mine, snapshot)
+    mine.modify_snapshot_attribute(SnapshotId=snapshot, CreateVolumePermission={"Add": [{"UserId": other}]})
+    aws("ec2", "modify-image-attribute", "--image-id", image, "--launch-permission", f"Add=[{{UserId={other}}}]")
+    there = ("--profile", "second", "--region", "eu-west-1")
+    key = region.client("kms", "second", "eu-west-1").create_key()["KeyMetadata"]["Arn"]
+    copy = aws("ec2", "copy-image", "--name", f"copy-{os.urandom(6).hex()}", "--source-image-id", image,
+               "--source-region", "us-east-1", "--encrypted", "--kms-key-id", key, *there)["ImageId"]
+    seen = region.client("ec2", "second", "eu-west-1").describe_images(ImageIds=[copy])["Images"][0]
+    assert seen["State"] == "available" and seen["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]
+    one = aws("ec2", "copy-snapshot", "--source-region", "us-east-1", "--source-snapshot-id", snapshot, *there)
+    assert one["SnapshotId"].startswith("snap-")
+
+
+@pytest.mark.parametrize("aws", AWS[:1], indirect=True)
+def test_aws_command_s3(aws, region, tmp_path):
+    (tmp_path / "part").write_bytes(A)
+    bucket = f"b-{os.urandom(6).hex()}"
+    region.client("s3").create_bucket(Bucket=bucket)
+    aws("s3api", "put-object", "--bucket", bucket, "--key", "x/part.0", "--body", tmp_path / "part")
+    aws("s3api", "get-object", "--bucket", bucket, "--key", "x/part.0", tmp_path / "got")
+    assert (tmp_path / "got").read_bytes() == A
+
 
 def test_known_aggregate_and_content_file(region, ebs, ec2):
     """The vector that AWS accepted; and the .img is the volume."""
