@@ -113,9 +113,10 @@ static int fetch_role(void *state, const struct creds_world *w, struct aws_creds
 	if (aws_provider_load(r->source, err) < 0)
 		return error_wrap(err, "the source of profile '%s'", r->profile);
 	out->origin = buf_strf(err, "role '%s' of profile '%s'", r->arn, r->profile);
-	if (!out->origin || role_body(r, w, &body, err) < 0 ||
-	    creds_sts_call(w, r->source, "AssumeRole", &body, out, err) < 0)
+	if (!out->origin || role_body(r, w, &body, err) < 0)
 		return -1;
+	if (creds_sts_call(w, r->source, "AssumeRole", &body, out, err) < 0)
+		return error_wrap(err, "the role of profile '%s'", r->profile);
 	return 0;
 }
 
