@@ -87,6 +87,7 @@ int spec_parse(struct spec *s, const char *text, size_t len, const char *file, s
 		return -1;
 	spec_check(s, d);
 	spec_check_boot(s, d);
+	spec_check_publish(s, d);
 	return diag_result(d, err);
 }
 
@@ -184,9 +185,18 @@ void spec_release(struct spec *s)
 		free(s->ami.tags[i].key);
 		free(s->ami.tags[i].value);
 	}
+	for (size_t i = 0; i < s->ami.nr_copies; i++) {
+		free(s->ami.copies[i].region);
+		free(s->ami.copies[i].kms_key);
+	}
+	strings_release(&s->ami.share.accounts);
+	strings_release(&s->ami.share.organizations);
+	strings_release(&s->ami.share.units);
 	free(s->layers);
 	free(s->disks);
 	free(s->ami.tags);
+	free(s->ami.copies);
+	free(s->ami.kms_key);
 	free(s->file);
 	free(s->dir);
 	free(s->name);

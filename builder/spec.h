@@ -111,6 +111,22 @@ struct spec_disk {
 	bool empty;                 /* an EBS volume without content: `empty: true` with a size */
 };
 
+/* One more region that gets the AMI. */
+struct spec_copy {
+	struct diag_place place, region_place, encrypt_place, key_place;
+	char *region;
+	char *kms_key;              /* key ARN, "alias/x" or key id of that region; then encrypt holds */
+	int encrypt;                /* 0, 1; -1 not given: as the source is */
+};
+
+/* Who may launch the AMI. */
+struct spec_share {
+	struct spec_strings accounts; /* 12 digits each */
+	struct spec_strings organizations, units; /* ARNs */
+	bool everyone;              /* key `public` */
+	struct diag_place place, accounts_place, organizations_place, units_place, public_place;
+};
+
 struct spec {
 	char *file;                 /* as given on the command line */
 	char *dir;                  /* folder of the file */
@@ -141,7 +157,16 @@ struct spec {
 		bool sriov;
 		struct spec_tag *tags;
 		size_t nr_tags;
-		struct diag_place place, name_place, tpm_place;
+		bool encrypt;       /* the snapshots; with kms_key always */
+		char *kms_key;      /* key ARN or "alias/x"; NULL: the account's default EBS key */
+		struct spec_copy *copies;
+		size_t nr_copies;
+		struct spec_share share;
+		uint32_t deprecate_days;     /* the AMI, so long after its making; 0: never */
+		bool deprecate_old;          /* earlier AMIs of this name, deprecate_old_days after */
+		uint32_t deprecate_old_days;
+		bool protect;       /* against deregistration */
+		struct diag_place place, name_place, tpm_place, encrypt_place, key_place, deprecate_place;
 	} ami;
 };
 

@@ -103,8 +103,8 @@ static void read_tags(struct schema *s, const struct schema_key *key, int node, 
 	if (!schema_is(s, node, SPEC_YAML_MAP, key->name))
 		return;
 	nr = spec_yaml_length(s->yaml, node);
-	if (nr > 50) {
-		schema_bad(s, node, "%zu tags are more than the 50 that EC2 allows", nr);
+	if (nr > 46) {
+		schema_bad(s, node, "%zu tags are more than the 46 that EC2 allows beside our own 4", nr);
 		return;
 	}
 	spec->ami.tags = schema_array(s, nr, sizeof(*spec->ami.tags));
@@ -125,9 +125,15 @@ static const struct schema_key ami_keys[] = {
 	{.name = "ena", .type = SCHEMA_BOOL, .offset = FIELD(ami.ena)},
 	{.name = "sriov", .type = SCHEMA_BOOL, .offset = FIELD(ami.sriov)},
 	{.name = "tags", .type = SCHEMA_CUSTOM, .read = read_tags},
-	{.name = "copies", .type = SCHEMA_LATER, .hint = "publish with --region once for each region"},
-	{.name = "share", .type = SCHEMA_LATER,
-		.hint = "share the AMI afterwards with 'aws ec2 modify-image-attribute'"},
+	{.name = "encrypt", .type = SCHEMA_BOOL, .offset = FIELD(ami.encrypt),
+		.place = FIELD(ami.encrypt_place)},
+	{.name = "kms_key", .type = SCHEMA_TEXT, .offset = FIELD(ami.kms_key),
+		.place = FIELD(ami.key_place)},
+	{.name = "copies", .type = SCHEMA_CUSTOM, .read = spec_read_copies},
+	{.name = "share", .type = SCHEMA_CUSTOM, .read = spec_read_share},
+	{.name = "deprecate", .type = SCHEMA_CUSTOM, .read = spec_read_deprecate,
+		.place = FIELD(ami.deprecate_place)},
+	{.name = "protect", .type = SCHEMA_BOOL, .offset = FIELD(ami.protect)},
 	{0},
 };
 

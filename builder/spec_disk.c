@@ -39,7 +39,7 @@ static const struct schema_key ebs_keys[] = {
 		.offset = FIELD(delete_on_termination)},
 	{.name = "encrypted", .type = SCHEMA_TRISTATE, .offset = FIELD(encrypted)},
 	{.name = "kms_key", .type = SCHEMA_LATER,
-		.hint = "leave it out: snapshots are made unencrypted, or with 'amiwright upload --encrypt'"},
+		.hint = "the snapshots' key is 'ami: {kms_key: …}'; RegisterImage takes none for an empty volume"},
 	{0},
 };
 

@@ -71,13 +71,17 @@ void spec_read_layers(struct schema *s, const struct schema_key *key, int node, 
 void spec_read_disks(struct schema *s, const struct schema_key *key, int node, void *spec);
 void spec_read_boot(struct schema *s, const struct schema_key *key, int node, void *spec);
 void spec_read_ami(struct schema *s, const struct schema_key *key, int node, void *spec);
+void spec_read_copies(struct schema *s, const struct schema_key *key, int node, void *spec);
+void spec_read_share(struct schema *s, const struct schema_key *key, int node, void *spec);
+void spec_read_deprecate(struct schema *s, const struct schema_key *key, int node, void *spec);
 
-/* Rules that need more than one key; then those of one disk's partitions, and of what concerns booting. */
+/* Rules that need more than one key; then those of a disk's partitions, of booting, of publishing. */
 void spec_check(const struct spec *spec, struct diag *d);
 void spec_check_table(const struct spec *spec, const struct spec_disk *disk, struct diag *d);
 /* A label that was given, of a partition or a disk; each may be NULL. */
 void spec_check_label(const char *label, const char *filesystem, struct diag_place place, struct diag *d);
 void spec_check_boot(const struct spec *spec, struct diag *d);
+void spec_check_publish(const struct spec *spec, struct diag *d);
 /* Whether the sources on the host are there and can be read. */
 void spec_check_sources(const struct spec *spec, struct diag *d);
 
