@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/json.h"
 #include "base/num.h"
 
 const struct command *const command_table[] = {
@@ -24,6 +25,7 @@ const struct command *const command_table[] = {
 	&cmd_deregister,
 	&cmd_prune,
 	&cmd_boot,
+	&cmd_iam_policy,
 	&cmd_serve,
 	&cmd_version,
 	&cmd_help,
@@ -80,4 +82,36 @@ int command_help(const struct command *command, struct buf *out, struct error *e
 	if (buf_add_str(out, "\nglobal options, before or after the command:\n", err) < 0)
 		return -1;
 	return options_help(context_option_defs, out, err);
+}
+
+static struct json *ids_json(const char *key, const struct buf *lines, struct error *err)
+{
+	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
+	CLEANUP(json_cleanup) struct json *ids = json_new_array(err);
+	const char *line = buf_str(lines);
+
+	if (!doc || !ids)
+		return NULL;
+	for (size_t len; *line; line += len + (line[len] == '\n')) {
+		CLEANUP_FREE char *id = NULL;
+
+		len = strcspn(line, "\n");
+		id = buf_strf(err, "%.*s", (int)len, line);
+		if (!id || json_append_str(ids, id, err) < 0)
+			return NULL;
+	}
+	return json_set(doc, key, steal_ptr(&ids), err) < 0 ? NULL : steal_ptr(&doc);
+}
+
+int command_print_ids(struct context *ctx, const char *key, const struct buf *lines, struct error *err)
+{
+	CLEANUP(json_cleanup) struct json *doc = NULL;
+	CLEANUP_BUF struct buf out = BUF_INIT(0);
+
+	if (!ctx->opts.json)
+		return context_print(lines, err);
+	doc = ids_json(key, lines, err);
+	if (!doc || json_write(doc, true, &out, err) < 0)
+		return -1;
+	return context_print(&out, err);
 }

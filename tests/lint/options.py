@@ -12,7 +12,7 @@ OPTION = re.compile(r"--[a-z][a-z0-9-]+")
 def program_options(program):
     """Options by command, from the program's own help."""
     listing = subprocess.run([program, "help"], capture_output=True, text=True, check=True).stdout
-    commands = re.findall(r"^  ([a-z]+)  ", listing, re.M)
+    commands = re.findall(r"^  ([a-z-]+)  ", listing, re.M)
     found = {"": set(OPTION.findall(listing))}
     for command in commands:
         text = subprocess.run([program, "help", command], capture_output=True, text=True, check=True)
