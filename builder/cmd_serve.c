@@ -28,8 +28,8 @@ static const struct options_def options[] = {
 	{"copy-seconds", 0, OPTIONS_NUMBER, FIELD(copy_seconds), "N",
 		"seconds that copies of images and snapshots take (default: 0)", 0, 86400, NULL},
 	{"faults", 0, OPTIONS_TEXT, FIELD(faults), "SPEC",
-		"trouble to rehearse: throttle=10%,error=5%,reset=2%,truncate=1%,slow=1s,expire=60s,"
-		"skew=3600,seed=7", 0, 0, NULL},
+		"trouble to rehearse, such as throttle=10%,slow=1s; also error, reset, truncate, expire, "
+		"skew, seed", 0, 0, NULL},
 	{"quota", 0, OPTIONS_TEXT, FIELD(quotas), "SPEC",
 		"requests a second, by kind: put=1000,get=1000,list=50,start=10,complete=10,ec2=100,s3=100",
 		0, 0, NULL},
@@ -114,9 +114,10 @@ const struct command cmd_serve = {
 	.args = "DIR",
 	.summary = "run the local region for any AWS client",
 	.description =
-		"Serves the EBS direct APIs, EC2's image calls, S3, STS and KMS over a folder until SIGINT or "
-		"SIGTERM.\n"
-		"A call is for the Region that it was signed for, and from the account whose key signed it.\n"
+		"Serves the EBS direct APIs, EC2's image calls, S3, STS and KMS over a folder until\n"
+		"SIGINT or SIGTERM.\n"
+		"A call is for the Region that it was signed for, and from the account whose key signed\n"
+		"it.\n"
 		"Prints two lines: the endpoint's URL, and the credentials file to use with it.",
 	.options = options,
 	.options_size = sizeof(struct serve_options),

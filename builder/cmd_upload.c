@@ -401,7 +401,7 @@ static int clean_up(struct upload *u, struct error *err)
 		return -1;
 	if (upload_clean_up(u->ctx, u->path ? u->name : NULL, u->o->dry_run, &out, err) < 0)
 		return -1;
-	return context_print(&out, err);
+	return command_print_ids(u->ctx, u->o->dry_run ? "found" : "deleted", &out, err);
 }
 
 static void release(struct upload *u)

@@ -1,24 +1,92 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Find, upload, register. Nothing in AWS is changed before all that can be found is found. */
-#include "builder/publish.h"
+/* The order of a publication. Nothing in AWS is changed before all that can be found is found. */
+#include "builder/publish_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
-#include "builder/content.h"
 #include "builder/plan_internal.h"
-#include "builder/upload_state.h"
 
-int publish_begin(struct publish *p, struct build *b, struct context *ctx, struct error *err)
+static int set_regions(struct publish *p, const char *home, struct error *err)
 {
-	struct ec2_filter by_name = {"name", p->name};
-	struct aws *aws;
+	const struct spec *s = &p->build->spec;
+
+	p->regions = calloc(s->ami.nr_copies + 1, sizeof(*p->regions));
+	if (!p->regions)
+		return error_nomem(err, "the regions");
+	p->nr_regions = s->ami.nr_copies + 1;
+	p->regions[0].name = home;
+	for (size_t i = 0; i < s->ami.nr_copies; i++) {
+		const struct spec_copy *copy = &s->ami.copies[i];
+
+		if (!strcmp(copy->region, home))
+			return error_set(err, ERROR_USAGE, 0,
+				"%s:%u:%u: a copy in %s, where the AMI is registered: leave it out, or "
+				"publish with another --region", s->file, copy->place.line,
+				copy->place.column, home);
+		if (strcmp(ec2_partition_of(copy->region), ec2_partition_of(home)))
+			return error_set(err, ERROR_POLICY, 0,
+				"%s:%u:%u: nothing is copied from %s (partition %s) to %s (%s)", s->file,
+				copy->place.line, copy->place.column, home, ec2_partition_of(home),
+				copy->region, ec2_partition_of(copy->region));
+		p->regions[i + 1] = (struct publish_region){.name = copy->region, .copy = copy};
+	}
+	return 0;
+}
+
+/* Where nothing can be kept (no home folder, a read-only one) it is NULL, and said. */
+static int state_dir(const struct context *ctx, char **dir, struct error *err)
+{
+	CLEANUP_FREE char *state = context_state_dir(ctx, err);
+
+	*dir = state ? file_join(state, "publish", err) : NULL;
+	if (*dir && !file_mkdirs(*dir, 0700, err) && !access(*dir, W_OK | X_OK))
+		return 0;
+	if (err->kind == ERROR_NOMEM)
+		return -1;
+	log_warn("an interrupted publication will begin anew, no journal can be kept: %s",
+		err->kind != ERROR_NONE ? err->text : *dir);
+	error_clear(err);
+	free(*dir);
+	*dir = NULL;
+	return 0;
+}
+
+/*
+ * The account only names the journal. One that STS does not tell at once (no way to STS from where
+ * this runs) is not worth failing for.
+ */
+int publish_open_journal(struct publish *p, struct error *err)
+{
+	CLEANUP_FREE char *dir = NULL;
+	struct aws *aws = context_aws(p->ctx, err);
+	char account[AWS_ACCOUNT_SIZE] = "account";
+	struct publish_journal_key key = {p->name, p->regions[0].name, account, p->build->spec.file};
+	struct error why = ERROR_INIT;
+
+	if (!aws || state_dir(p->ctx, &dir, err) < 0)
+		return -1;
+	aws_hurry(aws, true);
+	if (dir && aws_account(aws, account, &why) < 0) {
+		log_debug("the account is not known: %s", why.text);
+		snprintf(account, sizeof(account), "account");
+	}
+	aws_hurry(aws, false);
+	return publish_journal_open(&p->journal, dir, &key, err);
+}
+
+int publish_begin(struct publish *p, struct build *b, struct context *ctx, bool offline,
+	struct error *err)
+{
+	const char *home = ctx->opts.region ? ctx->opts.region : "the region";
 
 	memset(p, 0, sizeof(*p));
+	p->journal = (struct publish_journal)PUBLISH_JOURNAL_INIT;
 	p->build = b;
 	p->ctx = ctx;
 	p->disks = calloc(b->spec.nr_disks + 1, sizeof(*p->disks));
@@ -26,25 +94,43 @@ int publish_begin(struct publish *p, struct build *b, struct context *ctx, struc
 		return error_nomem(err, "the publication");
 	if (plan_ami_name(&b->spec, b->spec.epoch, p->name, err) < 0)
 		return -1;
-	aws = context_aws(ctx, err);
-	if (!aws)
-		return -1;
-	return ec2_describe_images(aws, NULL, &by_name, 1, &p->same_name, err);
+	p->offline = offline;
+	if (!offline) {
+		struct aws *aws = context_aws(ctx, err);
+
+		if (!aws)
+			return -1;
+		home = aws_region(aws);
+	}
+	return set_regions(p, home, err);
 }
 
-/* The spec's tags and the one that says what it is. */
-static int make_tags(struct publish *p, const char *content, struct error *err)
+int publish_check(struct publish *p, struct error *err)
+{
+	struct ec2_filter by_name = {"name", p->name};
+	struct aws *aws = context_aws(p->ctx, err);
+
+	if (!aws || ec2_describe_images(aws, NULL, &by_name, 1, &p->same_name, err) < 0)
+		return -1;
+	return publish_judge(p, err);
+}
+
+int publish_make_tags(struct publish *p, const char *content, const char *upload, struct error *err)
 {
 	const struct spec *s = &p->build->spec;
+	size_t nr = s->ami.nr_tags;
 
 	free(p->tags);
-	p->tags = calloc(s->ami.nr_tags + 2, sizeof(*p->tags)); /* one for add_upload_tag() */
+	p->tags = calloc(nr + PUBLISH_OWN_TAGS, sizeof(*p->tags));
 	if (!p->tags)
 		return error_nomem(err, "tags");
-	for (size_t i = 0; i < s->ami.nr_tags; i++)
+	for (size_t i = 0; i < nr; i++)
 		p->tags[i] = (struct aws_tag){s->ami.tags[i].key, s->ami.tags[i].value};
-	p->tags[s->ami.nr_tags] = (struct aws_tag){PUBLISH_TAG, content};
-	p->nr_tags = s->ami.nr_tags + 1;
+	p->tags[nr++] = (struct aws_tag){PUBLISH_TAG, content};
+	p->tags[nr++] = (struct aws_tag){PUBLISH_NAME_TAG, s->name};
+	if (upload)
+		p->tags[nr++] = (struct aws_tag){SNAPSHOT_TAG, upload};
+	p->nr_tags = nr;
 	return 0;
 }
 
@@ -58,7 +144,7 @@ static int add_tags(struct publish *p, struct buf *text, struct error *err)
 {
 	size_t nr = p->build->spec.ami.nr_tags;
 
-	if (make_tags(p, "", err) < 0)
+	if (publish_make_tags(p, "", NULL, err) < 0)
 		return -1;
 	qsort(p->tags, nr, sizeof(*p->tags), compare_tags);
 	for (size_t i = 0; i < nr; i++)
@@ -66,6 +152,14 @@ static int add_tags(struct publish *p, struct buf *text, struct error *err)
 			    strlen(p->tags[i].value), p->tags[i].value) < 0)
 			return -1;
 	return 0;
+}
+
+/* Copies, sharing and deprecation may change without making it another AMI. */
+static int add_encryption(const struct spec *s, struct buf *text, struct error *err)
+{
+	if (!s->ami.encrypt && !s->ami.kms_key)
+		return 0;
+	return buf_addf(text, err, "\nencrypted %s", s->ami.kms_key ? s->ami.kms_key : "-");
 }
 
 /*
@@ -89,7 +183,7 @@ static int image_digest(struct publish *p, struct error *err)
 		    p->build->plan.boot_mode ? p->build->plan.boot_mode : "-", s->ami.imds ? s->ami.imds : "-",
 		    s->ami.tpm ? s->ami.tpm : "-", s->ami.ena, s->ami.sriov,
 		    s->ami.description ? s->ami.description : "") < 0 ||
-		add_tags(p, &text, err) < 0 ||
+		add_tags(p, &text, err) < 0 || add_encryption(s, &text, err) < 0 ||
 		sha256(text.data, text.len, digest, err) < 0)
 		return -1;
 	hex_encode(p->content, digest, sizeof(digest));
@@ -109,7 +203,7 @@ static void take_snapshot_of(const struct ec2_image *image, const char *device,
 	}
 }
 
-/* Sets p->ami when the image of this name is the one that would be made. */
+/* Sets the home region's AMI when the image of this name is the one that would be made. */
 static int check_same_name(struct publish *p, struct error *err)
 {
 	const struct ec2_image *image;
@@ -125,131 +219,10 @@ static int check_same_name(struct publish *p, struct error *err)
 			"deregister that image", p->name, image->id,
 			tag ? "holds other content" : "does not say what it holds",
 			p->build->spec.file);
-	snprintf(p->ami, sizeof(p->ami), "%s", image->id);
+	snprintf(p->regions[0].ami, sizeof(p->regions[0].ami), "%s", image->id);
 	for (size_t i = 0; i < p->build->spec.nr_disks; i++)
 		take_snapshot_of(image, p->mappings[i].device, &p->disks[i]);
-	p->existing = true;
-	return 0;
-}
-
-static int hash_disk(struct publish *p, size_t index, struct error *err)
-{
-	struct content_opts opts = {
-		.workers = context_workers(p->ctx),
-		.progress = &p->ctx->progress,
-		.cancelled = context_cancelled,
-	};
-	struct publish_disk *disk = &p->disks[index];
-	uint64_t start;
-	int ret;
-
-	disk->dev = build_disk(p->build, index, err);
-	if (!disk->dev)
-		return -1;
-	start = context_now_ms();
-	ret = content_digest(disk->dev, &opts, disk->content, err);
-	report_time(&p->build->times, "hash", context_now_ms() - start);
-	return ret;
-}
-
-/* A completed snapshot of ours with this content. */
-static int find_snapshot(struct publish *p, size_t index, struct error *err)
-{
-	struct publish_disk *disk = &p->disks[index];
-	CLEANUP_FREE struct ec2_snapshot *list = NULL;
-	struct aws *aws = context_aws(p->ctx, err);
-	size_t nr = 0;
-
-	if (!aws || ec2_find_snapshots(aws, PUBLISH_TAG, disk->content, &list, &nr, err) < 0)
-		return -1;
-	for (size_t i = 0; i < nr && !disk->snapshot[0]; i++) {
-		if (strcmp(list[i].state, "completed") || list[i].encrypted)
-			continue;
-		snprintf(disk->snapshot, sizeof(disk->snapshot), "%s", list[i].id);
-		disk->reused = true;
-		log_info("%s: %s holds this content already", p->build->spec.disks[index].device,
-			disk->snapshot);
-	}
-	return 0;
-}
-
-/* The AMI's tags, and what an interrupted upload is found by. */
-static int add_upload_tag(struct publish *p, char name[UPLOAD_NAME_SIZE], const char *content,
-	struct error *err)
-{
-	enum { MAX_TAGS = 50 };
-
-	snprintf(name, UPLOAD_NAME_SIZE, "%.40s", content);
-	if (make_tags(p, content, err) < 0)
-		return -1;
-	if (p->nr_tags < MAX_TAGS)
-		p->tags[p->nr_tags++] = (struct aws_tag){SNAPSHOT_TAG, name};
-	return 0;
-}
-
-/*
- * StartSnapshot answers a token that it has seen with the snapshot of then, even when that is
- * deleted by now. So the token is of this run: what makes a repeat find its snapshot is the tag, or
- * the journal when it was not completed.
- */
-static int send(struct publish *p, size_t index, struct error *err)
-{
-	struct publish_disk *disk = &p->disks[index];
-	const char *device = p->build->spec.disks[index].device;
-	struct aws *aws = context_aws(p->ctx, err);
-	struct error why = ERROR_INIT;
-	CLEANUP_FREE char *journal = upload_journal_of_content(p->ctx, disk->content, &why);
-	char description[256], token[UPLOAD_TOKEN_SIZE], name[UPLOAD_NAME_SIZE];
-	struct snapshot_upload_opts opts = {
-		.description = description,
-		.client_token = token,
-		.workers = context_workers(p->ctx),
-		.cancelled = context_cancelled,
-		.progress = &p->ctx->progress,
-		.spool_dir = context_tmpdir(p->ctx),
-		.journal = journal,
-		.source = disk->content,
-	};
-
-	if (!aws || upload_make_token(token, err) < 0 ||
-		add_upload_tag(p, name, disk->content, err) < 0)
-		return -1;
-	if (!journal)
-		log_warn("what is interrupted will begin anew: %s", why.text);
-	if (!journal || access(journal, F_OK) < 0)
-		upload_warn_of_lost(aws, name);
-	opts.tags = p->tags;
-	opts.nr_tags = p->nr_tags;
-	snprintf(description, sizeof(description), "%s %s", p->name, device);
-	if (snapshot_upload(aws, disk->dev, &opts, &disk->sent, err) < 0)
-		return error_wrap(err, "%s", device);
-	snprintf(disk->snapshot, sizeof(disk->snapshot), "%s", disk->sent.snapshot);
-	log_info("%s: %s, %llu blocks sent (%llu of them zeros), %llu unused ones left out", device,
-		disk->snapshot, (unsigned long long)disk->sent.blocks_sent,
-		(unsigned long long)disk->sent.blocks_zero,
-		(unsigned long long)disk->sent.blocks_unused);
-	return 0;
-}
-
-static int upload_disk(struct publish *p, size_t index, struct error *err)
-{
-	uint64_t start = context_now_ms();
-	int ret = send(p, index, err);
-
-	report_time(&p->build->times, "upload", context_now_ms() - start);
-	return ret;
-}
-
-static int upload_all(struct publish *p, struct error *err)
-{
-	for (size_t i = 0; i < p->build->plan.nr_disks; i++) {
-		if (!plan_has_content(&p->build->plan.disks[i]))
-			continue;
-		if (find_snapshot(p, i, err) < 0)
-			return -1;
-		if (!p->disks[i].snapshot[0] && upload_disk(p, i, err) < 0)
-			return -1;
-	}
+	p->existing = p->regions[0].existing = true;
 	return 0;
 }
 
@@ -268,32 +241,73 @@ static int set_mappings(struct publish *p, struct error *err)
 
 static int register_image(struct publish *p, struct error *err)
 {
+	struct publish_region *home = &p->regions[0];
+	struct publish_made made = {PUBLISH_IMAGE, home->name, home->ami, NULL};
 	struct ec2_image_opts opts;
 	struct aws *aws = context_aws(p->ctx, err);
 	uint64_t start = context_now_ms();
 
-	if (!aws || set_mappings(p, err) < 0 || make_tags(p, p->content, err) < 0)
+	if (!aws || set_mappings(p, err) < 0 || publish_make_tags(p, p->content, NULL, err) < 0)
 		return -1;
 	plan_image(&p->build->plan, p->mappings, p->tags, p->nr_tags, &opts);
-	if (ec2_register_image(aws, &opts, p->ami, err) < 0)
-		return error_wrap(err, "the snapshots are complete and stay (rerun the same command to "
-				       "resume)");
+	if (ec2_register_image(aws, &opts, home->ami, err) < 0)
+		return -1;
 	report_time(&p->build->times, "register", context_now_ms() - start);
-	return 0;
+	return publish_journal_made(&p->journal, &made, err);
+}
+
+int publish_look(struct publish *p, struct error *err)
+{
+	for (size_t i = 0; i < p->build->plan.nr_disks; i++)
+		if (plan_has_content(&p->build->plan.disks[i]) && publish_hash(p, i, err) < 0)
+			return -1;
+	if (set_mappings(p, err) < 0 || image_digest(p, err) < 0 || check_same_name(p, err) < 0)
+		return -1;
+	for (size_t i = 0; i < p->build->plan.nr_disks && !p->existing && !p->offline; i++)
+		if (plan_has_content(&p->build->plan.disks[i]) && publish_find_snapshot(p, i, err) < 0)
+			return -1;
+	return set_mappings(p, err);
+}
+
+static int make_image(struct publish *p, struct error *err)
+{
+	for (size_t i = 0; i < p->build->plan.nr_disks; i++)
+		if (plan_has_content(&p->build->plan.disks[i]) && !p->disks[i].snapshot[0] &&
+			publish_upload(p, i, err) < 0)
+			return -1;
+	return register_image(p, err);
+}
+
+static int run(struct publish *p, struct error *err)
+{
+	if (publish_look(p, err) < 0 ||
+		publish_journal_content(&p->journal, p->content, err) < 0 ||
+		(!p->existing && make_image(p, err) < 0) || publish_copies(p, err) < 0 ||
+		publish_shares(p, err) < 0 || publish_retire(p, err) < 0)
+		return -1;
+	return publish_journal_finish(&p->journal, err);
+}
+
+/* What is there now and was not before, so that nobody has to look for it. */
+static void say_left(const struct publish *p)
+{
+	struct publish_made made;
+	size_t nr = 0;
+
+	for (; publish_journal_item(&p->journal, nr, &made); nr++)
+		log_info("exists in %s: %s%s%s", made.region, made.id, made.device ? " for " : "",
+			made.device ? made.device : "");
+	if (nr)
+		log_info("rerun the same command to resume; to remove what exists: the same with --cleanup");
 }
 
 int publish_run(struct publish *p, struct error *err)
 {
-	for (size_t i = 0; i < p->build->plan.nr_disks; i++)
-		if (plan_has_content(&p->build->plan.disks[i]) && hash_disk(p, i, err) < 0)
-			return -1;
-	if (set_mappings(p, err) < 0 || image_digest(p, err) < 0 || check_same_name(p, err) < 0)
-		return -1;
-	if (p->existing)
-		return set_mappings(p, err);
-	if (upload_all(p, err) < 0)
-		return -1;
-	return register_image(p, err);
+	int ret = run(p, err);
+
+	if (ret < 0)
+		say_left(p);
+	return ret;
 }
 
 void publish_release(struct publish *p)
@@ -301,8 +315,11 @@ void publish_release(struct publish *p)
 	for (size_t i = 0; p->disks && i < p->build->spec.nr_disks; i++)
 		dev_close(p->disks[i].dev, NULL);
 	free(p->disks);
+	free(p->regions);
 	free(p->mappings);
 	free(p->tags);
 	ec2_image_list_release(&p->same_name);
+	if (p->build)
+		publish_journal_close(&p->journal);
 	memset(p, 0, sizeof(*p));
 }

@@ -74,14 +74,6 @@ char *upload_journal_of_file(struct context *ctx, const char *image, struct erro
 	return short_digest(real, name, err) < 0 ? NULL : in_state_dir(ctx, name, err);
 }
 
-char *upload_journal_of_content(struct context *ctx, const char *content, struct error *err)
-{
-	char name[UPLOAD_NAME_SIZE];
-
-	snprintf(name, sizeof(name), "%.40s", content);
-	return in_state_dir(ctx, name, err);
-}
-
 char *upload_source_of_file(const char *image, struct error *err)
 {
 	struct stat st;
@@ -159,14 +151,6 @@ void upload_warn_of_lost(struct aws *aws, const char *name)
 	}
 }
 
-static int add_result(struct context *ctx, struct json *ids, const char *id, struct buf *out,
-	struct error *err)
-{
-	if (ctx->opts.json)
-		return json_append_str(ids, id, err);
-	return buf_addf(out, err, "%s\n", id);
-}
-
 static bool is_left_over(const struct ec2_snapshot *s)
 {
 	return strcmp(s->state, "pending") == 0 || strcmp(s->state, "error") == 0;
@@ -176,13 +160,10 @@ int upload_clean_up(struct context *ctx, const char *name, bool dry_run, struct 
 	struct error *err)
 {
 	CLEANUP_FREE struct ec2_snapshot *list = NULL;
-	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
-	CLEANUP(json_cleanup) struct json *ids = json_new_array(err);
 	struct aws *aws = context_aws(ctx, err);
 	size_t nr = 0;
 
-	if (!doc || !ids || !aws ||
-		ec2_find_snapshots(aws, SNAPSHOT_TAG, name ? name : "*", &list, &nr, err) < 0)
+	if (!aws || ec2_find_snapshots(aws, SNAPSHOT_TAG, name ? name : "*", &list, &nr, err) < 0)
 		return -1;
 	for (size_t i = 0; i < nr; i++) {
 		if (!is_left_over(&list[i]))
@@ -191,12 +172,8 @@ int upload_clean_up(struct context *ctx, const char *name, bool dry_run, struct 
 			list[i].description);
 		if (!dry_run && ec2_delete_snapshot(aws, list[i].id, err) < 0)
 			return -1;
-		if (add_result(ctx, ids, list[i].id, out, err) < 0)
+		if (buf_addf(out, err, "%s\n", list[i].id) < 0)
 			return -1;
 	}
-	if (!ctx->opts.json)
-		return 0;
-	if (json_set(doc, dry_run ? "found" : "deleted", steal_ptr(&ids), err) < 0)
-		return -1;
-	return json_write(doc, true, out, err);
+	return 0;
 }

@@ -15,9 +15,6 @@
  * written. The caller's to free.
  */
 char *upload_journal_of_file(struct context *ctx, const char *image, struct error *err) MUST_CHECK;
-/* In the state folder, by the digest of the content. The caller's to free. */
-char *upload_journal_of_content(struct context *ctx, const char *content, struct error *err)
-	MUST_CHECK;
 
 /*
  * What the file is and whether it may have changed: size, time, inode. The caller's to free.
@@ -44,7 +41,7 @@ void upload_warn_of_lost(struct aws *aws, const char *name);
 /*
  * Deletes the pending and failed snapshots of this name (NULL: of any) that uploads have started,
  * also those that another process is sending at this moment. dry_run: only finds them. out gets the
- * ids, a line each; or one document.
+ * ids, a line each.
  */
 int upload_clean_up(struct context *ctx, const char *name, bool dry_run, struct buf *out,
 	struct error *err) MUST_CHECK;

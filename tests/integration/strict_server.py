@@ -255,6 +255,8 @@ class StrictServer:
 
     def answer(self, method, target, headers, body):
         try:
+            if target == "/" and b"Action=GetCallerIdentity" in body:
+                return self.sts(method, target, headers, body)
             if target == "/":
                 return self.ec2(method, target, headers, body)
             return self.ebs(method, target, headers, body)
@@ -366,7 +368,14 @@ class StrictServer:
         return 200, {"x-amz-Data-Length": str(BLOCK), "x-amz-Checksum": digest,
                      "x-amz-Checksum-Algorithm": "SHA256"}, data
 
-    # EC2: query
+    # STS and EC2: query
+
+    regions = (REGION,)
+
+    def sts(self, method, target, headers, body):
+        check_signature("sts", method, self.endpoint + target, headers, body, self.regions, now=self.now())
+        return 200, {}, ("<GetCallerIdentityResponse><GetCallerIdentityResult><Account>123456789012</Account>"
+                         "</GetCallerIdentityResult></GetCallerIdentityResponse>").encode()
 
     def query(self, headers, body):
         """A query's action, its members as the model names them, and its parameters as given."""

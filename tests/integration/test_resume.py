@@ -250,7 +250,7 @@ def test_interrupted_publish(tmp_path, spec):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
         assert process.returncode == 130 and "rerun the same command to resume" in err
-        kept, = state.glob("amiwright/*.amiwright-upload")
+        kept, = state.glob("amiwright/publish/*.upload")
         done, since = blocks_in(kept, "D"), len(server.log)
         assert done
         server.plan = lambda name, before: None
