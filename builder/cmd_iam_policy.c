@@ -4,7 +4,17 @@
 
 #include "builder/iam_policy.h"
 
-static int print_policy(struct context *ctx, const struct spec *s, struct error *err)
+struct policy_options {
+	bool clean_up;
+};
+
+static const struct options_def options[] = {
+	{"cleanup", 0, OPTIONS_FLAG, offsetof(struct policy_options, clean_up), NULL,
+		"also what 'publish --cleanup' needs", 0, 0, NULL},
+	{0},
+};
+
+static int print_policy(struct context *ctx, const struct spec *s, bool clean_up, struct error *err)
 {
 	CLEANUP_BUF struct buf out = BUF_INIT(0);
 	CLEANUP(json_cleanup) struct json *doc = NULL;
@@ -19,28 +29,28 @@ static int print_policy(struct context *ctx, const struct spec *s, struct error 
 	if (!region)
 		error_set(err, ERROR_USAGE, 0,
 			"no region: give --region, AWS_REGION or a profile with one");
+	else if (!spec_is_region(region))
+		error_set(err, ERROR_USAGE, 0, "'%s' is no AWS region, which looks like eu-west-1", region);
 	else
-		doc = iam_policy(s, region, err);
+		doc = iam_policy(s, region, clean_up, err);
 	if (doc && !json_write(doc, true, &out, err))
 		ret = context_print(&out, err);
 	aws_settings_release(&settings);
 	return ret;
 }
 
-static int run(struct context *ctx, const void *opts, const struct options_args *args,
+static int run(struct context *ctx, const void *popts, const struct options_args *args,
 	struct error *err)
 {
+	const struct policy_options *opts = popts;
 	struct spec s = {0};
 	int ret = spec_read(&s, args->items[0], &ctx->diag, err);
 
-	(void)opts;
 	if (!ret)
-		ret = print_policy(ctx, &s, err);
+		ret = print_policy(ctx, &s, opts->clean_up, err);
 	spec_release(&s);
 	return ret;
 }
-
-static const struct options_def options[] = {{0}};
 
 const struct command cmd_iam_policy = {
 	.name = "iam-policy",
@@ -50,6 +60,7 @@ const struct command cmd_iam_policy = {
 		"Prints an identity policy as JSON: the calls that 'publish' makes for this spec, in the\n"
 		"regions that it names. Asks AWS nothing and needs no credentials.",
 	.options = options,
+	.options_size = sizeof(struct policy_options),
 	.min_args = 1,
 	.max_args = 1,
 	.run = run,

@@ -180,9 +180,8 @@ static int publish(struct publish *p, struct build *b, struct context *ctx,
 		return clean_up(p, b, ctx, o->dry_run, err);
 	if (o->dry_run)
 		return plan(p, b, ctx, err);
-	if (publish_begin(p, b, ctx, false, err) < 0 || publish_check(p, err) < 0 ||
-		publish_open_journal(p, err) < 0 || build_make(b, ctx, err) < 0 ||
-		publish_run(p, err) < 0)
+	if (publish_begin(p, b, ctx, false, err) < 0 || publish_open_journal(p, err) < 0 ||
+		publish_check(p, err) < 0 || build_make(b, ctx, err) < 0 || publish_run(p, err) < 0)
 		return -1;
 	return print_result(p, err);
 }

@@ -42,10 +42,19 @@ static int note_failure(const struct copy *c, struct copy_dest *d, const struct 
 	return 0;
 }
 
+static int note(const struct copy *c, const struct copy_dest *d, struct error *err)
+{
+	if (!c->opts->note || c->opts->dry_run)
+		return 0;
+	return c->opts->note(c->opts->note_arg, d->region, d->id, err);
+}
+
 static int begin(struct copy *c, struct copy_dest *d, struct error *err)
 {
 	struct error why = ERROR_INIT;
 
+	if (note(c, d, err) < 0)
+		return -1;
 	if (ops_of(c)->begin(c, d, &why) < 0) {
 		/* So many copies at a time; it is tried again when others are done. */
 		if (!strcmp(why.code, "ResourceLimitExceeded")) {
@@ -61,7 +70,7 @@ static int begin(struct copy *c, struct copy_dest *d, struct error *err)
 	d->state = COPY_PENDING;
 	d->begun_ms = context_now_ms();
 	log_info("%s: %s is being made", d->region, d->id);
-	return 0;
+	return note(c, d, err);
 }
 
 static int begin_all(struct copy *c, struct error *err)

@@ -35,6 +35,12 @@ struct copy_opts {
 	bool no_wait;                  /* begin the copies, no more */
 	bool dry_run;                  /* EC2 says whether they could be begun */
 	unsigned timeout_s;            /* 0: four hours */
+	/*
+	 * Called before a copy is asked for (id "") and when EC2 has given its id; -1 ends the whole.
+	 * NULL: nobody wants to know.
+	 */
+	int (*note)(void *arg, const char *region, const char *id, struct error *err);
+	void *note_arg;
 };
 
 enum copy_state {

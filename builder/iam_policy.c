@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
+#include "builder/copy.h"
 #include "builder/publish.h"
 #include "uploader/ec2_encryption.h"
 
@@ -28,6 +30,7 @@ enum { ACTIONS_MAX = 8 };
 struct statement {
 	const char *sid;
 	bool (*when)(const struct spec *s); /* NULL: always */
+	bool clean_up;                      /* only for publish --cleanup */
 	unsigned where, resources;
 	enum condition condition;
 	const char *actions[ACTIONS_MAX];   /* ends with NULL */
@@ -67,26 +70,29 @@ static bool protects(const struct spec *s)
 }
 
 static const struct statement statements[] = {
-	{"Look", NULL, HOME | COPIES, ANY, NO_CONDITION,
+	{"Look", NULL, false, HOME | COPIES, ANY, NO_CONDITION,
 		{"ec2:DescribeImages", "ec2:DescribeSnapshots", NULL}},
-	{"LookAtEncryption", NULL, HOME | COPIES, ANY, NO_CONDITION,
+	{"LookAtEncryption", NULL, false, HOME | COPIES, ANY, NO_CONDITION,
 		{"ec2:GetEbsEncryptionByDefault", NULL}},
-	{"LookAtBlocks", is_public, HOME | COPIES, ANY, NO_CONDITION,
+	{"LookAtBlocks", is_public, false, HOME | COPIES, ANY, NO_CONDITION,
 		{"ec2:GetImageBlockPublicAccessState", "ec2:GetSnapshotBlockPublicAccessState", NULL}},
-	{"WriteSnapshots", NULL, HOME, SNAPSHOTS, NO_CONDITION,
+	{"WriteSnapshots", NULL, false, HOME, SNAPSHOTS, NO_CONDITION,
 		{"ebs:StartSnapshot", "ebs:PutSnapshotBlock", "ebs:CompleteSnapshot", NULL}},
-	{"DropUnfinished", NULL, HOME, SNAPSHOTS, MADE_BY_US, {"ec2:DeleteSnapshot", NULL}},
-	{"Register", NULL, HOME, SNAPSHOTS | IMAGES, NO_CONDITION, {"ec2:RegisterImage", NULL}},
-	{"Copy", has_copies, HOME | COPIES, SNAPSHOTS | IMAGES, NO_CONDITION, {"ec2:CopyImage", NULL}},
-	{"Tag", NULL, HOME | COPIES, SNAPSHOTS | IMAGES, OWN_TAGS, {"ec2:CreateTags", NULL}},
-	{"ShareImages", has_receivers, HOME | COPIES, IMAGES, MADE_BY_US,
+	{"DropUnfinished", NULL, false, HOME, SNAPSHOTS, MADE_BY_US, {"ec2:DeleteSnapshot", NULL}},
+	{"Register", NULL, false, HOME, SNAPSHOTS | IMAGES, NO_CONDITION, {"ec2:RegisterImage", NULL}},
+	{"Copy", has_copies, false, HOME | COPIES, SNAPSHOTS | IMAGES, NO_CONDITION, {"ec2:CopyImage", NULL}},
+	{"Tag", NULL, false, HOME | COPIES, SNAPSHOTS | IMAGES, OWN_TAGS, {"ec2:CreateTags", NULL}},
+	{"ShareImages", has_receivers, false, HOME | COPIES, IMAGES, MADE_BY_US,
 		{"ec2:DescribeImageAttribute", "ec2:ModifyImageAttribute", NULL}},
-	{"ShareSnapshots", shares_snapshots, HOME | COPIES, SNAPSHOTS, MADE_BY_US,
+	{"ShareSnapshots", shares_snapshots, false, HOME | COPIES, SNAPSHOTS, MADE_BY_US,
 		{"ec2:DescribeSnapshotAttribute", "ec2:ModifySnapshotAttribute", NULL}},
-	{"Deprecate", deprecates, HOME | COPIES, IMAGES, MADE_BY_US,
+	{"Deprecate", deprecates, false, HOME | COPIES, IMAGES, MADE_BY_US,
 		{"ec2:EnableImageDeprecation", NULL}},
-	{"Protect", protects, HOME | COPIES, IMAGES, MADE_BY_US,
+	{"Protect", protects, false, HOME | COPIES, IMAGES, MADE_BY_US,
 		{"ec2:EnableImageDeregistrationProtection", NULL}},
+	{"CleanUpImages", NULL, true, HOME | COPIES, IMAGES, MADE_BY_US,
+		{"ec2:DeregisterImage", "ec2:DisableImageDeregistrationProtection", NULL}},
+	{"CleanUpSnapshots", has_copies, true, COPIES, SNAPSHOTS, NO_CONDITION, {"ec2:DeleteSnapshot", NULL}},
 };
 
 struct regions {
@@ -152,16 +158,31 @@ static struct json *condition(const char *operator, const char *key, struct json
 	return steal_ptr(&out);
 }
 
+/* "${" begins a variable of the policy language; "${$}" is the character itself. */
+static int add_key_name(struct json *list, const char *key, struct error *err)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(4096);
+
+	for (; *key; key++)
+		if (*key == '$' ? buf_add_str(&text, "${$}", err) < 0 : buf_add_char(&text, *key, err) < 0)
+			return -1;
+	return json_append_str(list, buf_str(&text), err);
+}
+
 static struct json *tag_keys(const struct spec *s, struct error *err)
 {
+	static const char *const own[] = {PUBLISH_TAG, PUBLISH_NAME_TAG, SNAPSHOT_TAG, COPY_TAG};
 	CLEANUP(json_cleanup) struct json *list = json_new_array(err);
 
 	if (!list)
 		return NULL;
 	for (size_t i = 0; i < s->ami.nr_tags; i++)
-		if (json_append_str(list, s->ami.tags[i].key, err) < 0)
+		if (add_key_name(list, s->ami.tags[i].key, err) < 0)
 			return NULL;
-	return json_append_str(list, "amiwright:*", err) < 0 ? NULL : steal_ptr(&list);
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		if (json_append_str(list, own[i], err) < 0)
+			return NULL;
+	return steal_ptr(&list);
 }
 
 static struct json *region_names(const struct statement *st, const struct regions *r,
@@ -188,7 +209,7 @@ static int set_condition(struct json *out, const struct statement *st, const str
 		return json_set(out, "Condition", condition("StringEquals", "aws:RequestedRegion",
 			region_names(st, r, err), err), err);
 	if (st->condition == OWN_TAGS)
-		return json_set(out, "Condition", condition("ForAllValues:StringLike", "aws:TagKeys",
+		return json_set(out, "Condition", condition("ForAllValues:StringEquals", "aws:TagKeys",
 			tag_keys(s, err), err), err);
 	if (st->condition != MADE_BY_US)
 		return 0;
@@ -227,7 +248,7 @@ static struct json *key_actions(struct error *err)
 		"kms:ReEncryptFrom", "kms:ReEncryptTo"};
 	CLEANUP(json_cleanup) struct json *list = json_new_array(err);
 
-	for (size_t i = 0; list && i < sizeof(actions) / sizeof(actions[0]); i++)
+	for (size_t i = 0; list && i < ARRAY_SIZE(actions); i++)
 		if (json_append_str(list, actions[i], err) < 0)
 			return NULL;
 	return list ? steal_ptr(&list) : NULL;
@@ -287,23 +308,24 @@ static int add_keys(struct json *list, const struct spec *s, const char *region,
 	return 0;
 }
 
-static struct json *all_statements(const struct spec *s, const struct regions *r, struct error *err)
+static struct json *all_statements(const struct spec *s, const struct regions *r, bool clean_up,
+	struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *list = json_new_array(err);
 
 	if (!list)
 		return NULL;
-	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(statements); i++) {
 		const struct statement *st = &statements[i];
 
-		if ((!st->when || st->when(s)) &&
+		if ((!st->when || st->when(s)) && (clean_up || !st->clean_up) &&
 			json_append(list, statement_json(st, s, r, err), err) < 0)
 			return NULL;
 	}
 	return add_keys(list, s, r->items[0], err) < 0 ? NULL : steal_ptr(&list);
 }
 
-struct json *iam_policy(const struct spec *s, const char *region, struct error *err)
+struct json *iam_policy(const struct spec *s, const char *region, bool clean_up, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
 	CLEANUP_FREE const char **items = calloc(s->ami.nr_copies + 1, sizeof(*items));
@@ -317,7 +339,7 @@ struct json *iam_policy(const struct spec *s, const char *region, struct error *
 	for (size_t i = 0; i < s->ami.nr_copies; i++)
 		items[i + 1] = s->ami.copies[i].region;
 	if (json_set_str(doc, "Version", "2012-10-17", err) < 0 ||
-		json_set(doc, "Statement", all_statements(s, &r, err), err) < 0)
+		json_set(doc, "Statement", all_statements(s, &r, clean_up, err), err) < 0)
 		return NULL;
 	return steal_ptr(&doc);
 }

@@ -11,7 +11,11 @@
 #include "base/json.h"
 #include "builder/spec.h"
 
-/* region: where the spec is published. The document is the caller's. */
-struct json *iam_policy(const struct spec *s, const char *region, struct error *err) MUST_CHECK;
+/*
+ * region: where the spec is published. clean_up: also what `publish --cleanup` needs. The document is
+ * the caller's.
+ */
+struct json *iam_policy(const struct spec *s, const char *region, bool clean_up, struct error *err)
+	MUST_CHECK;
 
 #endif

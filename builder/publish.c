@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "builder/copy.h"
 #include "builder/plan_internal.h"
 
 static int set_regions(struct publish *p, const char *home, struct error *err)
@@ -65,7 +66,7 @@ int publish_open_journal(struct publish *p, struct error *err)
 {
 	CLEANUP_FREE char *dir = NULL;
 	struct aws *aws = context_aws(p->ctx, err);
-	char account[AWS_ACCOUNT_SIZE] = "account";
+	char account[AWS_ACCOUNT_SIZE];
 	struct publish_journal_key key = {p->name, p->regions[0].name, account, p->build->spec.file};
 	struct error why = ERROR_INIT;
 
@@ -74,7 +75,7 @@ int publish_open_journal(struct publish *p, struct error *err)
 	aws_hurry(aws, true);
 	if (dir && aws_account(aws, account, &why) < 0) {
 		log_debug("the account is not known: %s", why.text);
-		snprintf(account, sizeof(account), "account");
+		key.account = NULL;
 	}
 	aws_hurry(aws, false);
 	return publish_journal_open(&p->journal, dir, &key, err);
@@ -105,6 +106,35 @@ int publish_begin(struct publish *p, struct build *b, struct context *ctx, bool 
 	return set_regions(p, home, err);
 }
 
+static bool is_copy_of(const struct ec2_image *image, const char *region, const char *source)
+{
+	const char *tag = ec2_tag_value(&image->tags, COPY_TAG);
+	size_t len = strlen(region);
+
+	if (tag && !strncmp(tag, region, len) && tag[len] == '/' && !strcmp(tag + len + 1, source))
+		return true;
+	return !strcmp(image->source, source) && !strcmp(image->source_region, region);
+}
+
+/* The name must be free there, or be that of a copy of the AMI that is there at home. */
+static int check_copy_name(struct publish *p, const struct publish_region *region, struct error *err)
+{
+	const char *home = p->same_name.nr ? p->same_name.items[0].id : NULL;
+	struct ec2_filter by_name = {"name", p->name};
+	struct aws *aws = context_aws_in(p->ctx, region->name, err);
+	struct ec2_image_list list = {0};
+	int ret = aws ? ec2_describe_images(aws, NULL, &by_name, 1, &list, err) : -1;
+
+	for (size_t i = 0; i < list.nr && !ret; i++)
+		if (!home || !is_copy_of(&list.items[i], p->regions[0].name, home))
+			ret = error_set(err, ERROR_POLICY, 0,
+				"the name '%s' is taken in %s by %s, which is no copy of this AMI: raise "
+				"'version' in '%s', or deregister that image", p->name, region->name,
+				list.items[i].id, p->build->spec.file);
+	ec2_image_list_release(&list);
+	return ret;
+}
+
 int publish_check(struct publish *p, struct error *err)
 {
 	struct ec2_filter by_name = {"name", p->name};
@@ -112,6 +142,9 @@ int publish_check(struct publish *p, struct error *err)
 
 	if (!aws || ec2_describe_images(aws, NULL, &by_name, 1, &p->same_name, err) < 0)
 		return -1;
+	for (size_t i = 1; i < p->nr_regions; i++)
+		if (check_copy_name(p, &p->regions[i], err) < 0)
+			return -1;
 	return publish_judge(p, err);
 }
 
@@ -239,6 +272,27 @@ static int set_mappings(struct publish *p, struct error *err)
 	return plan_mappings(&p->build->spec, ids, &p->mappings, err);
 }
 
+bool publish_is_refusal(const struct error *err)
+{
+	return err->kind == ERROR_SERVICE && err->http_status >= 400 && err->http_status < 500;
+}
+
+/* One that may have been made all the same stays in the journal. */
+static int request(struct publish *p, struct aws *aws, const struct ec2_image_opts *opts,
+	struct publish_region *home, struct error *err)
+{
+	struct publish_made intent = {PUBLISH_IMAGE, home->name, "", NULL};
+	struct error why = ERROR_INIT;
+
+	if (publish_journal_intend(&p->journal, PUBLISH_IMAGE, home->name, err) < 0)
+		return -1;
+	if (!ec2_register_image(aws, opts, home->ami, err))
+		return 0;
+	if (publish_is_refusal(err) && publish_journal_gone(&p->journal, &intent, &why) < 0)
+		log_warn("%s", why.text);
+	return -1;
+}
+
 static int register_image(struct publish *p, struct error *err)
 {
 	struct publish_region *home = &p->regions[0];
@@ -250,7 +304,7 @@ static int register_image(struct publish *p, struct error *err)
 	if (!aws || set_mappings(p, err) < 0 || publish_make_tags(p, p->content, NULL, err) < 0)
 		return -1;
 	plan_image(&p->build->plan, p->mappings, p->tags, p->nr_tags, &opts);
-	if (ec2_register_image(aws, &opts, home->ami, err) < 0)
+	if (request(p, aws, &opts, home, err) < 0)
 		return -1;
 	report_time(&p->build->times, "register", context_now_ms() - start);
 	return publish_journal_made(&p->journal, &made, err);
@@ -278,14 +332,42 @@ static int make_image(struct publish *p, struct error *err)
 	return register_image(p, err);
 }
 
+static bool is_used(const struct publish *p, const struct publish_made *made)
+{
+	for (size_t i = 0; i < p->nr_regions; i++)
+		if (!strcmp(p->regions[i].ami, made->id))
+			return true;
+	for (size_t i = 0; i < p->build->spec.nr_disks; i++)
+		if (!strcmp(p->disks[i].snapshot, made->id))
+			return true;
+	return !made->id[0];
+}
+
+/* What earlier runs made and this one did not use (the spec changed) is not forgotten. */
+static int finish(struct publish *p, struct error *err)
+{
+	struct publish_made made;
+	size_t nr = 0;
+
+	while (publish_journal_item(&p->journal, nr, &made)) {
+		if (is_used(p, &made)) {
+			if (publish_journal_gone(&p->journal, &made, err) < 0)
+				return -1;
+			continue;
+		}
+		log_warn("left by an earlier run of this publication: %s in %s; the same command with "
+			 "--cleanup removes it", made.id, made.region);
+		nr++;
+	}
+	return nr ? 0 : publish_journal_finish(&p->journal, err);
+}
+
 static int run(struct publish *p, struct error *err)
 {
-	if (publish_look(p, err) < 0 ||
-		publish_journal_content(&p->journal, p->content, err) < 0 ||
-		(!p->existing && make_image(p, err) < 0) || publish_copies(p, err) < 0 ||
-		publish_shares(p, err) < 0 || publish_retire(p, err) < 0)
+	if (publish_look(p, err) < 0 || (!p->existing && make_image(p, err) < 0) ||
+		publish_copies(p, err) < 0 || publish_shares(p, err) < 0 || publish_retire(p, err) < 0)
 		return -1;
-	return publish_journal_finish(&p->journal, err);
+	return finish(p, err);
 }
 
 /* What is there now and was not before, so that nobody has to look for it. */
@@ -295,7 +377,8 @@ static void say_left(const struct publish *p)
 	size_t nr = 0;
 
 	for (; publish_journal_item(&p->journal, nr, &made); nr++)
-		log_info("exists in %s: %s%s%s", made.region, made.id, made.device ? " for " : "",
+		log_info("%s in %s: %s%s%s", made.id[0] ? "exists" : "may exist", made.region,
+			made.id[0] ? made.id : p->name, made.device ? " for " : "",
 			made.device ? made.device : "");
 	if (nr)
 		log_info("rerun the same command to resume; to remove what exists: the same with --cleanup");

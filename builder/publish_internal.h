@@ -32,6 +32,9 @@ int publish_upload(struct publish *p, size_t disk, struct error *err) MUST_CHECK
 /* Fills key and kms_key of every region and refuses what EC2's rules forbid. */
 int publish_judge(struct publish *p, struct error *err) MUST_CHECK;
 
+/* The service said no: nothing was made. Any other failure leaves that open. */
+bool publish_is_refusal(const struct error *err);
+
 /* What follows on the registration, region by region. */
 int publish_copies(struct publish *p, struct error *err) MUST_CHECK;
 int publish_shares(struct publish *p, struct error *err) MUST_CHECK;

@@ -2,6 +2,7 @@
 /* A small JSON document and a lock beside it. */
 #include "builder/publish_journal.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -31,16 +32,48 @@ static int add_escaped(struct buf *out, const char *text, struct error *err)
 	return 0;
 }
 
+/* The account in the name of the one journal that begins so; "account" when there is no such one. */
+static int guess_account(const char *dir, const char *head, char *account, size_t size,
+	struct error *err)
+{
+	DIR *d = opendir(dir);
+	size_t head_len = strlen(head), nr = 0;
+	struct dirent *e;
+
+	if (!d)
+		return error_set(err, ERROR_IO, errno, "cannot open '%s'", dir);
+	snprintf(account, size, "account");
+	while ((e = readdir(d)) != NULL) {
+		size_t len = strlen(e->d_name);
+
+		if (len <= head_len + 5 || strncmp(e->d_name, head, head_len) ||
+			strcmp(e->d_name + len - 5, ".json") || len - head_len - 5 >= size)
+			continue;
+		if (!nr++)
+			snprintf(account, size, "%.*s", (int)(len - head_len - 5), e->d_name + head_len);
+	}
+	closedir(d);
+	if (nr > 1)
+		return error_set(err, ERROR_POLICY, 0,
+			"'%s' has journals of %zu accounts for this AMI, and STS does not say whose "
+			"credentials these are", dir, nr);
+	return 0;
+}
+
 static int set_paths(struct publish_journal *j, const char *dir, const struct publish_journal_key *key,
 	struct error *err)
 {
-	CLEANUP_BUF struct buf path = BUF_INIT(0);
+	CLEANUP_BUF struct buf head = BUF_INIT(0);
+	char account[64];
 
-	if (buf_addf(&path, err, "%s/", dir) < 0 || add_escaped(&path, key->name, err) < 0 ||
-		buf_addf(&path, err, ".%s.%s", key->region, key->account) < 0)
+	if (add_escaped(&head, key->name, err) < 0 || buf_addf(&head, err, ".%s.", key->region) < 0)
 		return -1;
-	j->path = buf_strf(err, "%s.json", buf_str(&path));
-	j->lock_path = buf_strf(err, "%s.lock", buf_str(&path));
+	if (key->account)
+		snprintf(account, sizeof(account), "%s", key->account);
+	else if (guess_account(dir, buf_str(&head), account, sizeof(account), err) < 0)
+		return -1;
+	j->path = buf_strf(err, "%s/%s%s.json", dir, buf_str(&head), account);
+	j->lock_path = buf_strf(err, "%s/%s%s.lock", dir, buf_str(&head), account);
 	return j->path && j->lock_path ? 0 : -1;
 }
 
@@ -48,25 +81,38 @@ static int set_paths(struct publish_journal *j, const char *dir, const struct pu
  * The lock file goes with the journal; whoever waited for the name of one that was removed tries
  * again.
  */
-static int lock(struct publish_journal *j, const char *name, struct error *err)
+static int try_lock(struct publish_journal *j, const char *name, bool *again, struct error *err)
 {
+	CLEANUP_CLOSE int fd = open(j->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	struct stat mine, named;
 
-	for (;;) {
-		j->lock_fd = open(j->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-		if (j->lock_fd < 0)
-			return error_set(err, ERROR_IO, errno, "cannot open '%s'", j->lock_path);
-		if (flock(j->lock_fd, LOCK_EX | LOCK_NB) < 0)
-			break;
-		if (!fstat(j->lock_fd, &mine) && !stat(j->lock_path, &named) &&
-			mine.st_ino == named.st_ino && mine.st_dev == named.st_dev)
-			return 0;
-		close(j->lock_fd);
-		j->lock_fd = -1;
+	*again = false;
+	if (fd < 0)
+		return error_set(err, ERROR_IO, errno, "cannot open '%s'", j->lock_path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return error_set(err, ERROR_IO, errno, "cannot lock '%s'", j->lock_path);
+		return error_set(err, ERROR_POLICY, 0, "'%s' is being published by another process", name);
 	}
-	if (errno != EWOULDBLOCK)
-		return error_set(err, ERROR_IO, errno, "cannot lock '%s'", j->lock_path);
-	return error_set(err, ERROR_POLICY, 0, "'%s' is being published by another process", name);
+	*again = fstat(fd, &mine) < 0 || stat(j->lock_path, &named) < 0 ||
+		 mine.st_ino != named.st_ino || mine.st_dev != named.st_dev;
+	if (*again)
+		return 0;
+	/* From now on it is ours, to unlink as well. */
+	j->lock_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+static int lock(struct publish_journal *j, const char *name, struct error *err)
+{
+	bool again;
+
+	do {
+		if (try_lock(j, name, &again, err) < 0)
+			return -1;
+	} while (again);
+	return 0;
 }
 
 static int check(const struct publish_journal *j, struct error *err)
@@ -97,9 +143,8 @@ static int begin(struct publish_journal *j, const struct publish_journal_key *ke
 	if (!j->doc || json_set_int(j->doc, "amiwright_publication", FORMAT, err) < 0 ||
 		json_set_str(j->doc, "name", key->name, err) < 0 ||
 		json_set_str(j->doc, "region", key->region, err) < 0 ||
-		json_set_str(j->doc, "account", key->account, err) < 0 ||
+		json_set_str(j->doc, "account", key->account ? key->account : "", err) < 0 ||
 		json_set_str(j->doc, "spec", key->spec, err) < 0 ||
-		json_set_str(j->doc, "content", "", err) < 0 ||
 		json_set(j->doc, "made", json_new_array(err), err) < 0)
 		return -1;
 	return json_set(j->doc, "done", json_new_array(err), err);
@@ -152,89 +197,100 @@ bool publish_journal_item(const struct publish_journal *j, size_t index, struct 
 	return true;
 }
 
-static bool knows(const struct publish_journal *j, const char *id)
+static struct json *item_json(const struct publish_made *made, struct error *err)
 {
-	struct publish_made made;
+	CLEANUP(json_cleanup) struct json *item = json_new_object(err);
 
-	for (size_t i = 0; publish_journal_item(j, i, &made); i++)
-		if (!strcmp(made.id, id))
+	if (!item || json_set_str(item, "kind", kinds[made->kind], err) < 0 ||
+		json_set_str(item, "region", made->region, err) < 0 ||
+		json_set_str(item, "id", made->id, err) < 0 ||
+		(made->device && json_set_str(item, "device", made->device, err) < 0))
+		return NULL;
+	return steal_ptr(&item);
+}
+
+static bool is_same(const struct publish_made *a, const struct publish_made *b)
+{
+	return a->kind == b->kind && !strcmp(a->region, b->region) && !strcmp(a->id, b->id);
+}
+
+static bool knows(const struct publish_journal *j, const struct publish_made *made)
+{
+	struct publish_made item;
+
+	for (size_t i = 0; publish_journal_item(j, i, &item); i++)
+		if (is_same(&item, made))
 			return true;
 	return false;
 }
 
+/* All items but `without`, and then `with`; either may be NULL. */
+static int change(struct publish_journal *j, const struct publish_made *without,
+	const struct publish_made *with, struct error *err)
+{
+	CLEANUP(json_cleanup) struct json *items = json_new_array(err);
+	struct publish_made item;
+
+	if (!items)
+		return -1;
+	for (size_t i = 0; publish_journal_item(j, i, &item); i++)
+		if ((!without || !is_same(&item, without)) &&
+			json_append(items, item_json(&item, err), err) < 0)
+			return -1;
+	if (with && json_append(items, item_json(with, err), err) < 0)
+		return -1;
+	return json_set(j->doc, "made", steal_ptr(&items), err) < 0 ? -1 : save(j, err);
+}
+
+int publish_journal_intend(struct publish_journal *j, enum publish_kind kind, const char *region,
+	struct error *err)
+{
+	const struct publish_made intent = {kind, region, "", NULL};
+
+	return knows(j, &intent) ? 0 : change(j, NULL, &intent, err);
+}
+
 int publish_journal_made(struct publish_journal *j, const struct publish_made *made, struct error *err)
 {
-	struct json *item;
+	const struct publish_made intent = {made->kind, made->region, "", NULL};
 
-	if (knows(j, made->id))
-		return 0;
-	item = json_new_object(err);
-	if (!item || json_set_str(item, "kind", kinds[made->kind], err) < 0 ||
-		json_set_str(item, "region", made->region, err) < 0 ||
-		json_set_str(item, "id", made->id, err) < 0 ||
-		(made->device && json_set_str(item, "device", made->device, err) < 0)) {
-		json_free(item);
-		return -1;
-	}
-	return json_append(json_get(j->doc, "made"), item, err) < 0 ? -1 : save(j, err);
+	if (knows(j, made))
+		return knows(j, &intent) ? change(j, &intent, NULL, err) : 0;
+	return change(j, &intent, made, err);
 }
 
-int publish_journal_gone(struct publish_journal *j, const char *id, struct error *err)
+int publish_journal_gone(struct publish_journal *j, const struct publish_made *made, struct error *err)
 {
-	CLEANUP(json_cleanup) struct json *left = json_new_array(err);
-	struct publish_made made;
-
-	if (!left)
-		return -1;
-	for (size_t i = 0; publish_journal_item(j, i, &made); i++) {
-		struct json *item;
-
-		if (!strcmp(made.id, id))
-			continue;
-		item = json_new_object(err);
-		if (!item || json_set_str(item, "kind", kinds[made.kind], err) < 0 ||
-			json_set_str(item, "region", made.region, err) < 0 ||
-			json_set_str(item, "id", made.id, err) < 0 ||
-			(made.device && json_set_str(item, "device", made.device, err) < 0)) {
-			json_free(item);
-			return -1;
-		}
-		if (json_append(left, item, err) < 0)
-			return -1;
-	}
-	return json_set(j->doc, "made", steal_ptr(&left), err) < 0 ? -1 : save(j, err);
+	return change(j, made, NULL, err);
 }
 
-bool publish_journal_is_done(const struct publish_journal *j, const char *step, const char *region)
+static void step_text(char text[160], const char *step, const char *wishes, const char *region)
+{
+	snprintf(text, 160, "%s %.16s %s", step, wishes, region);
+}
+
+bool publish_journal_is_done(const struct publish_journal *j, const char *step, const char *wishes,
+	const char *region)
 {
 	const struct json *done = json_get(j->doc, "done");
-	char text[128];
+	char text[160];
 
-	snprintf(text, sizeof(text), "%s %s", step, region);
+	step_text(text, step, wishes, region);
 	for (size_t i = 0; i < json_length(done); i++)
 		if (!strcmp(json_text(json_at(done, i), ""), text))
 			return true;
 	return false;
 }
 
-int publish_journal_done(struct publish_journal *j, const char *step, const char *region,
-	struct error *err)
+int publish_journal_done(struct publish_journal *j, const char *step, const char *wishes,
+	const char *region, struct error *err)
 {
-	char text[128];
+	char text[160];
 
-	if (publish_journal_is_done(j, step, region))
+	if (publish_journal_is_done(j, step, wishes, region))
 		return 0;
-	snprintf(text, sizeof(text), "%s %s", step, region);
+	step_text(text, step, wishes, region);
 	return json_append_str(json_get(j->doc, "done"), text, err) < 0 ? -1 : save(j, err);
-}
-
-int publish_journal_content(struct publish_journal *j, const char *content, struct error *err)
-{
-	if (!strcmp(json_get_str(j->doc, "content", ""), content))
-		return 0;
-	if (json_set_str(j->doc, "content", content, err) < 0)
-		return -1;
-	return json_set(j->doc, "done", json_new_array(err), err);
 }
 
 int publish_journal_finish(struct publish_journal *j, struct error *err)

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a publication has made so far: one JSON file for each region, account and AMI name in the
- * state folder, rewritten whole and durably after each step. It tells a rerun and --cleanup what an
- * interrupted run left in AWS; a finished publication has none. AWS itself (tags, names) is asked
- * before anything in it is believed.
+ * state folder, rewritten whole and durably before and after each call that makes something. It
+ * tells a rerun and --cleanup what an interrupted run left in AWS; a finished publication has none.
+ * AWS itself (tags, names) is asked before anything in it is believed.
  *
- *   {"amiwright_publication": 1, "name", "region", "account", "spec": path, "content": digest,
+ *   {"amiwright_publication": 1, "name", "region", "account", "spec": path,
  *    "made": [{"kind": "snapshot" | "image", "region", "id", "device"}],
- *    "done": ["register us-east-1", "copy eu-west-1", "share eu-west-1" …]}
+ *    "done": ["share 5f3a… us-east-1" …]}
  *
- * One process holds it at a time.
+ * An id of "" was about to be made: whether it is there only AWS knows. One process holds the file
+ * at a time.
  */
 #ifndef AMIWRIGHT_BUILDER_PUBLISH_JOURNAL_H
 #define AMIWRIGHT_BUILDER_PUBLISH_JOURNAL_H
@@ -27,7 +28,8 @@ struct publish_journal {
 #define PUBLISH_JOURNAL_INIT {NULL, NULL, -1, false, NULL}
 
 struct publish_journal_key {
-	const char *name, *region, *account; /* of the AMI */
+	const char *name, *region;           /* of the AMI */
+	const char *account;                 /* NULL: not known; then the only journal of this name is taken */
 	const char *spec;                    /* path, for people who look */
 };
 
@@ -49,27 +51,28 @@ struct publish_made {
 	const char *device; /* of a snapshot; else NULL */
 };
 
-/* Notes what exists now in AWS, once, and writes the file. */
+/* Before the call: one of this kind and region may be there from now on. Writes the file. */
+int publish_journal_intend(struct publish_journal *j, enum publish_kind kind, const char *region,
+	struct error *err) MUST_CHECK;
+/* Notes what exists now in AWS, in the place of what was intended, and writes the file. */
 int publish_journal_made(struct publish_journal *j, const struct publish_made *made,
 	struct error *err) MUST_CHECK;
-/* Notes that it is gone again, and writes the file. */
-int publish_journal_gone(struct publish_journal *j, const char *id, struct error *err) MUST_CHECK;
+/* Notes that an item is not (or no longer) there, and writes the file. */
+int publish_journal_gone(struct publish_journal *j, const struct publish_made *made,
+	struct error *err) MUST_CHECK;
 /* Item number index, false past the end; texts are borrowed until the next change. */
 bool publish_journal_item(const struct publish_journal *j, size_t index, struct publish_made *out);
 
-/* A step such as "share" in a region, done; and whether it was. */
-int publish_journal_done(struct publish_journal *j, const char *step, const char *region,
-	struct error *err) MUST_CHECK;
-bool publish_journal_is_done(const struct publish_journal *j, const char *step, const char *region);
-
 /*
- * What the AMI holds. A journal of other content forgets its steps (not what was made) and takes
- * this one. Nothing is written.
+ * A step such as "share" with the wishes that it fulfils (a digest) in a region, done; and whether
+ * it was.
  */
-int publish_journal_content(struct publish_journal *j, const char *content, struct error *err)
-	MUST_CHECK;
+int publish_journal_done(struct publish_journal *j, const char *step, const char *wishes,
+	const char *region, struct error *err) MUST_CHECK;
+bool publish_journal_is_done(const struct publish_journal *j, const char *step, const char *wishes,
+	const char *region);
 
-/* Everything is done: the file goes. */
+/* Everything is done, nothing is left: the file goes. */
 int publish_journal_finish(struct publish_journal *j, struct error *err) MUST_CHECK;
 
 #endif

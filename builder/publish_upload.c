@@ -154,6 +154,8 @@ static int send(struct publish *p, size_t index, const struct snapshot_upload_op
 		return -1;
 	if (!snapshot_upload(aws, disk->dev, opts, &disk->sent, err))
 		return 0;
+	if (resumes && err->kind == ERROR_INPUT)
+		return error_wrap(err, "an earlier upload (publish --cleanup drops it)");
 	if (!resumes || err->kind != ERROR_USAGE)
 		return -1;
 	why = *err;
@@ -205,8 +207,10 @@ int publish_upload(struct publish *p, size_t index, struct error *err)
 	uint64_t start = context_now_ms();
 	struct publish_made made = {PUBLISH_SNAPSHOT, p->regions[0].name, p->disks[index].snapshot,
 		p->build->spec.disks[index].device};
-	int ret = upload(p, index, err);
+	int ret = publish_journal_intend(&p->journal, PUBLISH_SNAPSHOT, p->regions[0].name, err);
 
+	if (!ret)
+		ret = upload(p, index, err);
 	report_time(&p->build->times, "upload", context_now_ms() - start);
 	return ret < 0 ? ret : publish_journal_made(&p->journal, &made, err);
 }

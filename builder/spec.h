@@ -185,6 +185,8 @@ void spec_release(struct spec *s);
 bool spec_has_name(const char *path);
 /* True when the disk, or a partition of it, is mounted at /. */
 bool spec_mounts_root(const struct spec_disk *disk);
+/* "eu-west-1", "us-gov-east-1": words of small letters and a number. */
+bool spec_is_region(const char *text);
 /* "debian", "write" …: the layer's key. */
 const char *spec_layer_name(enum spec_layer_kind kind);
 

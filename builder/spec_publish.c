@@ -99,8 +99,7 @@ void spec_read_deprecate(struct schema *s, const struct schema_key *key, int nod
 	schema_map(s, node, deprecate_keys, "'deprecate'", out);
 }
 
-/* "eu-west-1", "us-gov-east-1": words of small letters and a number. */
-static bool is_region(const char *text)
+bool spec_is_region(const char *text)
 {
 	size_t words = 0;
 
@@ -146,7 +145,7 @@ static void check_copy(const struct spec *s, size_t index, struct diag *d)
 {
 	const struct spec_copy *copy = &s->ami.copies[index];
 
-	if (copy->region && !is_region(copy->region))
+	if (copy->region && !spec_is_region(copy->region))
 		diag_add(d, copy->region_place, "'%s' is no AWS region, which looks like eu-west-1",
 			copy->region);
 	for (size_t i = 0; copy->region && i < index; i++)

@@ -5,6 +5,7 @@ import fnmatch
 import http.client
 import http.server
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -29,7 +30,8 @@ def region(tmp_path):
 def run(amiwright, region):
     def call(*args, endpoint=None, **kwargs):
         env = {"AWS_SHARED_CREDENTIALS_FILE": str(region.folder / "credentials")}
-        return amiwright(*args, "--endpoint-url", endpoint or region.endpoint, "--region", "us-east-1", env=env, **kwargs)
+        return amiwright(*args, "--endpoint-url", endpoint or region.endpoint,
+                         *(() if "--region" in args else ("--region", "us-east-1")), env=env, **kwargs)
     return call
 
 
@@ -37,7 +39,7 @@ def run(amiwright, region):
 def ami(spec):
     """Replaces the spec's `ami` by the given text; gives the spec."""
     def write(text, version="1"):
-        head = spec.read_text().split("ami:")[0].replace('version: "1"', f'version: "{version}"')
+        head = re.sub(r'version: "\d"', f'version: "{version}"', spec.read_text().split("ami:")[0])
         spec.write_text(head + "ami: " + text + "\n")
         return spec
     return write
@@ -106,6 +108,7 @@ def test_one_command_makes_it_everywhere(run, ami, region):
 
 def test_predecessors_are_deprecated(run, ami, region):
     first = ids(run("publish", ami("{copies: [eu-west-1]}")))
+    time.sleep(1.1)  # creation dates are in seconds
     second = ids(run("publish", ami("{copies: [eu-west-1], deprecate: {old_after_days: 0}}", version="2")))
     for name in ("us-east-1", "eu-west-1"):
         found = images(region, name)
@@ -173,6 +176,7 @@ class Slow(threading.Thread):
     def __init__(self, endpoint):
         super().__init__(daemon=True)
         proxy, self.actions, self.delay, self.refuse = self, [], 0, None
+        self.refuse_in = self.kill = self.process = None
         host = endpoint.removeprefix("http://")
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -187,7 +191,9 @@ class Slow(threading.Thread):
                 scope = self.headers.get("Authorization", "//x/x").split("/")
                 proxy.actions.append((action, scope[2]))
                 time.sleep(proxy.delay if action == "ebs:PutSnapshotBlock" else 0)
-                if action == proxy.refuse:
+                if proxy.kill == (action, False):
+                    return proxy.end()
+                if action == proxy.refuse or (action, scope[2]) == proxy.refuse_in:
                     answer, status, kept = b"<Response><Errors><Error><Code>UnauthorizedOperation</Code></Error></Errors>" \
                         b"</Response>", 403, {}
                 else:
@@ -196,6 +202,8 @@ class Slow(threading.Thread):
                     response = upstream.getresponse()
                     answer, status = response.read(), response.status
                     kept = {k: v for k, v in response.getheaders() if k.lower().startswith("x-am") or k == "Date"}
+                if proxy.kill == (action, True):
+                    return proxy.end()
                 self.send_response_only(status)
                 for name, value in {**kept, "Content-Length": len(answer)}.items():
                     self.send_header(name, value)
@@ -206,6 +214,10 @@ class Slow(threading.Thread):
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
 
     @staticmethod
     def action(method, path, headers, body):
@@ -328,6 +340,86 @@ def test_no_place_for_a_journal(run, ami, region, amiwright):
     assert "no journal can be kept" in result.stderr and len(ids(result)) == 2
 
 
+def test_predecessors_are_those_before_it(run, ami, region):
+    text = "{deprecate: {old_after_days: 0}}"
+    first = run("publish", ami(text)).stdout.strip()
+    time.sleep(1.1)
+    second = run("publish", ami(text, version="2")).stdout.strip()
+    assert run("publish", ami(text, version="1")).stdout.strip() == first
+    found = images(region, "us-east-1")
+    assert found[first].get("DeprecationTime") and not found[second].get("DeprecationTime")
+
+
+def test_a_name_that_is_taken_elsewhere(run, ami, region):
+    made = run("publish", ami("{}"), "--region", "eu-west-1").stdout.strip()
+    before = everything(region)
+    result = run("publish", ami("{copies: [eu-west-1]}", version="1"), status=3)
+    assert made in result.stderr and "raise 'version'" in result.stderr and everything(region) == before
+
+
+def kill_at(amiwright, region, proxy, spec, action, after):
+    """Publishes and kills it when the call comes, before or after the service has got it."""
+    proxy.kill = (action, after)
+    proxy.process = subprocess.Popen(
+        [amiwright.path, "publish", spec, "--endpoint-url", proxy.endpoint, "--region", "us-east-1"],
+        env={**amiwright.env, "AWS_SHARED_CREDENTIALS_FILE": str(region.folder / "credentials")})
+    assert proxy.process.wait(60) == -signal.SIGKILL
+    proxy.kill = None
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("action", ["ebs:StartSnapshot", "ebs:CompleteSnapshot", "ec2:RegisterImage", "ec2:CopyImage",
+                                    "ec2:ModifyImageAttribute"])
+@pytest.mark.parametrize("then", ["cleanup", "resume"])
+def test_killed_at_a_call(run, amiwright, ami, region, proxy, action, after, then):
+    before = everything(region)
+    spec = ami("{protect: true, copies: [eu-west-1], share: {accounts: ['" + region.account("second") + "']}}")
+    kill_at(amiwright, region, proxy, spec, action, after)
+    if then == "cleanup":
+        run("publish", spec, "--cleanup")
+        assert everything(region) == before
+    else:
+        made = ids(run("publish", spec))
+        assert {n: len(i) for n, (i, _) in everything(region).items()} == {"us-east-1": 1, "eu-west-1": 1, "us-west-2": 0}
+        assert {n: len(s) for n, (_, s) in everything(region).items()} == {"us-east-1": 1, "eu-west-1": 1, "us-west-2": 0}
+        assert made["eu-west-1"] in images(region, "eu-west-1", "second")
+        assert run("publish", spec, "--cleanup").stdout == ""
+
+
+def test_what_an_earlier_run_left_is_not_forgotten(run, ami, region, proxy, tmp_path):
+    spec = ami("{copies: [eu-west-1, us-west-2], share: {accounts: ['" + region.account("second") + "']}}")
+    proxy.refuse = "ec2:ModifyImageAttribute"
+    run("publish", spec, endpoint=proxy.endpoint, status=4)
+    proxy.refuse = None
+    left, = images(region, "us-west-2")
+    spec = ami("{copies: [eu-west-1], share: {accounts: ['" + region.account("second") + "']}}")
+    result = run("publish", spec)
+    assert left in result.stderr and "--cleanup" in result.stderr
+    whole = {n: everything(region)[n] for n in ("us-east-1", "eu-west-1")}
+    assert left in run("publish", spec, "--cleanup").stdout
+    assert everything(region) == {**whole, "us-west-2": ([], [])}
+    # Another content after a refused registration: the first snapshot is no longer needed.
+    spec = ami("{}", version="2")
+    proxy.refuse = "ec2:RegisterImage"
+    run("publish", spec, endpoint=proxy.endpoint, status=4)
+    (tmp_path / "tree/etc/hostname").write_text("changed\n")
+    result = run("publish", spec)
+    assert "left by an earlier run" in result.stderr
+    assert run("publish", spec, "--cleanup").stdout.startswith("snap-")
+    assert len(everything(region)["us-east-1"][1]) == 2
+
+
+def test_new_wishes_after_a_refusal(run, ami, region, proxy):
+    accounts = [region.account("second"), "222222222222"]
+    proxy.refuse_in = ("ec2:ModifyImageAttribute", "eu-west-1")
+    run("publish", ami(f"{{copies: [eu-west-1], share: {{accounts: ['{accounts[0]}']}}}}"), endpoint=proxy.endpoint, status=4)
+    proxy.refuse_in = None
+    made = ids(run("publish", ami(f"{{copies: [eu-west-1], share: {{accounts: {accounts}}}}}")))
+    for name, image in made.items():
+        allowed = region.client("ec2", region=name).describe_image_attribute(ImageId=image, Attribute="launchPermission")
+        assert {p["UserId"] for p in allowed["LaunchPermissions"]} == set(accounts)
+
+
 def test_two_at_once(amiwright, run, ami, region, proxy):
     spec = ami("{}")
     proxy.delay = 0.3
@@ -336,8 +428,8 @@ def test_two_at_once(amiwright, run, ami, region, proxy):
     first = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
     while ("ebs:PutSnapshotBlock", "us-east-1") not in proxy.actions:
         time.sleep(0.02)
-    result = run("publish", spec, status=3)
-    assert "is being published by another process" in result.stderr
+    for command in (["publish", spec], ["publish", spec, "--cleanup"], ["publish", spec]):
+        assert "is being published by another process" in run(*command, status=3).stderr
     proxy.delay = 0
     assert first.communicate()[0].startswith("ami-") and first.returncode == 0
 

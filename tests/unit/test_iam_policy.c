@@ -14,7 +14,7 @@
 	"disks: [{device: /dev/xvda, filesystem: ext4, mount: /}]\n"
 
 /* The policy as compact text; the caller's to free. */
-static char *policy_of(const char *text, const char *region)
+static char *policy_for(const char *text, const char *region, bool clean_up)
 {
 	struct error err = ERROR_INIT;
 	struct buf out = BUF_INIT(0);
@@ -23,13 +23,18 @@ static char *policy_of(const char *text, const char *region)
 	struct json *doc;
 
 	assert_int_equal(spec_parse(&spec, text, strlen(text), "t.yaml", &diag, &err), 0);
-	doc = iam_policy(&spec, region, &err);
+	doc = iam_policy(&spec, region, clean_up, &err);
 	assert_non_null(doc);
 	assert_int_equal(json_write(doc, false, &out, &err), 0);
 	json_free(doc);
 	spec_release(&spec);
 	diag_release(&diag);
 	return out.data;
+}
+
+static char *policy_of(const char *text, const char *region)
+{
+	return policy_for(text, region, false);
 }
 
 static void has(const char *policy, const char *text)
@@ -54,7 +59,8 @@ static void test_plain(void **state)
 	has(policy, "\"Action\":[\"ebs:StartSnapshot\",\"ebs:PutSnapshotBlock\",\"ebs:CompleteSnapshot\"],"
 		    "\"Resource\":[\"arn:aws:ec2:us-east-1::snapshot/*\"]}");
 	has(policy, "{\"StringEquals\":{\"aws:RequestedRegion\":[\"us-east-1\"]}}");
-	has(policy, "{\"ForAllValues:StringLike\":{\"aws:TagKeys\":[\"amiwright:*\"]}}");
+	has(policy, "{\"ForAllValues:StringEquals\":{\"aws:TagKeys\":[\"amiwright:content\",\"amiwright:name\","
+		    "\"amiwright:upload\",\"amiwright:copy-of\"]}}");
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		has_not(policy, others[i]);
 	free(policy);
@@ -62,7 +68,7 @@ static void test_plain(void **state)
 
 static void test_copies(void **state)
 {
-	char *policy = policy_of(HEAD "ami: {tags: {team: t}, copies: [eu-west-1]}\n", "us-east-1");
+	char *policy = policy_of(HEAD "ami: {tags: {'${aws:x}*': t}, copies: [eu-west-1]}\n", "us-east-1");
 
 	(void)state;
 	has(policy, "\"Action\":[\"ec2:CopyImage\"],\"Resource\":[\"arn:aws:ec2:us-east-1::image/*\","
@@ -70,9 +76,22 @@ static void test_copies(void **state)
 		    "\"arn:aws:ec2:eu-west-1::snapshot/*\"]");
 	has(policy, "[\"ec2:GetEbsEncryptionByDefault\"],\"Resource\":[\"*\"],\"Condition\":{"
 		    "\"StringEquals\":{\"aws:RequestedRegion\":[\"us-east-1\",\"eu-west-1\"]}}");
-	has(policy, "\"aws:TagKeys\":[\"team\",\"amiwright:*\"]");
+	has(policy, "\"aws:TagKeys\":[\"${$}{aws:x}*\",\"amiwright:content\"");
 	has(policy, "[\"us-east-1\",\"eu-west-1\"]");
 	free(policy);
+}
+
+static void test_cleanup(void **state)
+{
+	char *without = policy_of(HEAD "ami: {copies: [eu-west-1]}\n", "us-east-1");
+	char *with = policy_for(HEAD "ami: {copies: [eu-west-1]}\n", "us-east-1", true);
+
+	(void)state;
+	has_not(without, "DeregisterImage");
+	has(with, "\"ec2:DeregisterImage\",\"ec2:DisableImageDeregistrationProtection\"");
+	has(with, "[\"ec2:DeleteSnapshot\"],\"Resource\":[\"arn:aws:ec2:eu-west-1::snapshot/*\"]}");
+	free(without);
+	free(with);
 }
 
 static void test_keys(void **state)
@@ -115,6 +134,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_cleanup),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_share),
 	};

@@ -36,11 +36,12 @@ static void test_survives(void **state)
 
 	(void)state;
 	assert_false(j.found);
-	assert_int_equal(publish_journal_content(&j, "aa", &err), 0);
+	assert_int_equal(publish_journal_intend(&j, PUBLISH_SNAPSHOT, "us-east-1", &err), 0);
+	assert_int_equal(publish_journal_intend(&j, PUBLISH_IMAGE, "eu-west-1", &err), 0);
 	assert_int_equal(publish_journal_made(&j, &snap, &err), 0);
 	assert_int_equal(publish_journal_made(&j, &snap, &err), 0); /* once */
 	assert_int_equal(publish_journal_made(&j, &image, &err), 0);
-	assert_int_equal(publish_journal_done(&j, "share", "us-east-1", &err), 0);
+	assert_int_equal(publish_journal_done(&j, "share", "aa", "us-east-1", &err), 0);
 	publish_journal_close(&j);
 
 	j = opened(dir);
@@ -51,13 +52,10 @@ static void test_survives(void **state)
 	assert_string_equal(got.id, "ami-1");
 	assert_null(got.device);
 	assert_false(publish_journal_item(&j, 2, &got));
-	assert_true(publish_journal_is_done(&j, "share", "us-east-1"));
-	assert_false(publish_journal_is_done(&j, "share", "eu-west-1"));
-	assert_int_equal(publish_journal_content(&j, "aa", &err), 0);
-	assert_true(publish_journal_is_done(&j, "share", "us-east-1"));
-	assert_int_equal(publish_journal_content(&j, "bb", &err), 0);
-	assert_false(publish_journal_is_done(&j, "share", "us-east-1"));
-	assert_int_equal(publish_journal_gone(&j, "ami-1", &err), 0);
+	assert_true(publish_journal_is_done(&j, "share", "aa", "us-east-1"));
+	assert_false(publish_journal_is_done(&j, "share", "aa", "eu-west-1"));
+	assert_false(publish_journal_is_done(&j, "share", "bb", "us-east-1"));
+	assert_int_equal(publish_journal_gone(&j, &image, &err), 0);
 	assert_false(publish_journal_item(&j, 1, &got));
 	assert_true(publish_journal_item(&j, 0, &got));
 	assert_string_equal(got.device, "/dev/xvda");
@@ -84,6 +82,11 @@ static void test_one_process(void **state)
 	assert_non_null(strstr(err.text, "is being published by another process"));
 	publish_journal_close(&other);
 	error_clear(&err);
+	/* Who was refused has not opened the door for a third. */
+	assert_int_equal(publish_journal_open(&other, dir, &key, &err), -1);
+	assert_int_equal(err.kind, ERROR_POLICY);
+	publish_journal_close(&other);
+	error_clear(&err);
 	second.region = "eu-west-1"; /* another publication */
 	assert_int_equal(publish_journal_open(&other, dir, &second, &err), 0);
 	publish_journal_close(&other);
@@ -101,10 +104,56 @@ static void test_memory_only(void **state)
 	(void)state;
 	assert_int_equal(publish_journal_open(&j, NULL, &key, &err), 0);
 	assert_int_equal(publish_journal_made(&j, &image, &err), 0);
-	assert_int_equal(publish_journal_done(&j, "share", "us-east-1", &err), 0);
+	assert_int_equal(publish_journal_done(&j, "share", "aa", "us-east-1", &err), 0);
 	assert_true(publish_journal_item(&j, 0, &got));
 	assert_string_equal(got.id, "ami-1");
 	assert_int_equal(publish_journal_finish(&j, &err), 0);
+	publish_journal_close(&j);
+}
+
+/* What was about to be made is known until it is made, or known not to be. */
+static void test_intentions(void **state)
+{
+	CLEANUP_TMPDIR char *dir = tmpdir_new();
+	struct publish_journal j = opened(dir);
+	struct publish_made intent = {PUBLISH_IMAGE, "us-east-1", "", NULL}, got;
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	assert_int_equal(publish_journal_intend(&j, PUBLISH_IMAGE, "us-east-1", &err), 0);
+	assert_int_equal(publish_journal_intend(&j, PUBLISH_IMAGE, "us-east-1", &err), 0);
+	publish_journal_close(&j);
+	j = opened(dir);
+	assert_true(j.found);
+	assert_true(publish_journal_item(&j, 0, &got));
+	assert_string_equal(got.id, "");
+	assert_false(publish_journal_item(&j, 1, &got));
+	assert_int_equal(publish_journal_gone(&j, &intent, &err), 0);
+	assert_false(publish_journal_item(&j, 0, &got));
+	publish_journal_close(&j);
+}
+
+/* Without an account the only journal of the name is meant; of two none is. */
+static void test_unknown_account(void **state)
+{
+	CLEANUP_TMPDIR char *dir = tmpdir_new();
+	struct publish_journal j = opened(dir);
+	struct publish_journal_key nobody = key, other = key;
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	nobody.account = NULL;
+	other.account = "222222222222";
+	assert_int_equal(publish_journal_intend(&j, PUBLISH_IMAGE, "us-east-1", &err), 0);
+	publish_journal_close(&j);
+	assert_int_equal(publish_journal_open(&j, dir, &nobody, &err), 0);
+	assert_true(j.found);
+	publish_journal_close(&j);
+	assert_int_equal(publish_journal_open(&j, dir, &other, &err), 0);
+	assert_int_equal(publish_journal_intend(&j, PUBLISH_IMAGE, "us-east-1", &err), 0);
+	publish_journal_close(&j);
+	assert_int_equal(publish_journal_open(&j, dir, &nobody, &err), -1);
+	assert_int_equal(err.kind, ERROR_POLICY);
 	publish_journal_close(&j);
 }
 
@@ -137,6 +186,8 @@ int main(void)
 		cmocka_unit_test(test_survives),
 		cmocka_unit_test(test_one_process),
 		cmocka_unit_test(test_memory_only),
+		cmocka_unit_test(test_intentions),
+		cmocka_unit_test(test_unknown_account),
 		cmocka_unit_test(test_damaged),
 	};
 
