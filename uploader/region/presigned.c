@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A presigned URL is checked as the GET that it is, for whatever host it names: EC2's own in the
- * source Region or this server's.
+ * source Region or this server's. The AWS SDK for JavaScript signs the host without the port that
+ * the URL has (seen in @aws-sdk/middleware-sdk-ec2 3.967), so both forms count.
  */
 #include "uploader/region/presigned.h"
 
@@ -50,22 +51,36 @@ static bool split_url(char *url, char **host, char **query)
 	return false;
 }
 
+static bool signed_for(struct region *r, struct request *req, const char *host, const char *account,
+	const char *source_region)
+{
+	struct caller caller;
+	char text[AUTH_TEXT_SIZE];
+
+	req->nr_headers = 0;
+	req->headers[req->nr_headers++] = (struct sigv4_header){"Host", host};
+	return auth_check(&r->auth, AUTH_EC2, req, region_now(r), &caller, text) == AUTH_OK &&
+	       strcmp(caller.account, account) == 0 && strcmp(caller.region, source_region) == 0;
+}
+
 enum presigned_result presigned_check(struct region *r, const char *url, const char *account,
 	const char *source_region, const char *snapshot_id, const char *destination)
 {
 	CLEANUP_FREE char *copy = strdup(url);
-	char path[] = "/", text[AUTH_TEXT_SIZE], *host, *query;
+	char path[] = "/", *host, *query, *port;
 	struct request req = {.method = "GET", .path = path};
-	struct caller caller;
 
 	if (!copy || split_url(copy, &host, &query) ||
 	    !names_the_copy(query, source_region, snapshot_id, destination))
 		return PRESIGNED_OTHER;
 	req.query = query;
-	req.headers[req.nr_headers++] = (struct sigv4_header){"Host", host};
-	if (sha256("", 0, req.body_sha256, NULL) < 0 ||
-	    auth_check(&r->auth, AUTH_EC2, &req, region_now(r), &caller, text) != AUTH_OK ||
-	    strcmp(caller.account, account) != 0 || strcmp(caller.region, source_region) != 0)
+	if (sha256("", 0, req.body_sha256, NULL) < 0)
 		return PRESIGNED_BAD;
-	return PRESIGNED_OK;
+	if (signed_for(r, &req, host, account, source_region))
+		return PRESIGNED_OK;
+	port = strrchr(host, ':');
+	if (!port)
+		return PRESIGNED_BAD;
+	*port = '\0';
+	return signed_for(r, &req, host, account, source_region) ? PRESIGNED_OK : PRESIGNED_BAD;
 }
