@@ -63,13 +63,17 @@ check-boot-run: $(B)/amiwright
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_BUILD=$(abspath $(B)) \
 		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/boot
 
-check-moto: $(B)/amiwright ## images against moto, another's EC2 (pip fetches it into build/moto)
-	$(Q)[ -x $(B)/moto/bin/moto_server ] || { $(PYTHON) -m venv $(B)/moto && \
-		$(B)/moto/bin/pip install -q -r tests/moto/requirements.txt; }
-	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) MOTO=$(abspath $(B)/moto/bin/moto_server) \
-		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/moto
+check-interop: ## AWS's own clients against `serve`, ours against moto (pip and npm fetch them into build/interop)
+	$(Q).ci/install-packages build image test interop
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
+	$(Q)$(MAKE) --no-print-directory check-interop-run
 
-.PHONY: check-moto
+.PHONY: check-interop check-interop-run
+check-interop-run: $(B)/amiwright
+	$(Q)tests/interop/setup $(PYTHON) $(abspath $(B)/interop)
+	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) INTEROP=$(abspath $(B)/interop) \
+		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/interop
+
 check-sanitize: ## unit tests and fuzz seeds under ASan + UBSan, the pool under TSan
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SANITIZE=address,undefined check-programs
 	$(Q)$(MAKE) --no-print-directory SANITIZE=address,undefined check-unit fuzz-replay
