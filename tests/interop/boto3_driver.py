@@ -6,7 +6,6 @@ import json
 import sys
 
 import boto3
-import botocore.config
 import botocore.exceptions
 import botocore.response
 from botocore import xform_name
@@ -18,8 +17,7 @@ def client_of(call):
     key = json.dumps([call[k] for k in ("service", "region", "endpoint", "keys")])
     if key not in CLIENTS:
         keys = dict(zip(("aws_access_key_id", "aws_secret_access_key", "aws_session_token"), call["keys"]))
-        CLIENTS[key] = boto3.client(call["service"], region_name=call["region"], endpoint_url=call["endpoint"], **keys,
-                                    config=botocore.config.Config(retries={"total_max_attempts": 1}))
+        CLIENTS[key] = boto3.client(call["service"], region_name=call["region"], endpoint_url=call["endpoint"], **keys)
     return CLIENTS[key]
 
 

@@ -41,9 +41,9 @@ def raw(value):
 class Driven:
     """A client in a process of its own that speaks lines of JSON."""
 
-    def __init__(self, server, *command):
+    def __init__(self, server, *command, **settings):
         self.server = server
-        env = {**server.env(), "NODE_NO_WARNINGS": "1"}
+        env = {**server.env(), "NODE_NO_WARNINGS": "1", **settings}
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
     def call(self, service, operation, profile="default", region="us-east-1", keys=None, **params):

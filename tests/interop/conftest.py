@@ -16,9 +16,9 @@ from clients import Command, Driven  # noqa: E402
 
 INTEROP = pathlib.Path(os.environ["INTEROP"])
 CLIENTS = {
-    "javascript": lambda server: Driven(server, "node", INTEROP / "js/driver.mjs"),
-    "boto3": lambda server: Driven(server, INTEROP / "venv/bin/python", HERE / "boto3_driver.py"),
-    "boto3-debian": lambda server: Driven(server, sys.executable, HERE / "boto3_driver.py"),
+    "javascript": lambda server, **env: Driven(server, "node", INTEROP / "js/driver.mjs", **env),
+    "boto3": lambda server, **env: Driven(server, INTEROP / "venv/bin/python", HERE / "boto3_driver.py", **env),
+    "boto3-debian": lambda server, **env: Driven(server, sys.executable, HERE / "boto3_driver.py", **env),
     "aws": lambda server: Command(server, INTEROP / "venv/bin/aws"),
     "aws-debian": lambda server: Command(server, "/usr/bin/aws"),
 }

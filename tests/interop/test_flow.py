@@ -170,6 +170,32 @@ def test_a_token_is_everyones(client, written):
     assert code(client.call, "ebs", "StartSnapshot", **{**again, "VolumeSize": 2}) == "ConflictException"
 
 
+def pages(client, service, operation, key, **params):
+    """What all pages have, and how much each has."""
+    found, sizes, token = [], [], {}
+    while token is not None:
+        page = client.call(service, operation, **params, **token)
+        found += page[key]
+        sizes.append(len(page[key]))
+        token = {"NextToken": page["NextToken"]} if page.get("NextToken") else None
+    return found, sizes
+
+
+@pytest.fixture(scope="session")
+def large(amiwright, tmp_path_factory):
+    path = tmp_path_factory.mktemp("large") / "large.raw"
+    with open(path, "wb") as f:
+        for index in range(250):
+            f.seek(3 * index * BLOCK)
+            f.write(b"%d" % index)
+    return amiwright("upload", path, "--skip", "zeros").strip()
+
+
+def test_pages(client, large):
+    listed, sizes = pages(client, "ebs", "ListSnapshotBlocks", "Blocks", SnapshotId=large, MaxResults=100)
+    assert sizes == [100, 100, 50] and [b["BlockIndex"] for b in listed] == list(range(0, 750, 3))
+
+
 SPEC = """\
 name: NAME
 version: "1"

@@ -2,7 +2,7 @@
 // The AWS SDK for JavaScript, driven over lines of JSON: one call a line in, one answer a line out.
 //   {service, operation, region, endpoint, keys: [id, secret, token?], params}
 //   {value} or {error: {code, message, status, reason}}
-// Bytes are {base64: "..."}; "wait:Name" calls the waiter waitUntilName.
+// Bytes are {base64: "..."}; "wait:Name" calls the waiter waitUntilName. AWS_MAX_ATTEMPTS counts, as for any program.
 import { createInterface } from "node:readline";
 import * as ebs from "@aws-sdk/client-ebs";
 import * as ec2 from "@aws-sdk/client-ec2";
@@ -22,7 +22,7 @@ function clientOf({ service, region, endpoint, keys }) {
   if (!clients.has(id)) {
     const [accessKeyId, secretAccessKey, sessionToken] = keys;
     clients.set(id, new packages[service][1]({
-      region, endpoint, credentials: { accessKeyId, secretAccessKey, sessionToken }, maxAttempts: 1,
+      region, endpoint, credentials: { accessKeyId, secretAccessKey, sessionToken },
     }));
   }
   return clients.get(id);
