@@ -72,7 +72,7 @@ check-interop: ## AWS's own clients against `serve`, ours against moto (pip and 
 check-interop-run: $(B)/amiwright
 	$(Q)tests/interop/setup $(PYTHON) $(abspath $(B)/interop)
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) INTEROP=$(abspath $(B)/interop) \
-		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/interop
+		$(PYTHON) -B -m pytest -q -n 2 -p no:cacheprovider $(PYTEST_FLAGS) tests/interop
 
 check-sanitize: ## unit tests and fuzz seeds under ASan + UBSan, the pool under TSan
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SANITIZE=address,undefined check-programs
