@@ -69,9 +69,14 @@ $(O)/amiwright: $(O)/builder/main.o $(O)/libamiwright.a
 	$(say) LINK $@
 	$(Q)$(CC) $(all_ldflags) -o $@ $^ $(all_libs)
 
-$(O)/libamiwright.a: $(lib_OBJS)
+$(O)/libamiwright.a: $(lib_OBJS) $(O)/objects
 	$(say) AR $@
 	$(Q)rm -f $@ && ar rcD $@ $(lib_OBJS)
+
+# A source that has gone leaves no object behind that is newer than the archive: the list is what changes.
+$(O)/objects: FORCE
+	$(Q)mkdir -p $(O)
+	$(Q)echo '$(lib_OBJS)' >$@.new; cmp -s $@ $@.new && rm $@.new || mv $@.new $@
 
 # A change of compiler or flags rebuilds.
 $(O)/flags: FORCE
