@@ -340,7 +340,7 @@ static bool plan_retry(struct aws *a, struct aws_call *call, enum retry_class cl
 	if (call->attempts < attempts && renew_creds(a, call))
 		return true;
 	if (cls == RETRY_SKEW || cls == RETRY_FATAL || (call->once && cls == RETRY_TRANSIENT) ||
-	    call->http.failure.kind == ERROR_NOMEM)
+	    call->http.failure.kind == ERROR_NOMEM || call->http.failure.kind == ERROR_USAGE)
 		return false;
 	*delay = retry_delay_ms(cls, call->attempts, a->clock.random(a->clock.arg));
 	if (cls == RETRY_FRESH)

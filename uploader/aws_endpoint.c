@@ -90,8 +90,11 @@ static int check_region(const char *region, struct error *err)
 
 static int malformed(const char *url, const char *what, struct error *err)
 {
+	char shown[HTTP_SHOWN_SIZE];
+
 	return error_set(err, ERROR_USAGE, 0,
-		"endpoint '%s' %s: use one like https://host:port or https://host/prefix", url, what);
+		"endpoint '%s' %s: use one like https://host:port or https://host/prefix",
+		http_url_shown(shown, url), what);
 }
 
 /* The authority as libcurl and the SDKs put it into Host: a default port is left out. */
@@ -105,6 +108,22 @@ static char *authority_of(const char *host, size_t len, bool https, struct error
 	return buf_strf(err, "%.*s", (int)len, host);
 }
 
+/* host: of url, host_len bytes to the path. */
+static int check_endpoint(const char *url, const char *host, size_t host_len, struct error *err)
+{
+	if (host_len == 0 || host[0] == ':')
+		return malformed(url, "has no host", err);
+	if (memchr(host, '@', host_len))
+		return malformed(url, "contains a user name", err);
+	if (strpbrk(host, "?#") || strpbrk(url, " \t\r\n"))
+		return malformed(url, "contains a query, a fragment or a space", err);
+	if (host[0] == '[' && !memchr(host, ']', host_len))
+		return malformed(url, "has no ']' behind its IPv6 address", err);
+	if (!http_url_port_ok(url))
+		return malformed(url, "has a port that is not a number from 1 to 65535", err);
+	return 0;
+}
+
 static int parse_endpoint(struct aws_endpoint *e, const char *url, struct error *err)
 {
 	bool https = strncmp(url, "https://", 8) == 0;
@@ -116,12 +135,8 @@ static int parse_endpoint(struct aws_endpoint *e, const char *url, struct error 
 	host_len = strcspn(host, "/?#");
 	path = host + host_len;
 	path_len = strlen(path);
-	if (host_len == 0 || host[0] == ':')
-		return malformed(url, "has no host", err);
-	if (memchr(host, '@', host_len))
-		return malformed(url, "contains a user name", err);
-	if (strpbrk(path, "?#") || strpbrk(url, " \t\r\n"))
-		return malformed(url, "contains a query, a fragment or a space", err);
+	if (check_endpoint(url, host, host_len, err) < 0)
+		return -1;
 	while (path_len > 0 && path[path_len - 1] == '/')
 		path_len--;
 	e->loopback = http_url_is_loopback(url);

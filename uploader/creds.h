@@ -40,7 +40,7 @@ struct aws_settings {
 
 /*
  * profile: the option's or NULL (AWS_PROFILE, AWS_DEFAULT_PROFILE, "default"). What can be a secret
- * (a proxy's password) is named to log_redact().
+ * (a password in the address of a proxy or endpoint) is named to log_redact().
  */
 int aws_settings_load(struct aws_settings *s, const struct aws_env *env, const char *profile,
 	struct error *err) MUST_CHECK;

@@ -58,6 +58,7 @@ static char *find_url(const struct aws_env *env, struct error *err)
 {
 	const char *path = aws_env_get(env, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
 	const char *full = aws_env_get(env, "AWS_CONTAINER_CREDENTIALS_FULL_URI");
+	char shown[HTTP_SHOWN_SIZE];
 
 	if (path)
 		return buf_strf(err, ECS_HOST "%s%s", path[0] == '/' ? "" : "/", path);
@@ -70,7 +71,7 @@ static char *find_url(const struct aws_env *env, struct error *err)
 	return error_null(err, ERROR_USAGE, 0,
 		"AWS_CONTAINER_CREDENTIALS_FULL_URI is '%s': it must be https, or http to this machine, "
 		"169.254.170.2, 169.254.170.23 or [fd00:ec2::23]",
-		full);
+		http_url_shown(shown, full));
 }
 
 /* *token stays NULL when none is wanted. */

@@ -74,7 +74,7 @@ static int service_endpoint(const struct sources *s, const char *service, char *
 		err);
 }
 
-static int endpoint(const struct sources *s, enum aws_service service, char **value,
+static int find_endpoint(const struct sources *s, enum aws_service service, char **value,
 	struct error *err)
 {
 	const char *const variables[] = {endpoint_variables[service], "AWS_ENDPOINT_URL", NULL};
@@ -86,6 +86,31 @@ static int endpoint(const struct sources *s, enum aws_service service, char **va
 			return 0;
 	}
 	return setting(s, variables, "endpoint_url", value, err);
+}
+
+/* "http://user:password@host": user and password are not for the log. */
+static int redact_address(const char *url, struct error *err)
+{
+	const char *start = url ? strstr(url, "://") : NULL, *at, *colon;
+	CLEANUP_FREE char *user = NULL;
+
+	start = start ? start + 3 : url;
+	at = start ? memchr(start, '@', strcspn(start, "/")) : NULL;
+	if (!at)
+		return 0;
+	user = buf_strf(err, "%.*s", (int)(at - start), start);
+	if (!user || log_redact(user, err) < 0)
+		return -1;
+	colon = strchr(user, ':');
+	return colon ? log_redact(colon + 1, err) : 0;
+}
+
+static int endpoint(const struct sources *s, enum aws_service service, char **value,
+	struct error *err)
+{
+	if (find_endpoint(s, service, value, err) < 0)
+		return -1;
+	return redact_address(*value, err);
 }
 
 static int endpoints(struct aws_settings *out, const struct sources *s, struct error *err)
@@ -105,23 +130,6 @@ static int endpoints(struct aws_settings *out, const struct sources *s, struct e
 	return 0;
 }
 
-/* "http://user:password@host": user and password are not for the log. */
-static int redact_proxy(const char *url, struct error *err)
-{
-	const char *start = url ? strstr(url, "://") : NULL, *at, *colon;
-	CLEANUP_FREE char *user = NULL;
-
-	start = start ? start + 3 : url;
-	at = start ? memchr(start, '@', strcspn(start, "/")) : NULL;
-	if (!at)
-		return 0;
-	user = buf_strf(err, "%.*s", (int)(at - start), start);
-	if (!user || log_redact(user, err) < 0)
-		return -1;
-	colon = strchr(user, ':');
-	return colon ? log_redact(colon + 1, err) : 0;
-}
-
 /* Lower-case names first, as curl and Python have it. */
 static int proxies(struct aws_settings *out, const struct sources *s, struct error *err)
 {
@@ -133,9 +141,9 @@ static int proxies(struct aws_settings *out, const struct sources *s, struct err
 	    setting(s, https, NULL, &out->proxy_https, err) < 0 ||
 	    setting(s, none, NULL, &out->no_proxy, err) < 0)
 		return -1;
-	if (redact_proxy(out->proxy_http, err) < 0)
+	if (redact_address(out->proxy_http, err) < 0)
 		return -1;
-	return redact_proxy(out->proxy_https, err);
+	return redact_address(out->proxy_https, err);
 }
 
 static int fill_settings(struct aws_settings *out, const struct sources *s, struct error *err)

@@ -9,6 +9,7 @@
  */
 #include "uploader/http.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -96,18 +97,64 @@ bool http_url_is_loopback(const char *url)
 	return is_loopback(host, host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#"));
 }
 
+/* What follows the scheme, if there is one. */
+static const char *after_scheme(const char *url)
+{
+	size_t len = strspn(url, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+
+	return strncmp(url + len, "://", 3) == 0 ? url + len + 3 : url;
+}
+
+bool http_url_port_ok(const char *url)
+{
+	const char *host = after_scheme(url), *end = host + strcspn(host, "/?#");
+	const char *at = memrchr(host, '@', (size_t)(end - host)), *port;
+	unsigned long number = 0;
+
+	host = at ? at + 1 : host;
+	port = host + (*host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#"));
+	if (port >= end)
+		return true;
+	if (*port++ != ':' || port == end || *port == '0')
+		return false;
+	for (; port < end && *port >= '0' && *port <= '9' && number <= UINT16_MAX; port++)
+		number = number * 10 + (unsigned long)(*port - '0');
+	return port == end && number <= UINT16_MAX;
+}
+
+/* The last '@' counts: nobody knows where a password with a '/' in it should have ended. */
+const char *http_url_shown(char out[HTTP_SHOWN_SIZE], const char *url)
+{
+	const char *host = after_scheme(url), *at = strrchr(host, '@'), *rest = at ? at : host;
+	size_t len = strcspn(rest, "?#");
+
+	(void)snprintf(out, HTTP_SHOWN_SIZE, "%.*s%s%.*s%.1s%s", (int)(host - url), url,
+		at ? "***" : "", (int)len, rest, rest + len, rest[len] ? "***" : "");
+	return out;
+}
+
 static int check_url(const struct http_client *c, const char *url, struct error *err)
 {
-	if (strncmp(url, "https://", 8) == 0)
-		return 0;
-	if (strncmp(url, "http://", 7) != 0)
-		return error_set(err, ERROR_USAGE, 0, "'%s' is not an http or https address", url);
-	if (c->opts.allow_plain_http || http_url_is_loopback(url))
+	const char *host = after_scheme(url);
+	char shown[HTTP_SHOWN_SIZE];
+	bool https = strncmp(url, "https://", 8) == 0;
+
+	if (!https && strncmp(url, "http://", 7) != 0)
+		return error_set(err, ERROR_USAGE, 0, "'%s' is not an http or https address",
+			http_url_shown(shown, url));
+	if (memchr(host, '@', strcspn(host, "/?#")))
+		return error_set(err, ERROR_USAGE, 0, "'%s' contains a user name: leave it out",
+			http_url_shown(shown, url));
+	if (!http_url_port_ok(url))
+		return error_set(err, ERROR_USAGE, 0,
+			"'%s' has a port that is not a number from 1 to 65535",
+			http_url_shown(shown, url));
+	if (https || c->opts.allow_plain_http || http_url_is_loopback(url))
 		return 0;
 	return error_set(err, ERROR_USAGE, 0,
 		"'%s' would send data without encryption: use https, an address of this machine, or say "
 		"that you mean it by --endpoint-url",
-		url);
+		http_url_shown(shown, url));
 }
 
 static size_t on_body(char *data, size_t size, size_t nr, void *arg)
@@ -473,11 +520,22 @@ static const char *proxy_of(const struct http_client *c, const char *url)
 	return proxy && !c->opts.direct && !http_url_is_loopback(url) ? proxy : "";
 }
 
+static int check_proxy(const char *proxy, struct error *err)
+{
+	char shown[HTTP_SHOWN_SIZE];
+
+	if (http_url_port_ok(proxy))
+		return 0;
+	return error_set(err, ERROR_USAGE, 0,
+		"the proxy '%s' has a port that is not a number from 1 to 65535",
+		http_url_shown(shown, proxy));
+}
+
 int http_start(struct http_client *c, struct http_request *req, struct error *err)
 {
 	struct slot *s;
 
-	if (check_url(c, req->url, err) < 0)
+	if (check_url(c, req->url, err) < 0 || check_proxy(proxy_of(c, req->url), err) < 0)
 		return -1;
 	s = slot_get(c, err);
 	if (!s)
@@ -537,8 +595,9 @@ static void finish(struct http_client *c, struct slot *s, CURLcode code)
 	if (code == CURLE_OK) {
 		req->status = (int)status;
 	} else if (req->failure.kind == ERROR_NONE) {
-		error_set(&req->failure, ERROR_NETWORK, 0, "no whole answer from '%.*s': %s",
-			origin_len(req->url), req->url,
+		/* A malformed address does not get better by trying again. */
+		error_set(&req->failure, code == CURLE_URL_MALFORMAT ? ERROR_USAGE : ERROR_NETWORK, 0,
+			"no whole answer from '%.*s': %s", origin_len(req->url), req->url,
 			s->text[0] ? s->text : curl_easy_strerror(code));
 	}
 	slot_put(c, s);

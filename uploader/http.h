@@ -66,6 +66,14 @@ struct http_request {
 
 /* Whether a URL's host is this machine itself. */
 bool http_url_is_loopback(const char *url);
+/* Whether a port, if the URL (or "host:port") names one, is a number from 1 to 65535. */
+bool http_url_port_ok(const char *url);
+/*
+ * A URL, malformed ones too, for a message: what stands before an '@' (a user's name and password),
+ * the query and the fragment are "***". Cut when it is long. Returns out.
+ */
+enum { HTTP_SHOWN_SIZE = 256 };
+const char *http_url_shown(char out[HTTP_SHOWN_SIZE], const char *url);
 
 struct http_client *http_client_new(const struct http_opts *opts, struct error *err) MUST_CHECK;
 /* Cancels what is running: their done() is not called. NULL is fine. */

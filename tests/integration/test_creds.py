@@ -461,6 +461,25 @@ def test_endpoint_settings(world, name):
         assert oracle["endpoint"] == (url or "https://ec2.eu-north-1.amazonaws.com")
 
 
+@pytest.mark.parametrize("url", ["https://user:password-marker@h", "https://user:pass/word-marker@h",
+                                 "user:password-marker@h", "https://h?password-marker"])
+def test_passwords_in_endpoints_are_not_repeated(world, url):
+    world.files("", "[default]\n" + ONE)
+    for env, args in ({"AWS_ENDPOINT_URL": url}, []), ({}, ["--endpoint-url", url]):
+        _, result = world.ours(env, status=2, args=["-v", *args])
+        assert "endpoint '" in result.stderr and "word-marker" not in result.stderr
+
+
+def test_ports_are_checked_before_any_work(world):
+    world.files("", "[default]\n" + ONE)
+    started = time.monotonic()
+    for env in ({"AWS_ENDPOINT_URL": "http://127.0.0.1:99999"}, {"AWS_ENDPOINT_URL_EC2": "http://127.0.0.1:0"},
+                {"HTTPS_PROXY": "http://127.0.0.1:65536", "AWS_ENDPOINT_URL_EC2": None}):
+        _, result = world.ours(env, status=2)
+        assert "port that is not a number from 1 to 65535" in result.stderr
+    assert time.monotonic() - started < 3
+
+
 def test_plain_http_must_be_meant(world):
     world.files("", "[default]\n" + ONE)
     far = "http://192.0.2.9:1"

@@ -293,6 +293,8 @@ static void expect_bad(const char *region, const char *endpoint, const char *tex
 	assert_int_equal(err.kind, ERROR_USAGE);
 	if (!strstr(err.text, text))
 		fail_msg("'%s' lacks '%s'", err.text, text);
+	if (strstr(err.text, "hush"))
+		fail_msg("'%s' tells a secret", err.text);
 }
 
 static void test_bad_options(void **state)
@@ -305,6 +307,27 @@ static void test_bad_options(void **state)
 	expect_bad("us-east-1", "https://", "has no host");
 	expect_bad("us-east-1", "https://u:p@h", "contains a user name");
 	expect_bad("us-east-1", "https://h/?q", "contains a query");
+	expect_bad("us-east-1", "http://127.0.0.1:99999", "'http://127.0.0.1:99999' has a port that is not a number");
+	expect_bad("us-east-1", "http://127.0.0.1:0", "from 1 to 65535");
+	expect_bad("us-east-1", "http://127.0.0.1:80x/p", "from 1 to 65535");
+	expect_bad("us-east-1", "http://127.0.0.1:", "from 1 to 65535");
+	expect_bad("us-east-1", "http://127.0.0.1:+1", "from 1 to 65535");
+	expect_bad("us-east-1", "http://[::1]:65536", "from 1 to 65535");
+	expect_bad("us-east-1", "http://[::1", "has no ']'");
+}
+
+/* Whatever else is wrong with them. */
+static void test_secrets_in_endpoints(void **state)
+{
+	(void)state;
+	expect_bad("us-east-1", "https://user:hush@h", "endpoint 'https://***@h' contains a user name");
+	expect_bad("us-east-1", "https://user:hu/hush@h", "'https://***@h'");
+	expect_bad("us-east-1", "https://user:hush?hush@h/p?X-Secret=hush", "'https://***@h/p?***'");
+	expect_bad("us-east-1", "user:hush@h", "'***@h' is not an http or https address");
+	expect_bad("us-east-1", "user:hush://hush@h", "'***@h' is not an http or https address");
+	expect_bad("us-east-1", "https:/user:hush@h", "is not an http or https address");
+	expect_bad("us-east-1", "https://h?X-Amz-Signature=hush", "'https://h?***' contains a query");
+	expect_bad("us-east-1", "https://h#hush", "'https://h#***' contains a query");
 }
 
 static void check_url(const char *region, const char *endpoint, const char *want)
@@ -333,6 +356,9 @@ static void test_endpoints(void **state)
 	check_url("us-isob-east-1", NULL, "https://ebs.us-isob-east-1.sc2s.sgov.gov/s");
 	check_url("eusc-de-east-1", NULL, "https://ebs.eusc-de-east-1.amazonaws.eu/s");
 	check_url("us-east-1", "http://localhost:4566/aws/", "http://localhost:4566/aws/s");
+	check_url("us-east-1", "https://[2001:db8::1]:65535", "https://[2001:db8::1]:65535/s");
+	check_url("us-east-1", "http://[::1]", "http://[::1]/s");
+	check_url("us-east-1", "http://h:1/a:b", "http://h:1/a:b/s");
 }
 
 #define IDENTITY(account)                                                                          \
@@ -483,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_cancel_waiting),
 		cmocka_unit_test(test_bad_options),
 		cmocka_unit_test(test_endpoints),
+		cmocka_unit_test(test_secrets_in_endpoints),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -261,7 +261,9 @@ static void test_too_large(void **state)
 static void test_urls(void **state)
 {
 	static const char *const refused[] = {"http://example.com/", "http://127.0.0.1@example.com/",
-		"http://127.0.0.1.example.com/", "ftp://127.0.0.1/", "file:///etc/passwd", ""};
+		"http://127.0.0.1.example.com/", "ftp://127.0.0.1/", "file:///etc/passwd", "",
+		"http://127.0.0.1:99999/", "https://user:hush@example.com/", "ftp://user:hush@example.com/",
+		"http://user:hush@example.com/"};
 	struct http_client *c = new_client(0, 0);
 	struct http_request req;
 	struct error err = ERROR_INIT;
@@ -271,6 +273,7 @@ static void test_urls(void **state)
 		assert_int_equal(http_request_init(&req, "GET", refused[i], NULL), 0);
 		assert_int_equal(http_start(c, &req, &err), -1);
 		assert_int_equal(err.kind, ERROR_USAGE);
+		assert_null(strstr(err.text, "hush"));
 		http_request_release(&req);
 	}
 	assert_true(http_url_is_loopback("http://localhost:80/x"));
