@@ -82,10 +82,31 @@ char *program_find(const char *name, struct error *err)
 	return NULL;
 }
 
+static int not_runnable(const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return error_set(err, ERROR_USAGE, errno, "cannot run '%s'", path);
+	return error_set(err, ERROR_USAGE, 0, "cannot run '%s': it is not %s", path,
+		S_ISREG(st.st_mode) ? "executable" : "a file");
+}
+
+/* A path is the user's own choice, and no package has its name. */
 static int not_installed(const char *name, const char *package, struct error *err)
 {
+	if (strchr(name, '/') && !package)
+		return not_runnable(name, err);
 	return error_set(err, ERROR_USAGE, 0, "%s is not installed: install the package '%s'", name,
 		package ? package : name);
+}
+
+static int not_found(const struct program_opts *opts, struct error *err)
+{
+	if (opts->inherit && !opts->package && !strchr(opts->argv[0], '/'))
+		return error_set(err, ERROR_USAGE, 0, "there is no program '%s' in PATH",
+			opts->argv[0]);
+	return not_installed(opts->argv[0], opts->package, err);
 }
 
 int program_need(const char *name, const char *package, struct error *err)
@@ -233,7 +254,7 @@ static int start(const struct program_opts *opts, struct child *c, struct error 
 	if (!path_variable)
 		return -1;
 	if (!file)
-		return err->kind == ERROR_NOMEM ? -1 : not_installed(opts->argv[0], opts->package, err);
+		return err->kind == ERROR_NOMEM ? -1 : not_found(opts, err);
 	if (make_environment(opts, env, path_variable, err) < 0)
 		return -1;
 	if (opts->out <= 0 && make_pipe(&c->out, &out, err) < 0)

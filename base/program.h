@@ -27,9 +27,10 @@ struct program_opts {
 };
 
 /*
- * Runs to the end. ERROR_USAGE when the program is not installed, naming the package; ERROR_INPUT
- * with its exit status and the last of what it wrote to standard error when it fails;
- * ERROR_INTERRUPTED when cancelled. Standard error of a program that succeeds goes to the debug log.
+ * Runs to the end. ERROR_USAGE when the program is not installed, naming the package, or when there
+ * is none at that path, or it is not executable; ERROR_INPUT with its exit status and the last of
+ * what it wrote to standard error when it fails; ERROR_INTERRUPTED when cancelled. Standard error
+ * of a program that succeeds goes to the debug log.
  */
 int program_run(const struct program_opts *opts, struct error *err) MUST_CHECK;
 
@@ -39,7 +40,7 @@ int program_run(const struct program_opts *opts, struct error *err) MUST_CHECK;
  */
 char *program_find(const char *name, struct error *err) MUST_CHECK;
 
-/* ERROR_USAGE naming program and package when it is not installed. */
+/* ERROR_USAGE naming program and package, or path and reason, when it cannot be run. */
 int program_need(const char *name, const char *package, struct error *err) MUST_CHECK;
 
 #endif

@@ -203,7 +203,8 @@ static void test_will_not_end(void **state)
 
 static void test_not_there(void **state)
 {
-	static const char *const argv[] = {"no-such-program", NULL}, *const folder[] = {"/usr", NULL};
+	static const char *const argv[] = {"no-such-program", NULL}, *const folder[] = {"/usr", NULL},
+		*const nowhere[] = {"/no/such", NULL};
 	struct error err = ERROR_INIT;
 	CLEANUP_FREE char *file = NULL;
 	CLEANUP_FREE char *path = buf_strf(NULL, "PATH=%s:/usr/bin:/bin", dir);
@@ -219,6 +220,18 @@ static void test_not_there(void **state)
 	assert_int_equal(program_need("sh", NULL, &err), 0);
 	assert_int_equal(run(NULL, (struct program_opts){.argv = folder}, &err), -1);
 	assert_int_equal(err.kind, ERROR_USAGE);
+	assert_string_equal(err.text, "cannot run '/usr': it is not a file");
+	/* A path is not the name of a package. */
+	assert_int_equal(run(NULL, (struct program_opts){.argv = nowhere}, &err), -1);
+	assert_int_equal(err.kind, ERROR_USAGE);
+	assert_string_equal(err.text, "cannot run '/no/such': No such file or directory");
+	assert_int_equal(program_need("/etc/passwd", NULL, &err), -1);
+	assert_int_equal(err.kind, ERROR_USAGE);
+	assert_string_equal(err.text, "cannot run '/etc/passwd': it is not executable");
+	/* Nor do we know who packages a program of the user's own. */
+	assert_int_equal(run(NULL, (struct program_opts){.argv = argv, .inherit = true}, &err), -1);
+	assert_int_equal(err.kind, ERROR_USAGE);
+	assert_string_equal(err.text, "there is no program 'no-such-program' in PATH");
 	/* A folder of that name in PATH is passed over, and so is a file that is not executable. */
 	putenv(path);
 	assert_int_equal(mkdir(made, 0755), 0);
