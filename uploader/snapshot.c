@@ -104,21 +104,6 @@ int snapshot_complete(struct aws *a, const struct snapshot_upload_opts *opts,
 	return ec2_wait_snapshot(a, out->snapshot, opts->wait_s, on_wait, NULL, err);
 }
 
-int snapshot_remove(struct aws *a, const char *snapshot, struct error *err)
-{
-	struct error why = ERROR_INIT;
-	int ret;
-
-	aws_hurry(a, true);
-	ret = ec2_delete_snapshot(a, snapshot, &why);
-	aws_hurry(a, false);
-	if (ret == 0 || strncmp(why.code, "InvalidSnapshot", 15) == 0)
-		return 0;
-	if (err)
-		*err = why;
-	return -1;
-}
-
 bool snapshot_can_resume(const struct error *why)
 {
 	switch (why->kind) {
@@ -151,7 +136,9 @@ static void say_kept(struct aws *a, const struct snapshot_job *job, struct snaps
 			"%.600s; snapshot %s in %s and '%.200s' are kept: rerun the same command to resume",
 			first.text, out->snapshot, aws_region(a), snapshot_journal_path(job->journal));
 	else
-		error_set(err, first.kind, 0, "%.700s; rerun the same command to resume", first.text);
+		error_set(err, first.kind, 0,
+			"%.600s; '%.200s' is kept: rerun the same command to resume", first.text,
+			snapshot_journal_path(job->journal));
 	retell(err, &first);
 }
 
@@ -159,10 +146,12 @@ static void say_kept(struct aws *a, const struct snapshot_job *job, struct snaps
  * Removes the snapshot of a failed upload and says in the message what became of it. False when it
  * is still there.
  */
-static bool undo(struct aws *a, struct snapshot_result *out, struct error *err)
+static bool undo(struct aws *a, const struct snapshot_job *job, struct snapshot_result *out,
+	struct error *err)
 {
+	const char *owner = job->resumed ? snapshot_journal_state(job->journal)->owner : NULL;
 	struct error first = *err, why = ERROR_INIT;
-	bool gone = snapshot_remove(a, out->snapshot, &why) == 0;
+	bool gone = snapshot_remove(a, out->snapshot, owner, &why) == 0;
 
 	if (gone)
 		error_set(err, first.kind, 0, "%.700s; the pending snapshot %s was deleted", first.text,
@@ -201,7 +190,7 @@ static void give_up(struct aws *a, struct snapshot_job *job, struct snapshot_res
 {
 	bool gone = true;
 
-	if (job->journal && snapshot_can_resume(err) && !is_nothing(out, err)) {
+	if (job->journal && (job->in_doubt || (snapshot_can_resume(err) && !is_nothing(out, err)))) {
 		say_kept(a, job, out, err);
 		return;
 	}
@@ -212,7 +201,7 @@ static void give_up(struct aws *a, struct snapshot_job *job, struct snapshot_res
 	if (out->snapshot[0] && accepted && err->kind == ERROR_NETWORK)
 		say_left(a, out, ": it may still complete", err);
 	else if (out->snapshot[0])
-		gone = undo(a, out, err);
+		gone = undo(a, job, out, err);
 	if (job->journal && gone && snapshot_journal_remove(steal_ptr(&job->journal), NULL) < 0)
 		log_warn("the journal could not be removed");
 }
@@ -226,6 +215,7 @@ static int begin(struct aws *a, struct snapshot_job *job, struct snapshot_result
 	int ret = snapshot_start(a, opts, token, out->size_gib, &started, err);
 
 	memcpy(out->snapshot, started.snapshot, sizeof(out->snapshot));
+	job->in_doubt = job->in_doubt && ret < 0;
 	if (ret == 0)
 		ret = snapshot_check_started(&started, opts, err);
 	if (ret == 0 && job->journal)

@@ -18,6 +18,12 @@ struct snapshot_job {
 	struct snapshot_table *parent;    /* NULL: none */
 	struct snapshot_table *written;   /* by an earlier run; NULL: nothing */
 	struct snapshot_journal *journal; /* NULL: none */
+	bool resumed;                     /* the snapshot is the journal's, of an earlier run */
+	/*
+	 * There is a journal of an earlier run, and this one could not find out what became of its
+	 * snapshot: whatever happens, neither of them is removed.
+	 */
+	bool in_doubt;
 };
 
 /* Sends what is to be sent into out->snapshot. Fills the counts and the aggregate of out. */
@@ -51,7 +57,20 @@ int snapshot_resume(struct aws *a, struct snapshot_job *job, struct snapshot_res
 /* CompleteSnapshot with the counts of out, and the wait for EC2's word. */
 int snapshot_complete(struct aws *a, const struct snapshot_upload_opts *opts,
 	struct snapshot_result *out, bool *accepted, struct error *err) MUST_CHECK;
-/* Removes a pending snapshot, also while the user interrupts. One that is gone is fine. */
-int snapshot_remove(struct aws *a, const char *snapshot, struct error *err) MUST_CHECK;
+
+/* EC2 has said that there is no such snapshot: none that these credentials may see. */
+bool snapshot_is_unknown(const struct error *why);
+/*
+ * Whether a snapshot that EC2 does not know is really gone: 0 when the credentials are its owner's.
+ * ERROR_POLICY when they are another account's or owner is not known ("" or "-"); any error of STS.
+ */
+int snapshot_check_owner(struct aws *a, const char *snapshot, const char *owner, struct error *err)
+	MUST_CHECK;
+/*
+ * Removes a pending snapshot, also while the user interrupts. One that is gone is fine: by the rule
+ * above, or, with owner NULL, because these very credentials have started it.
+ */
+int snapshot_remove(struct aws *a, const char *snapshot, const char *owner, struct error *err)
+	MUST_CHECK;
 
 #endif

@@ -293,6 +293,7 @@ struct snapshot_journal *snapshot_journal_open(const char *path, const struct js
 		error_set(err, ERROR_IO, errno, "cannot cut '%s'", path);
 		goto fail;
 	}
+	j->state.made = !j->head;
 	if ((j->head ? compare_heads(j, head, err) : write_head(j, head, err)) < 0)
 		goto fail;
 	return j;
@@ -342,6 +343,7 @@ int snapshot_journal_reset(struct snapshot_journal *j, const struct json *head, 
 	json_free(j->head);
 	j->head = NULL;
 	memset(&j->state, 0, sizeof(j->state));
+	j->state.made = true;
 	return write_head(j, head, err);
 }
 
@@ -388,6 +390,7 @@ int snapshot_journal_started(struct snapshot_journal *j, const char *snapshot, c
 
 	snprintf(line, sizeof(line), "N %s %s %" PRId64, snapshot, owner[0] ? owner : "-", start_s);
 	snprintf(j->state.snapshot, sizeof(j->state.snapshot), "%s", snapshot);
+	snprintf(j->state.owner, sizeof(j->state.owner), "%s", owner[0] ? owner : "-");
 	j->state.start_s = start_s;
 	return append(j, line, err) < 0 ? -1 : snapshot_journal_sync(j, err);
 }

@@ -30,6 +30,7 @@ struct snapshot_journal_state {
 	char snapshot[EBS_ID_SIZE];  /* "" when nobody knows whether it was started */
 	char owner[16];              /* account; may be "" */
 	int64_t start_s;
+	bool made;                   /* there was none before this run */
 	uint64_t done;               /* D records; some may be for one block */
 	bool source_changed;         /* the head's "source" is not what it was */
 	bool completing;             /* C is there: count and aggregate hold */

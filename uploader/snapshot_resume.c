@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "uploader/ec2.h"
-#include "uploader/retry.h"
 #include "uploader/snapshot_journal.h"
 
 enum { FRESH_S = 120 }; /* how long EC2 may not know a new snapshot */
@@ -65,6 +64,14 @@ static struct json *make_head(struct aws *a, const struct snapshot_upload_opts *
 
 enum verdict { PENDING, COMPLETED, GONE };
 
+/* Who may not describe may still upload; the puts will tell. */
+static bool may_not_look(const struct error *why)
+{
+	return strcmp(why->code, "UnauthorizedOperation") == 0 ||
+	       strncmp(why->code, "AccessDenied", 12) == 0;
+}
+
+/* Fails when that cannot be found out: then nothing may be removed. */
 static int judge(struct aws *a, const struct snapshot_journal_state *st, enum verdict *verdict,
 	struct error *err)
 {
@@ -84,15 +91,16 @@ static int judge(struct aws *a, const struct snapshot_journal_state *st, enum ve
 				s.message[0] ? s.message : "EC2 gives no reason");
 		return 0;
 	}
-	if (strncmp(why.code, "InvalidSnapshot", 15) == 0) {
+	if (snapshot_is_unknown(&why)) {
+		if (snapshot_check_owner(a, st->snapshot, st->owner, err) < 0)
+			return -1;
 		if (fresh && !aws_is_loopback(a, AWS_EC2))
 			return 0;
 		*verdict = GONE;
 		log_warn("%s of account %s is not there any more", st->snapshot, st->owner);
 		return 0;
 	}
-	/* Who may not describe may still upload; the puts will tell. */
-	if (why.kind == ERROR_SERVICE && !retry_is_passing(why.http_status, why.code, why.text))
+	if (why.kind == ERROR_SERVICE && may_not_look(&why))
 		return 0;
 	if (err)
 		*err = why;
@@ -114,18 +122,21 @@ static int load(struct snapshot_job *job, const struct snapshot_result *out, str
 }
 
 static int begin_anew(struct aws *a, struct snapshot_job *job, const struct json *head,
-	enum verdict verdict, enum snapshot_stage *stage, struct error *err)
+	enum verdict verdict, struct snapshot_result *out, enum snapshot_stage *stage,
+	struct error *err)
 {
 	const struct snapshot_journal_state *st = snapshot_journal_state(job->journal);
 	struct error why = ERROR_INIT;
 
 	if (verdict == COMPLETED)
 		log_warn("%s was completed with another content and stays; beginning anew", st->snapshot);
-	else if (snapshot_remove(a, st->snapshot, &why) < 0)
+	else if (snapshot_remove(a, st->snapshot, st->owner, &why) < 0)
 		log_warn("beginning anew; %s could not be deleted: %s", st->snapshot, why.text);
 	else
 		log_info("beginning anew");
 	*stage = SNAPSHOT_NEW;
+	out->snapshot[0] = '\0';
+	job->resumed = false;
 	return snapshot_journal_reset(job->journal, head, err);
 }
 
@@ -136,11 +147,14 @@ static int go_on(struct aws *a, struct snapshot_job *job, const struct json *hea
 	bool whole = st->completing && !st->source_changed;
 	enum verdict verdict;
 
+	/* There is a snapshot, for the journal says so; whatever AWS says, or does not say, now. */
+	memcpy(out->snapshot, st->snapshot, sizeof(out->snapshot));
+	job->resumed = true;
 	if (judge(a, st, &verdict, err) < 0)
 		return -1;
+	job->in_doubt = false;
 	if (verdict == GONE || (st->completing && !whole) || (verdict == COMPLETED && !whole))
-		return begin_anew(a, job, head, verdict, stage, err);
-	memcpy(out->snapshot, st->snapshot, sizeof(out->snapshot));
+		return begin_anew(a, job, head, verdict, out, stage, err);
 	*stage = SNAPSHOT_SEND;
 	if (!whole)
 		return load(job, out, err);
@@ -176,6 +190,7 @@ int snapshot_resume(struct aws *a, struct snapshot_job *job, struct snapshot_res
 	job->journal = snapshot_journal_open(opts->journal, head, err);
 	if (!job->journal)
 		return -1;
+	job->in_doubt = !snapshot_journal_state(job->journal)->made && !opts->snapshot;
 	if (opts->snapshot)
 		return go_on_shard(job, out, stage, err);
 	if (snapshot_journal_state(job->journal)->snapshot[0])
@@ -183,11 +198,29 @@ int snapshot_resume(struct aws *a, struct snapshot_job *job, struct snapshot_res
 	return 0;
 }
 
+/* "" in snapshot: a completed one, which stays. */
+static int remove_noted(struct aws *a, const struct snapshot_journal_state *st,
+	char snapshot[EBS_ID_SIZE], struct error *err)
+{
+	enum verdict verdict;
+
+	if (judge(a, st, &verdict, err) < 0)
+		return -1;
+	if (verdict == COMPLETED) {
+		log_info("%s is completed and stays", st->snapshot);
+		return 0;
+	}
+	if (snapshot_remove(a, st->snapshot, st->owner, err) < 0)
+		return -1;
+	memcpy(snapshot, st->snapshot, EBS_ID_SIZE);
+	return 0;
+}
+
 int snapshot_abandon(struct aws *a, const char *path, char snapshot[EBS_ID_SIZE], struct error *err)
 {
 	CLEANUP(snapshot_journal_cleanup) struct snapshot_journal *j =
 		snapshot_journal_open_any(path, err);
-	enum verdict verdict;
+	const struct snapshot_journal_state *st;
 
 	snapshot[0] = '\0';
 	if (!j)
@@ -195,15 +228,8 @@ int snapshot_abandon(struct aws *a, const char *path, char snapshot[EBS_ID_SIZE]
 	if (strcmp(json_get_str(snapshot_journal_head(j), "region", ""), aws_region(a)) != 0)
 		return error_set(err, ERROR_USAGE, 0, "'%s' is of an upload to %s: give --region", path,
 			json_get_str(snapshot_journal_head(j), "region", "another region"));
-	if (snapshot_journal_state(j)->snapshot[0]) {
-		if (judge(a, snapshot_journal_state(j), &verdict, err) < 0)
-			return -1;
-		if (verdict == COMPLETED)
-			log_info("%s is completed and stays", snapshot_journal_state(j)->snapshot);
-		else if (snapshot_remove(a, snapshot_journal_state(j)->snapshot, err) < 0)
-			return -1;
-		else
-			memcpy(snapshot, snapshot_journal_state(j)->snapshot, EBS_ID_SIZE);
-	}
+	st = snapshot_journal_state(j);
+	if (st->snapshot[0] && remove_noted(a, st, snapshot, err) < 0)
+		return error_wrap(err, "'%s' is kept, %s was not deleted", path, st->snapshot);
 	return snapshot_journal_remove(steal_ptr(&j), err);
 }

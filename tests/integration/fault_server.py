@@ -16,6 +16,9 @@ from email.utils import formatdate
 
 BLOCK = 512 << 10
 XMLNS = 'xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"'
+ACCOUNT = "111122223333"
+NOT_FOUND = ("<Response><Errors><Error><Code>InvalidSnapshot.NotFound</Code><Message>The snapshot does not exist.</Message>"
+             "</Error></Errors></Response>")
 
 # Faults: an error answer, or one of these.
 LOST = "lost"          # the work is done, the connection closed without an answer
@@ -28,6 +31,9 @@ DENIED = (403, "AccessDeniedException", "not yours", "UNAUTHORIZED_ACCOUNT")
 UNKNOWN = (404, "ResourceNotFoundException", "The snapshot does not exist.", "SNAPSHOT_NOT_FOUND")
 DAMAGED = (403, "InvalidSignatureException",
            "The value passed in as x-amz-Checksum does not match the computed checksum.", None)
+WRONG_KEY = (401, "AuthFailure", "AWS was not able to validate the provided access credentials", None)
+EXPIRED_REQUEST = (400, "RequestExpired", "Request has expired.", None)
+LIMITED = (400, "RequestLimitExceeded", "Request limit exceeded.", None)
 SLOW_BODY = (400, "ValidationException", "Failed to read block data", "INVALID_PARAMETER_VALUE")
 
 
@@ -75,6 +81,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if self.command == method and re.fullmatch(pattern, self.path):
                 return "ebs", name
         return "ebs", "Unknown"
+
+    def account(self):
+        key = re.search(r"Credential=([^/]+)/", self.headers["Authorization"])[1]
+        return self.server.fault.accounts.get(key, ACCOUNT)
+
+    def is_known(self, snap):
+        """To the account that asks: another account's snapshot is as if it were not there."""
+        snapshot = self.server.fault.snapshots.get(snap)
+        return snapshot and snapshot["status"] != "deleted" and snapshot.get("owner", ACCOUNT) == self.account()
 
     def handle_any(self):
         state = self.server.fault
@@ -124,8 +139,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         snap = state.tokens.setdefault(wanted["ClientToken"], "snap-%017x" % (len(state.tokens) + 1))
         state.snapshots.setdefault(snap, {"blocks": {}, "status": "pending", "gib": wanted["VolumeSize"], "polls": 0,
                                           "tags": {t["Key"]: t["Value"] for t in wanted.get("Tags", [])},
-                                          "wanted": wanted, "base": self.parent(wanted)})
-        return 201, json.dumps({"SnapshotId": snap, "VolumeSize": wanted["VolumeSize"], "BlockSize": BLOCK,
+                                          "wanted": wanted, "base": self.parent(wanted), "owner": self.account()})
+        return 201, json.dumps({"SnapshotId": snap, "OwnerId": self.account(), "VolumeSize": wanted["VolumeSize"], "BlockSize": BLOCK,
                                 "Status": "pending", "StartTime": time.time()})
 
     def parent(self, wanted):
@@ -193,13 +208,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         state = self.server.fault
         if "SnapshotId.1" in params:
             names = [params["SnapshotId.1"]]
-            if names[0] not in state.snapshots or state.snapshots[names[0]]["status"] == "deleted":
-                return 400, ("<Response><Errors><Error><Code>InvalidSnapshot.NotFound</Code><Message>The snapshot does not "
-                             "exist.</Message></Error></Errors></Response>")
+            if not self.is_known(names[0]):
+                return 400, NOT_FOUND
         else:
             assert params["Filter.1.Name"].startswith("tag:") and params["Owner.1"] == "self"
             key, value = params["Filter.1.Name"][4:], params["Filter.1.Value.1"]
-            names = [n for n, s in state.snapshots.items() if s["status"] != "deleted" and key in s["tags"] and
+            names = [n for n, s in state.snapshots.items() if self.is_known(n) and key in s["tags"] and
                      fnmatch.fnmatchcase(s["tags"][key], value)]
         return 200, (f"<DescribeSnapshotsResponse {XMLNS}><snapshotSet>{''.join(map(self.describe, names))}"
                      "</snapshotSet></DescribeSnapshotsResponse>")
@@ -216,7 +230,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return (f"<item><snapshotId>{snap}</snapshotId><status>{status}</status><volumeSize>{snapshot['gib']}</volumeSize>"
                 f"<startTime>2026-01-02T03:04:05.000Z</startTime>{why}</item>")
 
+    def ec2_GetCallerIdentity(self, params):
+        return 200, ("<GetCallerIdentityResponse><GetCallerIdentityResult><Account>" + self.account() +
+                     "</Account></GetCallerIdentityResult></GetCallerIdentityResponse>")
+
     def ec2_DeleteSnapshot(self, params):
+        if not self.is_known(params["SnapshotId"]):
+            return 400, NOT_FOUND
         self.server.fault.snapshots[params["SnapshotId"]]["status"] = "deleted"
         return 200, f"<DeleteSnapshotResponse {XMLNS}><return>true</return></DeleteSnapshotResponse>"
 
@@ -254,6 +274,7 @@ class FaultServer:
         self.plan, self.skew = plan, skew
         self.lock, self.stop = threading.Lock(), threading.Event()
         self.log, self.tokens, self.snapshots, self.images = [], {}, {}, {}
+        self.accounts = {}  # by access key, where it is not ACCOUNT
         self.page = 10000  # entries of a list
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.fault = self

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that come back to an interrupted upload and cannot find out what became of it: they leave it as it is, say so, and
+the next run that can goes on."""
+import subprocess
+import time
+
+import pytest
+
+import fault_server as faults
+from fault_server import ACCOUNT, FaultServer
+from resume_tools import blocks_in, check_content, command, environment, journal, make_image, puts, run, slow
+
+SECOND = "444455556666"
+OTHERS = {"AWS_ACCESS_KEY_ID": "AKIDOTHERS"}
+
+
+@pytest.fixture
+def image(tmp_path):
+    return make_image(tmp_path / "in.raw", 30)
+
+
+def kill_when(server, image, come, *args):
+    process = subprocess.Popen(command(server, "upload", image, *args), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, env=environment())
+    while not come():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def interrupted(image):
+    """A server with a pending snapshot of the image, and its name."""
+    with slow(0.05) as server:
+        kill_when(server, image, lambda: len(blocks_in(journal(image), "D")) >= 8)
+        server.accounts = {"AKIDOTHERS": SECOND}
+        name, = server.snapshots
+        yield server, name
+
+
+def goes_on(server, name, image, done):
+    """Nothing was lost: what was sent then is not sent again."""
+    server.plan, since = lambda operation, before: None, len(server.log)
+    assert run(server, "upload", image).stdout.strip() == name
+    assert not done & {int(i) for _, i in puts(server, since)}
+    check_content(server, name, image)
+
+
+@pytest.mark.parametrize("fault", [faults.WRONG_KEY, faults.EXPIRED_REQUEST, faults.LIMITED,
+                                   (403, "OptInRequired", "not subscribed", None)],
+                         ids=["key", "expired", "throttled", "fatal"])
+def test_credentials_that_tell_nothing(interrupted, image, fault):
+    server, name = interrupted
+    done = blocks_in(journal(image), "D")
+    for operations in [{"DescribeSnapshots"}, {"DescribeSnapshots", "PutSnapshotBlock", "DeleteSnapshot"}]:
+        server.plan = lambda operation, before, bad=operations: fault if operation in bad else None
+        result = run(server, "upload", image, "--max-attempts", "2", status=4)
+        assert fault[1] in result.stderr and name in result.stderr and "are kept" in result.stderr
+        result = run(server, "upload", "--abandon", image, "--max-attempts", "2", status=4)
+        assert "is kept" in result.stderr and name in result.stderr
+        assert server.snapshots[name]["status"] == "pending" and journal(image).exists()
+    goes_on(server, name, image, done)
+
+
+def test_refused_before_the_snapshot_is_known(image):
+    """Killed in StartSnapshot: the journal holds the token, and the token is all that finds the snapshot."""
+    with FaultServer(lambda name, before: faults.LOST if name == "StartSnapshot" else None) as server:
+        kill_when(server, image, lambda: server.snapshots)
+        name, = server.snapshots
+        for fault in (faults.WRONG_KEY, faults.DENIED):
+            server.plan = lambda operation, before, f=fault: f if operation == "StartSnapshot" else None
+            result = run(server, "upload", image, "--max-attempts", "2", status=4)
+            assert f"'{journal(image)}' is kept" in result.stderr
+        goes_on(server, name, image, set())
+
+
+def test_refused_from_the_start(image):
+    """Nothing was begun, nothing stays."""
+    with FaultServer(lambda name, before: faults.DENIED if name == "StartSnapshot" else None) as server:
+        run(server, "upload", image, status=4)
+        assert not journal(image).exists()
+
+
+def test_another_account(interrupted, image):
+    """To which the first one's snapshot looks as if it were gone."""
+    server, name = interrupted
+    done = blocks_in(journal(image), "D")
+    for args in [("upload", image), ("upload", "--abandon", image)]:
+        result = run(server, *args, status=3, **OTHERS)
+        assert ACCOUNT in result.stderr and SECOND in result.stderr and name in result.stderr
+        assert result.stdout == "" and "kept" in result.stderr and "not there any more" not in result.stderr
+        assert journal(image).exists() and list(server.snapshots) == [name]
+    goes_on(server, name, image, done)
+
+
+def test_another_account_that_may_not_look(interrupted, image):
+    """It finds out when it sends; what it cannot see is not called deleted."""
+    server, name = interrupted
+    done = blocks_in(journal(image), "D")
+    answers = {"DescribeSnapshots": (403, "UnauthorizedOperation", "no", None), "PutSnapshotBlock": faults.DENIED}
+    server.plan = lambda operation, before: answers.get(operation)
+    result = run(server, "upload", image, status=4, **OTHERS)
+    assert "was deleted" not in result.stderr and f"{name} is left" in result.stderr and SECOND in result.stderr
+    goes_on(server, name, image, done)
+
+
+def test_nobody_tells_whose_credentials(interrupted, image):
+    server, name = interrupted
+    done = blocks_in(journal(image), "D")
+    server.plan = lambda operation, before: faults.BROKEN if operation == "GetCallerIdentity" else None
+    for args in [("upload", image), ("upload", "--abandon", image)]:
+        result = run(server, *args, "--max-attempts", "2", status=4, **OTHERS)
+        assert "GetCallerIdentity" in result.stderr and "kept" in result.stderr and name in result.stderr
+    goes_on(server, name, image, done)
