@@ -18,7 +18,11 @@
 #include "base/file.h"
 #include "base/num.h"
 
-enum { LINE_SIZE = 16384, CHECK_HEX = 8, TRIES = 10 };
+/*
+ * The head holds all tags: 50 of 128 + 256 characters, each of up to 4 bytes, or of 6 when JSON writes
+ * it as \u001f.
+ */
+enum { LINE_SIZE = 131072, CHECK_HEX = 8, TRIES = 10 };
 
 static const char magic[] = "amiwright-upload 1 ";
 
@@ -189,9 +193,10 @@ static int write_head(struct snapshot_journal *j, const struct json *head, struc
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(LINE_SIZE);
 
-	if (buf_add_str(&text, magic, err) < 0 || json_write(head, false, &text, err) < 0 ||
-	    append(j, buf_str(&text), err) < 0)
+	if (buf_add_str(&text, magic, err) < 0 || json_write(head, false, &text, err) < 0)
 		return error_wrap(err, "the head of '%s'", j->path);
+	if (append(j, buf_str(&text), err) < 0)
+		return -1;
 	return read_head(j, buf_str(&text), err) < 0 ? -1 : snapshot_journal_sync(j, err);
 }
 
@@ -204,6 +209,11 @@ static int open_locked(const char *path, int flags, struct error *err)
 
 		if (fd < 0)
 			return error_set(err, ERROR_IO, errno, "cannot open the journal '%s'", path);
+		if (fstat(fd, &ours) == 0 && !S_ISREG(ours.st_mode)) {
+			close(fd);
+			return error_set(err, ERROR_USAGE, 0,
+				"the journal '%s' is not a regular file: name one, it need not be there", path);
+		}
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 			int why = errno;
 
@@ -280,6 +290,15 @@ static int compare_heads(struct snapshot_journal *j, const struct json *head, st
 	return 0;
 }
 
+/* What could not be begun says nothing that is worth a file. */
+static int begin_file(struct snapshot_journal *j, const struct json *head, struct error *err)
+{
+	if (write_head(j, head, err) == 0)
+		return 0;
+	unlink(j->path);
+	return -1;
+}
+
 struct snapshot_journal *snapshot_journal_open(const char *path, const struct json *head,
 	struct error *err)
 {
@@ -294,7 +313,7 @@ struct snapshot_journal *snapshot_journal_open(const char *path, const struct js
 		goto fail;
 	}
 	j->state.made = !j->head;
-	if ((j->head ? compare_heads(j, head, err) : write_head(j, head, err)) < 0)
+	if (j->head ? compare_heads(j, head, err) < 0 : begin_file(j, head, err) < 0)
 		goto fail;
 	return j;
 fail:

@@ -43,7 +43,8 @@ struct snapshot_journal_state {
  * Opens, or makes, and locks. head: an object with "token", "source" and whatever must agree
  * between the runs of one upload; borrowed. In a journal that is there already everything but
  * "token" and "source" must be the same: else ERROR_USAGE naming what differs. Another process has
- * it: ERROR_POLICY. Not a journal: ERROR_INPUT.
+ * it: ERROR_POLICY. Not a journal: ERROR_INPUT. Not a regular file: ERROR_USAGE. One that cannot be
+ * begun leaves no file.
  */
 struct snapshot_journal *snapshot_journal_open(const char *path, const struct json *head,
 	struct error *err) MUST_CHECK;

@@ -237,6 +237,24 @@ def test_what_is_no_journal_stays(image, tmp_path):
         assert precious.read_text() == "words\n" and server.snapshots == {}
 
 
+def test_journal_that_is_no_file(image):
+    with FaultServer() as server:
+        result = run(server, "upload", image, "--journal", "/dev/null", status=2)
+        assert "'/dev/null' is not a regular file" in result.stderr and server.snapshots == {}
+
+
+def test_as_many_tags_as_there_may_be(image):
+    """Of the longest that EC2 takes, in characters of four bytes; in the journal, too."""
+    tags = {f"{n:02}" + "\U0001d11e" * 126: "\U0001f600" * 256 for n in range(49)}
+    args = [word for key, value in tags.items() for word in ("--tag", f"{key}={value}")]
+    with slow(0.05) as server:
+        kill_in_the_middle(server, image, *args)
+        result = run(server, "upload", image, *args)
+        got, = server.snapshots.values()
+        assert got["tags"] == {**tags, "amiwright:upload": got["tags"]["amiwright:upload"]}
+        check_content(server, result.stdout.strip(), image)
+
+
 def test_interrupted_publish(tmp_path, spec):
     """The journal of what is streamed lies in the state folder."""
     state = tmp_path / "state"

@@ -2,12 +2,15 @@
 /* The journal: what is read back is what was written, whatever became of the file's end. */
 #include "uploader/snapshot_journal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -275,6 +278,72 @@ static void test_reset(void **state)
 	assert_int_equal(snapshot_journal_remove(j, &err), 0);
 }
 
+/* All tags that EC2 allows, at their longest, come back. */
+static void test_longest_head(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct json *tags = json_new_object(&err), *h = head("token-1", "s", NULL);
+	char key[129], value[256 * 4 + 1];
+	struct snapshot_journal *j;
+
+	(void)state;
+	assert_non_null(tags);
+	for (size_t i = 0; i < 256; i++)
+		memcpy(value + 4 * i, "\xf0\x9f\x98\x80", 4);
+	value[256 * 4] = '\0';
+	for (int i = 0; i < 50; i++) {
+		memset(key, '\x1f', sizeof(key) - 1);
+		snprintf(key + sizeof(key) - 3, 3, "%02d", i);
+		assert_int_equal(json_set_str(tags, key, value, &err), 0);
+	}
+	assert_int_equal(json_set(h, "tags", tags, &err), 0);
+	for (int i = 0; i < 2; i++) {
+		j = snapshot_journal_open(path, h, &err);
+		if (!j)
+			fail_msg("%s", err.text);
+		assert_int_equal(snapshot_journal_state(j)->made, i == 0);
+		if (i == 0)
+			snapshot_journal_close(j);
+	}
+	json_free(h);
+	assert_int_equal(snapshot_journal_remove(j, &err), 0);
+}
+
+/* A full disk: told once, and nothing stays. */
+static void test_no_space(void **state)
+{
+	struct rlimit before, none;
+	struct error err = ERROR_INIT;
+	struct snapshot_journal *j;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none = before;
+	none.rlim_cur = 5;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	j = try_open("s", NULL, &err);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_null(j);
+	assert_int_equal(err.kind, ERROR_IO);
+	assert_int_equal(err.errnum, EFBIG);
+	assert_non_null(strstr(err.text, path));
+	assert_null(strstr(strstr(err.text, path) + 1, path));
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static void test_not_a_file(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct json *h = head("token-1", "s", NULL);
+
+	(void)state;
+	assert_null(snapshot_journal_open("/dev/null", h, &err));
+	assert_int_equal(err.kind, ERROR_USAGE);
+	assert_non_null(strstr(err.text, "'/dev/null' is not a regular file"));
+	json_free(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -285,6 +354,9 @@ int main(void)
 		cmocka_unit_test(test_other_heads),
 		cmocka_unit_test(test_not_a_journal),
 		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_longest_head),
+		cmocka_unit_test(test_no_space),
+		cmocka_unit_test(test_not_a_file),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
