@@ -70,12 +70,25 @@ static int compare(const void *pa, const void *pb, void *key)
 	return order ? order : strcmp(b->image->id, a->image->id);
 }
 
+static bool is_deprecated(const struct ec2_image *image, int64_t now)
+{
+	int64_t from;
+
+	return image->deprecation[0] && !num_parse_time(image->deprecation, &from, NULL) && from <= now;
+}
+
 static void decide(struct prune_item *item, const struct prune_opts *o, uint64_t rank)
 {
 	const struct ec2_image *image = item->image;
+	const char *deprecated = is_deprecated(image, o->now) ? ", deprecated" : "";
 	int64_t created, age;
 
 	item->remove = false;
+	/* What nobody put into a group belongs to none: it is no predecessor of what stands beside it. */
+	if (o->group_by && !tag_of(item, o->group_by)[0]) {
+		snprintf(item->why, sizeof(item->why), "has no tag '%.127s' to group by", o->group_by);
+		return;
+	}
 	if (num_parse_time(image->creation_date, &created, NULL) < 0) {
 		snprintf(item->why, sizeof(item->why), "does not say when it was made");
 		return;
@@ -84,17 +97,39 @@ static void decide(struct prune_item *item, const struct prune_opts *o, uint64_t
 	if (strcmp(image->state, "available") && strcmp(image->state, "failed"))
 		snprintf(item->why, sizeof(item->why), "is %s", image->state);
 	else if (rank && rank <= o->keep)
-		snprintf(item->why, sizeof(item->why), "is number %llu of the newest %llu",
-			(unsigned long long)rank, (unsigned long long)o->keep);
+		snprintf(item->why, sizeof(item->why), "is number %llu of the newest %llu%s",
+			(unsigned long long)rank, (unsigned long long)o->keep, deprecated);
 	else if (age < o->older_than_s)
 		snprintf(item->why, sizeof(item->why), "is %lld days old", (long long)(age / DAY_S));
 	else
 		item->remove = true;
 	if (item->remove && rank)
-		snprintf(item->why, sizeof(item->why), "is number %llu and %lld days old",
-			(unsigned long long)rank, (long long)(age / DAY_S));
+		snprintf(item->why, sizeof(item->why), "is number %llu and %lld days old%s",
+			(unsigned long long)rank, (long long)(age / DAY_S), deprecated);
 	else if (item->remove)
 		snprintf(item->why, sizeof(item->why), "failed");
+}
+
+/*
+ * One group. Those that are still offered have the first numbers, whatever their age: a newer one that
+ * is deprecated is no replacement for them.
+ */
+static void plan_group(struct prune_item *items, size_t nr, const struct prune_opts *o)
+{
+	uint64_t offered = 0, deprecated;
+
+	for (size_t i = 0; i < nr; i++)
+		offered += !strcmp(items[i].image->state, "available") &&
+			   !is_deprecated(items[i].image, o->now);
+	deprecated = offered;
+	offered = 0;
+	for (size_t i = 0; i < nr; i++) {
+		uint64_t rank = 0;
+
+		if (!strcmp(items[i].image->state, "available"))
+			rank = is_deprecated(items[i].image, o->now) ? ++deprecated : ++offered;
+		decide(&items[i], o, rank);
+	}
 }
 
 void prune_plan(struct prune *p, const struct prune_opts *o)
@@ -103,18 +138,15 @@ void prune_plan(struct prune *p, const struct prune_opts *o)
 		const char *text;
 		void *arg;
 	} key = {.text = o->group_by};
-	uint64_t rank = 0;
+	size_t begin = 0;
 
 	if (p->nr)
 		qsort_r(p->items, p->nr, sizeof(*p->items), compare, key.arg);
-	for (size_t i = 0; i < p->nr; i++) {
-		struct prune_item *item = &p->items[i];
-		bool counts = !strcmp(item->image->state, "available");
-
-		if (i && compare_groups(&p->items[i - 1], item, o->group_by))
-			rank = 0;
-		rank += counts;
-		decide(item, o, counts ? rank : 0);
+	for (size_t i = 1; i <= p->nr; i++) {
+		if (i < p->nr && !compare_groups(&p->items[i - 1], &p->items[i], o->group_by))
+			continue;
+		plan_group(p->items + begin, i - begin, o);
+		begin = i;
 	}
 }
 

@@ -3,8 +3,9 @@
  * Which of many AMIs are old enough to go. An AMI goes only when everything says so: it is not among
  * the newest of its group, it is older than the given age, and nothing stands against it (retire.h).
  *
- * A group is: one name pattern, one architecture, one value of the grouping tag. The newest
- * available AMI of a group never goes.
+ * A group is: one name pattern, one architecture, one value of the grouping tag; an AMI without that
+ * tag is in no group and stays. The newest available AMI of a group never goes; those that are
+ * deprecated are counted after all that are not.
  */
 #ifndef AMIWRIGHT_BUILDER_PRUNE_H
 #define AMIWRIGHT_BUILDER_PRUNE_H

@@ -133,6 +133,58 @@ static void test_groups(void **state)
 	check_plan(images, items, 6, &o, want);
 }
 
+/* An absent tag, or an empty one, groups nothing. */
+static void test_no_tag(void **state)
+{
+	const char *const names[] = {"*"};
+	struct prune_opts o = {.names = names, .nr_names = 1, .group_by = "product", .keep = 1, .now = NOW};
+	struct ec2_tag empty = {"product", ""}, other = {"team", "a"};
+	struct ec2_image images[3];
+	struct prune_item items[3];
+	static const struct want want[] = {
+		{"ami-3", false, "has no tag 'product'"},
+		{"ami-2", false, "has no tag 'product'"},
+		{"ami-1", false, "has no tag 'product'"},
+	};
+
+	(void)state;
+	image(&images[0], "ami-1", "2026-01-01T00:00:00.000Z", "x86_64", "available");
+	image(&images[1], "ami-2", "2026-01-02T00:00:00.000Z", "x86_64", "failed");
+	image(&images[2], "ami-3", "2026-01-03T00:00:00.000Z", "x86_64", "available");
+	images[0].tags = (struct ec2_tag_list){&empty, 1};
+	images[1].tags = (struct ec2_tag_list){&other, 1};
+	for (size_t i = 0; i < 3; i++)
+		items[i] = (struct prune_item){.image = &images[i]};
+	check_plan(images, items, 3, &o, want);
+}
+
+/* The newest that is still offered stays; among deprecated ones alone the newest does. */
+static void test_deprecated(void **state)
+{
+	const char *const names[] = {"web-*"};
+	struct prune_opts o = {.names = names, .nr_names = 1, .keep = 1, .now = NOW};
+	struct ec2_image images[4];
+	struct prune_item items[4];
+	static const struct want want[] = {
+		{"ami-arm", false, "is number 1 of the newest 1, deprecated"},
+		{"ami-gone", true, "is number 3 and"},
+		{"ami-later", false, "is number 1 of the newest 1"},
+		{"ami-old", true, "is number 2 and"},
+	};
+
+	(void)state;
+	image(&images[0], "ami-arm", "2026-01-01T00:00:00.000Z", "arm64", "available");
+	image(&images[1], "ami-old", "2026-01-01T00:00:00.000Z", "x86_64", "available");
+	image(&images[2], "ami-later", "2026-01-02T00:00:00.000Z", "x86_64", "available");
+	image(&images[3], "ami-gone", "2026-01-03T00:00:00.000Z", "x86_64", "available");
+	for (size_t i = 0; i < 4; i++) {
+		snprintf(images[i].deprecation, sizeof(images[i].deprecation), "%s",
+			i == 1 ? "" : i == 2 ? "2027-02-01T00:00:00.000Z" : "2026-12-01T00:00:00.000Z");
+		items[i] = (struct prune_item){.image = &images[i]};
+	}
+	check_plan(images, items, 4, &o, want);
+}
+
 static void test_durations(void **state)
 {
 	static const struct {
@@ -167,6 +219,8 @@ int main(void)
 		cmocka_unit_test(test_patterns),
 		cmocka_unit_test(test_plan),
 		cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_no_tag),
+		cmocka_unit_test(test_deprecated),
 		cmocka_unit_test(test_durations),
 	};
 
