@@ -25,35 +25,61 @@ static const struct options_def options[] = {
 };
 
 struct job {
-	struct ec2_image_list image; /* one */
+	const char *ami;
+	bool repeats;                /* was named before */
+	struct ec2_image_list image; /* one; none when it is gone and only its snapshots are there */
 	struct retire_result result;
 };
 
-static int check(struct aws *aws, const char *ami, const struct retire_opts *o, struct job *job,
-	struct error *err)
+/* An earlier run may have been cut off between the AMI and its snapshots. */
+static int check_rest(struct aws *aws, const struct retire_opts *o, struct job *job, struct error *err)
+{
+	struct error why = *err;
+
+	if (!o->snapshots || !retire_is_gone(&why))
+		return -1;
+	if (retire_find_rest(aws, job->ami, o, &job->result, err) < 0)
+		return -1;
+	if (!job->result.nr_snapshots) {
+		*err = why;
+		return -1;
+	}
+	error_clear(err);
+	log_info("%s is deregistered already; what it left goes", job->ami);
+	return 0;
+}
+
+static int check(struct aws *aws, const struct retire_opts *o, struct job *job, struct error *err)
 {
 	char why[RETIRE_WHY_SIZE];
 
-	if (own_image(aws, ami, &job->image, err) < 0 ||
-		retire_check(aws, &job->image.items[0], o, why, err) < 0)
+	if (own_image(aws, job->ami, &job->image, err) < 0)
+		return check_rest(aws, o, job, err);
+	if (retire_check(aws, &job->image.items[0], o, why, err) < 0)
 		return -1;
-	return why[0] ? error_set(err, ERROR_POLICY, 0, "%s %s", ami, why) : 0;
+	return why[0] ? error_set(err, ERROR_POLICY, 0, "%s %s", job->ami, why) : 0;
+}
+
+static int retire(struct aws *aws, const struct retire_opts *o, struct job *job, struct error *err)
+{
+	if (!job->image.nr)
+		return retire_rest(aws, job->ami, o, &job->result, err);
+	return retire_image(aws, &job->image.items[0], o, &job->result, err);
 }
 
 static int add_text(const struct job *job, bool dry_run, struct buf *out, struct error *err)
 {
 	const struct retire_result *r = &job->result;
-	const char *ami = job->image.items[0].id;
 
-	if (!r->deregistered && !dry_run)
+	if (r->image != RETIRE_DONE && !dry_run)
 		return 0;
-	if (buf_addf(out, err, "%s\n", ami) < 0)
+	if (job->image.nr && buf_addf(out, err, "%s\n", job->ami) < 0)
 		return -1;
 	for (size_t i = 0; i < r->nr_snapshots; i++) {
 		const struct retire_snapshot *s = &r->snapshots[i];
 
-		if (!s->deleted)
-			log_info("%s stays: %s", s->id, s->why);
+		if (s->fate != RETIRE_DONE)
+			log_info("%s %s: %s", s->id, s->fate == RETIRE_UNKNOWN ? "may stay" : "stays", s->why);
 		else if (buf_addf(out, err, "%s\n", s->id) < 0)
 			return -1;
 	}
@@ -64,9 +90,10 @@ static struct json *job_json(const struct job *job, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *out = json_new_object(err);
 
-	if (!out || json_set_str(out, "ami", job->image.items[0].id, err) < 0 ||
-		json_set_str(out, "name", job->image.items[0].name, err) < 0 ||
-		json_set_bool(out, "deregistered", job->result.deregistered, err) < 0 ||
+	if (!out || json_set_str(out, "ami", job->ami, err) < 0 ||
+		json_set_str(out, "name", job->image.nr ? job->image.items[0].name : NULL, err) < 0 ||
+		json_set_bool(out, "deregistered", job->result.image == RETIRE_DONE, err) < 0 ||
+		json_set_str(out, "fate", retire_fate_name(job->result.image), err) < 0 ||
 		json_set(out, "snapshots", retire_result_json(&job->result, err), err) < 0)
 		return NULL;
 	return steal_ptr(&out);
@@ -82,7 +109,9 @@ static int print(struct context *ctx, const struct job *jobs, size_t nr, bool dr
 	if (!doc || !list)
 		return -1;
 	for (size_t i = 0; i < nr; i++)
-		if (ctx->opts.json ? json_append(list, job_json(&jobs[i], err), err) < 0 :
+		if (jobs[i].repeats)
+			continue;
+		else if (ctx->opts.json ? json_append(list, job_json(&jobs[i], err), err) < 0 :
 				     add_text(&jobs[i], dry_run, &out, err) < 0)
 			return -1;
 	if (ctx->opts.json && (json_set(doc, "images", steal_ptr(&list), err) < 0 ||
@@ -91,7 +120,7 @@ static int print(struct context *ctx, const struct job *jobs, size_t nr, bool dr
 	return out.len ? context_print(&out, err) : 0;
 }
 
-/* All are checked before the first is touched. */
+/* All are checked before the first is touched; one that is named twice is one. */
 static int work(struct context *ctx, const struct retire_opts *o, const struct options_args *args,
 	struct job *jobs, struct error *err)
 {
@@ -99,12 +128,17 @@ static int work(struct context *ctx, const struct retire_opts *o, const struct o
 	struct aws *aws = context_aws(ctx, err);
 	int ret = aws ? 0 : -1;
 
-	for (size_t i = 0; i < args->nr && !ret; i++)
-		ret = check(aws, args->items[i], o, &jobs[i], err);
+	for (size_t i = 0; i < args->nr && !ret; i++) {
+		jobs[i].ami = args->items[i];
+		jobs[i].repeats = own_image_repeats(args->items, i);
+		if (!jobs[i].repeats)
+			ret = check(aws, o, &jobs[i], err);
+	}
 	if (ret)
 		return ret;
 	for (size_t i = 0; i < args->nr && !ret; i++)
-		ret = retire_image(aws, &jobs[i].image.items[0], o, &jobs[i].result, err);
+		if (!jobs[i].repeats)
+			ret = retire(aws, o, &jobs[i], err);
 	/* What was done is part of the result, also when the next one failed. */
 	if (print(ctx, jobs, args->nr, o->dry_run && !ret, ret ? &ignored : err) < 0)
 		return -1;

@@ -44,6 +44,9 @@ static const char *verdict(const struct prune_item *item, const struct prune_opt
 		return "keep";
 	if (!o->remove)
 		return "remove";
+	/* Its own fate: the run may have ended before it was its turn. */
+	if (item->done.image != RETIRE_DONE)
+		return item->done.image == RETIRE_KEPT ? "failed" : retire_fate_name(item->done.image);
 	return item->error.kind ? "failed" : "removed";
 }
 
@@ -58,8 +61,9 @@ static int add_text(const struct prune *p, const struct prune_opts *o, struct bu
 			    image->creation_date, image->architecture, image->name, item->why) < 0)
 			return -1;
 		for (size_t k = 0; k < item->done.nr_snapshots; k++)
-			if (!item->done.snapshots[k].deleted)
-				log_info("%s stays: %s", item->done.snapshots[k].id,
+			if (item->done.snapshots[k].fate != RETIRE_DONE)
+				log_info("%s %s: %s", item->done.snapshots[k].id,
+					item->done.snapshots[k].fate == RETIRE_UNKNOWN ? "may stay" : "stays",
 					item->done.snapshots[k].why);
 	}
 	return 0;

@@ -20,10 +20,22 @@ int own_image(struct aws *a, const char *ami, struct ec2_image_list *list, struc
 	query.owner = NULL;
 	if (ec2_find_images(a, &query, list, err) < 0)
 		return -1;
-	if (!list->nr)
-		return error_set(err, ERROR_SERVICE, 0, "there is no AMI %s in %s", ami, aws_region(a));
+	if (!list->nr) {
+		error_set(err, ERROR_SERVICE, 0, "there is no AMI %s in %s", ami, aws_region(a));
+		if (err)
+			memcpy(err->code, "InvalidAMIID.NotFound", sizeof("InvalidAMIID.NotFound"));
+		return -1;
+	}
 	error_set(err, ERROR_POLICY, 0, "%s belongs to account %s: only its owner can do that", ami,
 		list->items[0].owner);
 	ec2_image_list_release(list);
 	return -1;
+}
+
+bool own_image_repeats(const char *const *items, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (!strcmp(items[k], items[i]))
+			return true;
+	return false;
 }

@@ -114,31 +114,77 @@ static bool is_listed(const struct retire_result *r, const char *snapshot)
 	return false;
 }
 
+/* Whether a snapshot goes, and why not; r has room for it. */
+static int plan_snapshot(struct aws *aws, const char *id, const char *ami, const struct retire_opts *o,
+	struct retire_result *r, struct error *err)
+{
+	struct retire_snapshot *s = &r->snapshots[r->nr_snapshots];
+	char other[EC2_ID_SIZE];
+
+	if (!id[0] || is_listed(r, id))
+		return 0;
+	*s = (struct retire_snapshot){.fate = RETIRE_KEPT};
+	snprintf(s->id, sizeof(s->id), "%s", id);
+	r->nr_snapshots++;
+	if (!o->snapshots) {
+		snprintf(s->why, sizeof(s->why), "snapshots stay without --delete-snapshots");
+		return 0;
+	}
+	if (other_user(aws, id, ami, other, err) < 0)
+		return -1;
+	if (other[0]) {
+		snprintf(s->why, sizeof(s->why), "%s has it too", other);
+		return 0;
+	}
+	s->goes = true;
+	s->fate = RETIRE_UNTRIED;
+	snprintf(s->why, sizeof(s->why), "was not tried");
+	return 0;
+}
+
 /* Which of its snapshots go, and why the others stay; before anything is changed. */
 static int plan_snapshots(struct aws *aws, const struct ec2_image *image, const struct retire_opts *o,
 	struct retire_result *r, struct error *err)
 {
-	char other[EC2_ID_SIZE];
-
 	r->snapshots = calloc(image->nr_mappings + 1, sizeof(*r->snapshots));
 	if (!r->snapshots)
 		return error_nomem(err, "the snapshots of an image");
-	for (size_t i = 0; i < image->nr_mappings; i++) {
-		const char *id = image->mappings[i].snapshot;
-		struct retire_snapshot *s = &r->snapshots[r->nr_snapshots];
-
-		if (!id[0] || is_listed(r, id))
-			continue;
-		snprintf(s->id, sizeof(s->id), "%s", id);
-		r->nr_snapshots++;
-		if (!o->snapshots)
-			snprintf(s->why, sizeof(s->why), "snapshots stay without --delete-snapshots");
-		else if (other_user(aws, id, image->id, other, err) < 0)
+	for (size_t i = 0; i < image->nr_mappings; i++)
+		if (plan_snapshot(aws, image->mappings[i].snapshot, image->id, o, r, err) < 0)
 			return -1;
-		else if (other[0])
-			snprintf(s->why, sizeof(s->why), "%s has it too", other);
+	return 0;
+}
+
+/* Without the mark only a rerun after an interruption suffers. */
+static int mark_snapshots(struct aws *aws, const char *ami, const struct retire_result *r,
+	struct error *err)
+{
+	const struct aws_tag mark = {RETIRE_TAG, ami};
+
+	for (size_t i = 0; i < r->nr_snapshots; i++) {
+		struct error why = ERROR_INIT;
+
+		if (!r->snapshots[i].goes || !ec2_create_tags(aws, r->snapshots[i].id, &mark, 1, &why))
+			continue;
+		if (why.kind == ERROR_INTERRUPTED) {
+			*err = why;
+			return -1;
+		}
+		log_warn("%s cannot be marked as one that goes with %s: %s", r->snapshots[i].id, ami,
+			why.text);
 	}
 	return 0;
+}
+
+/* An attempt that was made, and whose outcome nobody told. */
+static bool is_unknown(const struct error *err)
+{
+	return err->kind == ERROR_INTERRUPTED || err->kind == ERROR_NETWORK || err->http_status >= 500;
+}
+
+static enum retire_fate fate_of(const struct error *err)
+{
+	return is_unknown(err) ? RETIRE_UNKNOWN : RETIRE_KEPT;
 }
 
 static int delete_snapshot(struct aws *aws, struct retire_snapshot *s, const char *ami, bool dry_run,
@@ -147,50 +193,127 @@ static int delete_snapshot(struct aws *aws, struct retire_snapshot *s, const cha
 	bool local = aws_is_loopback(aws, AWS_EC2);
 
 	for (int i = 1;; i++) {
-		if (!ec2_remove_snapshot(aws, s->id, dry_run, err)) {
-			s->deleted = true;
-			return 0;
-		}
-		if (!strcmp(err->code, "InvalidSnapshot.NotFound")) {
+		if (!ec2_remove_snapshot(aws, s->id, dry_run, err) ||
+			!strcmp(err->code, "InvalidSnapshot.NotFound")) {
 			error_clear(err);
-			s->deleted = true;
+			s->fate = RETIRE_DONE;
+			s->why[0] = '\0';
 			return 0;
 		}
+		s->fate = fate_of(err);
+		snprintf(s->why, sizeof(s->why), "%.*s", RETIRE_WHY_SIZE - 1, err->text);
+		if (strcmp(err->code, "InvalidSnapshot.InUse"))
+			return -1;
 		/* Held by another than ours: it stays, and that is no failure. */
-		if (!strcmp(err->code, "InvalidSnapshot.InUse") && (!strstr(err->text, ami) || dry_run)) {
-			snprintf(s->why, sizeof(s->why), "%.*s", RETIRE_WHY_SIZE - 1, err->text);
+		if (!strstr(err->text, ami) || dry_run) {
+			s->goes = false;
 			error_clear(err);
 			return 0;
 		}
-		if (strcmp(err->code, "InvalidSnapshot.InUse") || i == DELETE_TRIES ||
-			aws_sleep(aws, local ? LOCAL_PAUSE_MS : DELETE_PAUSE_MS, err) < 0)
-			break;
+		if (i == DELETE_TRIES || aws_sleep(aws, local ? LOCAL_PAUSE_MS : DELETE_PAUSE_MS, err) < 0)
+			return -1;
 	}
-	snprintf(s->why, sizeof(s->why), "%.*s", RETIRE_WHY_SIZE - 1, err->text);
-	return -1;
+}
+
+/* "snap-1, snap-2": those that go by the plan and have this fate; how many there are. */
+static size_t list_fate(const struct retire_result *r, enum retire_fate fate, struct buf *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->nr_snapshots; i++) {
+		const struct retire_snapshot *s = &r->snapshots[i];
+
+		if (!s->goes || s->fate != fate)
+			continue;
+		/* An error text that is short of memory says less. */
+		if (buf_addf(out, NULL, "%s%s", out->len ? ", " : "", s->id) < 0)
+			return n;
+		n++;
+	}
+	return n;
+}
+
+/* Says of an AMI that is gone what is left of it. */
+static int say_left(const struct retire_result *r, const char *ami, struct error *err)
+{
+	CLEANUP_BUF struct buf stay = BUF_INIT(0), may = BUF_INIT(0), text = BUF_INIT(0);
+	size_t nr_stay = list_fate(r, RETIRE_KEPT, &stay) + list_fate(r, RETIRE_UNTRIED, &stay);
+	size_t nr_may = list_fate(r, RETIRE_UNKNOWN, &may);
+
+	if ((nr_stay && buf_addf(&text, NULL, "%zu of its snapshots stay (%s)", nr_stay,
+				buf_str(&stay)) < 0) ||
+		(nr_may && buf_addf(&text, NULL, "%s%zu may stay (%s)", nr_stay ? ", and " : "", nr_may,
+				   buf_str(&may)) < 0))
+		return -1;
+	return error_wrap(err,
+		"%s is deregistered, but %s: 'amiwright deregister %s --delete-snapshots' goes on", ami,
+		buf_str(&text), ami);
 }
 
 static int delete_snapshots(struct aws *aws, const char *ami, const struct retire_opts *o,
 	struct retire_result *r, struct error *err)
 {
 	struct error first = ERROR_INIT;
-	size_t failed = 0;
 
 	for (size_t i = 0; i < r->nr_snapshots; i++) {
 		struct retire_snapshot *s = &r->snapshots[i];
 
-		if (!s->why[0] && delete_snapshot(aws, s, ami, o->dry_run, err) < 0) {
-			if (!failed++)
-				first = *err;
-			if (err->kind == ERROR_INTERRUPTED)
-				break;
-		}
+		if (!s->goes || delete_snapshot(aws, s, ami, o->dry_run, err) == 0)
+			continue;
+		if (!first.kind)
+			first = *err;
+		if (err->kind == ERROR_INTERRUPTED)
+			break;
 	}
-	if (!failed)
+	if (!first.kind)
 		return 0;
 	*err = first;
-	return o->dry_run ? -1 : error_wrap(err, "%s is deregistered, but %zu of its snapshots stay", ami,
-					  failed);
+	return o->dry_run ? -1 : say_left(r, ami, err);
+}
+
+bool retire_is_gone(const struct error *err)
+{
+	return !strcmp(err->code, "InvalidAMIID.NotFound") ||
+	       !strcmp(err->code, "InvalidAMIID.Unavailable");
+}
+
+/* Whether an AMI whose deregistration got no answer is gone; false when that is not known either. */
+static bool turns_out_gone(struct aws *aws, const char *ami)
+{
+	const char *ids[] = {ami, NULL};
+	struct ec2_image_list list = {0};
+	struct error why = ERROR_INIT;
+	bool gone;
+
+	if (ec2_describe_images(aws, ids, NULL, 0, &list, &why) < 0)
+		return retire_is_gone(&why);
+	gone = !list.nr || !strcmp(list.items[0].state, "deregistered");
+	ec2_image_list_release(&list);
+	return gone;
+}
+
+/* It was there when it was planned: when it is not now, an earlier attempt did it. */
+static int deregister(struct aws *aws, const char *ami, bool dry_run, struct retire_result *r,
+	struct error *err)
+{
+	CLEANUP_BUF struct buf left = BUF_INIT(0);
+	size_t nr;
+
+	if (!ec2_deregister_image(aws, ami, dry_run, err) || retire_is_gone(err) ||
+		(is_unknown(err) && err->kind != ERROR_INTERRUPTED && turns_out_gone(aws, ami))) {
+		error_clear(err);
+		r->image = dry_run ? RETIRE_UNTRIED : RETIRE_DONE;
+		return 0;
+	}
+	r->image = fate_of(err);
+	if (dry_run || r->image != RETIRE_UNKNOWN)
+		return -1;
+	nr = list_fate(r, RETIRE_UNTRIED, &left);
+	if (!nr)
+		return error_wrap(err, "%s may be deregistered or not", ami);
+	return error_wrap(err,
+		"%s may be deregistered or not, and %zu snapshots that go with it stay (%s): 'amiwright "
+		"deregister %s --delete-snapshots' goes on", ami, nr, buf_str(&left), ami);
 }
 
 int retire_image(struct aws *aws, const struct ec2_image *image, const struct retire_opts *o,
@@ -198,10 +321,42 @@ int retire_image(struct aws *aws, const struct ec2_image *image, const struct re
 {
 	memset(r, 0, sizeof(*r));
 	if (plan_snapshots(aws, image, o, r, err) < 0 ||
-		ec2_deregister_image(aws, image->id, o->dry_run, err) < 0)
+		(!o->dry_run && mark_snapshots(aws, image->id, r, err) < 0) ||
+		deregister(aws, image->id, o->dry_run, r, err) < 0)
 		return -1;
-	r->deregistered = !o->dry_run;
 	return delete_snapshots(aws, image->id, o, r, err);
+}
+
+int retire_find_rest(struct aws *aws, const char *ami, const struct retire_opts *o,
+	struct retire_result *r, struct error *err)
+{
+	CLEANUP_FREE struct ec2_snapshot *list = NULL;
+	size_t nr;
+
+	memset(r, 0, sizeof(*r));
+	if (ec2_find_snapshots(aws, RETIRE_TAG, ami, &list, &nr, err) < 0)
+		return -1;
+	r->image = RETIRE_DONE;
+	r->snapshots = calloc(nr + 1, sizeof(*r->snapshots));
+	if (!r->snapshots)
+		return error_nomem(err, "the snapshots of an image");
+	for (size_t i = 0; i < nr; i++)
+		if (plan_snapshot(aws, list[i].id, ami, o, r, err) < 0)
+			return -1;
+	return 0;
+}
+
+int retire_rest(struct aws *aws, const char *ami, const struct retire_opts *o, struct retire_result *r,
+	struct error *err)
+{
+	return delete_snapshots(aws, ami, o, r, err);
+}
+
+const char *retire_fate_name(enum retire_fate fate)
+{
+	static const char *const names[] = {"untried", "done", "unknown", "kept"};
+
+	return names[fate];
 }
 
 struct json *retire_result_json(const struct retire_result *r, struct error *err)
@@ -213,7 +368,8 @@ struct json *retire_result_json(const struct retire_result *r, struct error *err
 		CLEANUP(json_cleanup) struct json *item = json_new_object(err);
 
 		if (!item || json_set_str(item, "snapshot", s->id, err) < 0 ||
-			json_set_bool(item, "deleted", s->deleted, err) < 0 ||
+			json_set_bool(item, "deleted", s->fate == RETIRE_DONE, err) < 0 ||
+			json_set_str(item, "fate", retire_fate_name(s->fate), err) < 0 ||
 			(s->why[0] && json_set_str(item, "why", s->why, err) < 0) ||
 			json_append(out, steal_ptr(&item), err) < 0)
 			return NULL;

@@ -4,6 +4,7 @@ that Debian 12's botocore does not know yet are held against the parameters writ
 import hashlib
 import json
 import re
+import threading
 import urllib.parse
 from xml.sax.saxutils import escape
 
@@ -90,6 +91,9 @@ class StrictImages(StrictServer):
         self.down = set()             # regions that take no calls
         self.full = 0                 # copies to refuse because of too many
         self.lose = 0                 # answers of CopySnapshot to lose
+        self.lost = {}                # action: how many are done and answered by a failure of the server
+        self.hang = None              # the action that is done and not answered before go
+        self.go = threading.Event()
         self.count = 0
         for region in REGIONS:
             self.keys[KMS.format(region, "default")] = "AWS"
@@ -180,9 +184,14 @@ class StrictImages(StrictServer):
                     self.full -= 1
                     raise Refusal("ResourceLimitExceeded", "too many copies")
                 inner = render(getattr(self, "do_" + action)(value, given))
+                if self.lost.get(action):
+                    self.lost[action] -= 1
+                    raise Refusal("InternalError", "lost", 500)
             except Refusal as no:
                 return no.status, {}, (f"<Response><Errors><Error><Code>{no.code}</Code><Message>{escape(str(no))}"
                                        "</Message></Error></Errors><RequestID>r</RequestID></Response>").encode()
+        if action == self.hang:
+            self.go.wait(20)
         return 200, {"Content-Type": "text/xml;charset=UTF-8"}, (
             f'<?xml version="1.0"?><{action}Response xmlns="{EC2_NS}"><requestId>r</requestId>'
             f"{inner}</{action}Response>").encode()

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`deregister`, `deprecate`, `protect` and `prune` against the strict server."""
 import datetime
+import json
+import signal
+import subprocess
+import time
 
 import pytest
 
@@ -22,6 +26,25 @@ def ago(days):
 
 def image(ec2, name="web-1", **more):
     return ec2.add_image(name, [ec2.add_snapshot()], **more)
+
+
+def interrupted(amiwright, ec2, call, *args, sig=signal.SIGINT):
+    """Runs it and ends it while that call, which is done, is not answered yet: (stdout, stderr, status)."""
+    ec2.hang = call
+    ec2.go.clear()
+    begin = len(ec2.calls(call))
+    process = subprocess.Popen([amiwright.path, *args], env=amiwright.env, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    for _ in range(500):
+        if len(ec2.calls(call)) > begin:
+            break
+        time.sleep(0.02)
+    time.sleep(0.1)
+    process.send_signal(sig)
+    out, err = process.communicate(timeout=20)
+    ec2.hang = None
+    ec2.go.set()
+    return out, err, process.returncode
 
 
 # deregister
@@ -86,6 +109,70 @@ def test_deregister_dry_run(amiwright, ec2):
     assert ami in out.stdout and ami in ec2.images and not ec2.changes()
     ec2.denied["DeregisterImage"] = "UnauthorizedOperation"
     assert amiwright("deregister", ami, "--dry-run", status=4).stdout == "" and ami in ec2.images
+
+
+@pytest.mark.parametrize("lost", [1, 2, 100])
+def test_lost_answer(amiwright, ec2, lost):
+    """The retry hears that the AMI is not there: that is what was asked for."""
+    ami = image(ec2)
+    ec2.lost["DeregisterImage"] = lost
+    out = amiwright("deregister", ami, "--delete-snapshots", "--max-attempts", "3")
+    assert not ec2.images and not ec2.snapshots and len(out.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize("sig, status", [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize("command", [["deregister", "AMI", "--delete-snapshots"],
+                                     ["prune", "--name", "web-*", "--keep", "1", "--delete"]])
+def test_ended_while_it_is_deregistered(amiwright, ec2, command, sig, status):
+    """What goes with the AMI is said, and found again when the AMI is gone."""
+    ami = ec2.add_image("web-1", [ec2.add_snapshot(), ec2.add_snapshot()])
+    snapshots = list(ec2.snapshots)
+    kept = image(ec2, "web-2")
+    out = interrupted(amiwright, ec2, "DeregisterImage", *(ami if c == "AMI" else c for c in command), sig=sig)
+    assert out[2] == status and list(ec2.images) == [kept] and len(ec2.snapshots) == 3
+    if sig == signal.SIGINT:
+        assert "may be deregistered or not" in out[1] and all(s in out[1] for s in snapshots)
+        assert "removed" not in out[0] and f"deregister {ami} --delete-snapshots" in out[1]
+    assert amiwright("deregister", ami, "--delete-snapshots").stdout.split() == snapshots
+    assert len(ec2.snapshots) == 1
+    assert "does not exist" in amiwright("deregister", ami, "--delete-snapshots", status=4).stderr
+
+
+def test_rest_that_another_image_has(amiwright, ec2):
+    ami = image(ec2)
+    (snapshot,) = ec2.snapshots
+    ec2.denied["DeleteSnapshot"] = "UnauthorizedOperation"
+    amiwright("deregister", ami, "--delete-snapshots", status=4)
+    ec2.denied.clear()
+    ec2.add_image("other", [snapshot])
+    out = amiwright("deregister", ami, "--delete-snapshots")
+    assert out.stdout == "" and snapshot in ec2.snapshots and "has it too" in out.stderr
+
+
+def test_ended_while_a_snapshot_is_deleted(amiwright, ec2):
+    """One is gone and nobody was told, two were not tried."""
+    ami = ec2.add_image("web", [ec2.add_snapshot() for _ in range(3)])
+    first, *others = ec2.snapshots
+    out, err, status = interrupted(amiwright, ec2, "DeleteSnapshot", "deregister", ami, "--delete-snapshots", "--json")
+    assert status == 130 and list(ec2.snapshots) == others
+    assert f"2 of its snapshots stay ({', '.join(others)}), and 1 may stay ({first})" in err
+    rows = json.loads(out)["images"][0]["snapshots"]
+    assert [r["fate"] for r in rows] == ["unknown", "untried", "untried"] and all(r["why"] for r in rows)
+    amiwright("deregister", ami, "--delete-snapshots")
+    assert not ec2.snapshots
+
+
+def test_marks_may_be_denied(amiwright, ec2):
+    ami = image(ec2)
+    ec2.denied["CreateTags"] = "UnauthorizedOperation"
+    out = amiwright("deregister", ami, "--delete-snapshots")
+    assert "cannot be marked" in out.stderr and not ec2.snapshots
+
+
+def test_named_twice(amiwright, ec2):
+    ami = image(ec2)
+    assert amiwright("deregister", ami, ami, "--dry-run").stdout.count(ami) == 1
+    assert amiwright("deregister", ami, ami).stdout == f"{ami}\n" and not ec2.images
 
 
 # deprecate
@@ -196,6 +283,16 @@ def test_what_cannot_be_found_out_keeps(amiwright, ec2, five):
     ec2.denied["DescribeInstances"] = "UnauthorizedOperation"
     out = amiwright("prune", "--name", "web-*", "--keep", "1", "--delete")
     assert len(ec2.images) == 5 and "UnauthorizedOperation" in out.stdout
+
+
+def test_prune_interrupted(amiwright, ec2, five):
+    """Only what is gone is called removed."""
+    out, _, status = interrupted(amiwright, ec2, "DescribeInstances", "prune", "--name", "web-*", "--keep", "3", "--delete")
+    assert status == 130 and len(ec2.images) == 5 and "removed" not in out and out.count("untried") == 2
+    doc, _, status = interrupted(amiwright, ec2, "DeregisterImage", "prune", "--name", "web-*", "--keep", "3", "--delete",
+                                 "--json")
+    assert status == 130 and verdicts(json.loads(doc)) == {
+        "web-5": "keep", "web-4": "keep", "web-3": "keep", "web-2": "unknown", "web-1": "untried"}
 
 
 def test_prune_failure_goes_on(amiwright, ec2, five):
