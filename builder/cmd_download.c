@@ -69,7 +69,7 @@ static int print_result(struct context *ctx, const char *snapshot, const char *p
 
 /*
  * Where the journal of a download to a device is kept: there is no room beside it. By the device's
- * name, which may change; the journal is checked against the content anyway.
+ * name, which another device may have the next time: the journal is checked against the content.
  */
 static int journal_of(struct context *ctx, const char *snapshot, const char *path, char **journal,
 	struct error *err)
@@ -93,26 +93,19 @@ static int journal_of(struct context *ctx, const char *snapshot, const char *pat
 	return *journal ? 0 : -1;
 }
 
-/* A device that holds something is overwritten only when that is said, or begun already. */
-static int check_device(const char *path, const char *journal, bool force, struct error *err)
+/* Whether a device holds something: then it is overwritten only when that is said, or begun already. */
+static int holds_something(const char *path, bool *holds, struct error *err)
 {
-	struct dev *dev;
+	struct dev *dev = filedev_open(path, err);
 	const char *format;
 	int ret;
 
-	if (force || (journal && access(journal, F_OK) == 0))
-		return 0;
-	dev = filedev_open(path, err);
 	if (!dev)
 		return -1;
 	ret = detect_format(dev, &format, err);
 	dev_close(dev, NULL);
-	if (ret < 0)
-		return -1;
-	if (strcmp(format, "unknown") == 0)
-		return 0;
-	return error_set(err, ERROR_POLICY, 0,
-		"a partition table or file system is on '%s': --force overwrites it", path);
+	*holds = ret == 0 && strcmp(format, "unknown") != 0;
+	return ret;
 }
 
 static int to_path(struct context *ctx, const struct download_options *o, const char *snapshot,
@@ -123,9 +116,11 @@ static int to_path(struct context *ctx, const struct download_options *o, const 
 	struct aws *aws;
 	struct stat st;
 
+	if (!*path)
+		return error_set(err, ERROR_USAGE, 0, "OUT is '': a file, a block device or '-' is right");
 	if (stat(path, &st) == 0 && S_ISBLK(st.st_mode)) {
 		if (journal_of(ctx, snapshot, path, &journal, err) < 0 ||
-		    check_device(path, journal, o->force, err) < 0)
+		    (!o->force && holds_something(path, &opts->guarded, err) < 0))
 			return -1;
 		opts->journal = journal;
 	} else if (o->force) {

@@ -2,6 +2,7 @@
 /* See download_check.h. Reading and hashing run in a pool, in the order of the blocks. */
 #include "uploader/download_check.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ struct item {
 struct check {
 	const struct download_target *target;
 	struct download_journal *journal;
+	bool strict;
 	struct pool *pool;
 	struct item items[MAX_DEPTH];
 	struct item *spare[MAX_DEPTH];
@@ -60,7 +62,12 @@ static int take_one(struct check *c, struct error *err)
 	c->spare[c->nr_spare++] = item;
 	progress_add(&c->progress, EBS_BLOCK_SIZE);
 	++*(item->same ? c->kept : c->dropped);
-	return item->same ? 0 : download_journal_write(c->journal, item->index, none, err);
+	if (item->same)
+		return 0;
+	if (c->strict)
+		return error_set(err, ERROR_POLICY, 0, "block %" PRIu64 " is not what was written",
+			item->index);
+	return download_journal_write(c->journal, item->index, none, err);
 }
 
 static int give_one(struct check *c, uint64_t index, const uint8_t digest[SHA256_SIZE],
@@ -107,11 +114,12 @@ static int run(struct check *c, bool (*cancelled)(void), struct error *err)
 	return 0;
 }
 
-int download_check(const struct download_target *t, struct download_journal *j,
+int download_check(const struct download_target *t, struct download_journal *j, bool strict,
 	unsigned workers, bool (*cancelled)(void), const struct progress_opts *progress,
 	uint64_t *kept, uint64_t *dropped, struct error *err)
 {
-	struct check c = {.target = t, .journal = j, .kept = kept, .dropped = dropped};
+	struct check c = {.target = t, .journal = j, .strict = strict, .kept = kept,
+		.dropped = dropped};
 	unsigned depth = MIN(MAX(2 * workers, 2U), (unsigned)MAX_DEPTH);
 	void *item;
 	int ret;

@@ -10,10 +10,10 @@
 #include "uploader/download_target.h"
 
 /*
- * Reads and hashes all blocks that the journal has; records that do not hold are taken out of it.
- * workers: threads. kept, dropped: number of blocks.
+ * Reads and hashes all blocks that the journal has; records that do not hold are taken out of it,
+ * or, when `strict`, are ERROR_POLICY and stay. workers: threads. kept, dropped: number of blocks.
  */
-int download_check(const struct download_target *t, struct download_journal *j,
+int download_check(const struct download_target *t, struct download_journal *j, bool strict,
 	unsigned workers, bool (*cancelled)(void), const struct progress_opts *progress,
 	uint64_t *kept, uint64_t *dropped, struct error *err) MUST_CHECK;
 

@@ -172,11 +172,17 @@ int download_target_offer(struct download_target *t, const void *data, size_t le
 	return 0;
 }
 
+int download_target_resize(struct download_target *t, uint64_t size, struct error *err)
+{
+	if (ftruncate(t->fd, (off_t)size) == 0)
+		return 0;
+	return error_set(err, ERROR_IO, errno, "cannot give '%s' %" PRIu64 " bytes", t->name, size);
+}
+
 int download_target_reset(struct download_target *t, uint64_t size, struct error *err)
 {
-	if (ftruncate(t->fd, 0) < 0 || ftruncate(t->fd, (off_t)size) < 0)
-		return error_set(err, ERROR_IO, errno, "cannot give '%s' %" PRIu64 " bytes", t->name,
-			size);
+	if (download_target_resize(t, 0, err) < 0 || download_target_resize(t, size, err) < 0)
+		return -1;
 	t->fresh = true;
 	return 0;
 }

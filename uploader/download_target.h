@@ -40,6 +40,9 @@ int download_target_stream(struct download_target *t, int fd, const char *name, 
 /* Makes a file empty again: all of size bytes are a hole. */
 int download_target_reset(struct download_target *t, uint64_t size, struct error *err) MUST_CHECK;
 
+/* Gives a file that was found all of size bytes: what it lacks is a hole, what it has stays. */
+int download_target_resize(struct download_target *t, uint64_t size, struct error *err) MUST_CHECK;
+
 /* For files and devices. */
 int download_target_write(struct download_target *t, const void *data, size_t len, uint64_t off,
 	struct error *err) MUST_CHECK;

@@ -30,7 +30,9 @@ struct download {
 	struct snapshot_download_result *out;
 	struct download_target target;
 	struct download_journal journal;
+	bool found;              /* an earlier run left something of use */
 	bool resumed;            /* the journal may have blocks */
+	bool refused;            /* what the device holds is not ours */
 	struct snapshot_pages *pages;
 	const struct ebs_block_list *page;
 	size_t next;             /* in the page */
@@ -176,35 +178,42 @@ static int stream_tail(struct download *d, struct error *err)
 	return ret;
 }
 
-/* Opens target and journal, and finds out what is there of an earlier run. */
-static int open_target(struct download *d, const char *path, struct error *err)
+/*
+ * Whether what was found on a guarded device is an earlier run's. It was found by what block 0 has, so
+ * that must be one of the blocks that are known to be ours. A name would prove nothing: another
+ * device may have it by now.
+ */
+static int check_guarded(struct download *d, bool noted, struct error *err)
 {
-	uint64_t size = d->out->size_gib * GIB, dropped;
-	CLEANUP_FREE char *beside = NULL;
-	const char *journal = d->opts->journal;
-	bool found, noted;
+	uint8_t first[1][SHA256_SIZE] = {{0}};
+	struct error why = ERROR_INIT;
+	uint64_t dropped;
 
-	if (download_target_open(&d->target, path, d->snapshot, size, &found, err) < 0)
+	if (noted && download_journal_read(&d->journal, 0, 1, first, err) < 0)
 		return -1;
-	if (d->target.kind == TARGET_FILE) {
-		beside = buf_strf(err, "%s.journal", d->target.name);
-		if (!beside)
+	if (!download_journal_is_empty(first[0])) {
+		if (download_check(&d->target, &d->journal, true, d->opts->workers, d->opts->cancelled,
+			    d->opts->progress, &d->out->blocks_kept, &dropped, &why) == 0)
+			return 0;
+		if (why.kind != ERROR_POLICY) {
+			*err = why;
 			return -1;
-		journal = beside;
-	} else if (!journal) {
-		return 0;
+		}
 	}
-	if (download_journal_open(&d->journal, journal, d->snapshot, aws_region(d->aws),
-		    d->out->size_gib, &noted, err) < 0)
-		return -1;
-	if (d->target.kind == TARGET_FILE && found && !noted)
-		return download_target_reset(&d->target, size, err);
-	if (d->target.kind == TARGET_FILE && !found)
-		return noted ? download_journal_reset(&d->journal, err) : 0;
-	if (!noted)
-		return 0;
+	d->refused = true;
+	return error_set(err, ERROR_POLICY, 0,
+		"a partition table or file system is on '%s', and it is not what an earlier download of "
+		"%s wrote there: --force overwrites it", d->target.name, d->snapshot);
+}
+
+/* Keeps of an earlier run's blocks those that are whole. */
+static int take_up(struct download *d, const char *path, struct error *err)
+{
+	uint64_t dropped = 0;
+
 	d->resumed = true;
-	if (download_check(&d->target, &d->journal, d->opts->workers, d->opts->cancelled,
+	if (!d->opts->guarded &&
+	    download_check(&d->target, &d->journal, false, d->opts->workers, d->opts->cancelled,
 		    d->opts->progress, &d->out->blocks_kept, &dropped, err) < 0)
 		return -1;
 	log_info("%s: %" PRIu64 " blocks of an earlier run are there%s", path, d->out->blocks_kept,
@@ -213,6 +222,47 @@ static int open_target(struct download *d, const char *path, struct error *err)
 		log_info("%s: %" PRIu64 " blocks of an earlier run are not whole and are fetched again",
 			path, dropped);
 	return 0;
+}
+
+/* A file and its journal are of use only together. */
+static int match_file(struct download *d, bool noted, uint64_t size, struct error *err)
+{
+	if (d->found && noted)
+		return download_target_resize(&d->target, size, err);
+	if (noted)
+		return download_journal_reset(&d->journal, err);
+	if (!d->found)
+		return 0;
+	d->found = false;
+	return download_target_reset(&d->target, size, err);
+}
+
+/* Opens target and journal, and finds out what is there of an earlier run. */
+static int open_target(struct download *d, const char *path, struct error *err)
+{
+	uint64_t size = d->out->size_gib * GIB;
+	CLEANUP_FREE char *beside = NULL;
+	const char *journal = d->opts->journal;
+	bool noted = false;
+
+	if (download_target_open(&d->target, path, d->snapshot, size, &d->found, err) < 0)
+		return -1;
+	if (d->target.kind == TARGET_FILE) {
+		beside = buf_strf(err, "%s.journal", d->target.name);
+		if (!beside)
+			return -1;
+		journal = beside;
+	}
+	if (journal && download_journal_open(&d->journal, journal, d->snapshot, aws_region(d->aws),
+			       d->out->size_gib, &noted, err) < 0)
+		return -1;
+	if (d->target.kind == TARGET_DEVICE)
+		d->found = noted;
+	else if (match_file(d, noted, size, err) < 0)
+		return -1;
+	if (d->opts->guarded && check_guarded(d, noted, err) < 0)
+		return -1;
+	return d->found ? take_up(d, path, err) : 0;
 }
 
 static int fetch(struct download *d, struct error *err)
@@ -278,9 +328,9 @@ static void say_what_is_left(const struct download *d, struct error *err)
 
 static void end(struct download *d, int ret, struct error *err)
 {
-	bool keep = ret < 0 && (d->resumed || d->fetched > 0);
+	bool keep = ret < 0 && (d->found || d->fetched > 0);
 
-	if (keep)
+	if (keep && !d->refused)
 		say_what_is_left(d, err);
 	download_journal_close(&d->journal, !keep);
 	download_target_close(&d->target, !keep);

@@ -147,6 +147,9 @@ def test_what_does_not_go_together(run, snapshot, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     assert "neither a file nor a block device" in run("download", snapshot, "fifo", status=1).stderr
     run("download", snapshot, tmp_path, status=1)
+    assert "OUT is ''" in run("download", snapshot, "", status=2).stderr
+    os.unlink(tmp_path / "fifo")
+    assert os.listdir(tmp_path) == []
 
 
 def started(run, amiwright, region, snapshot, *args):
@@ -242,6 +245,37 @@ def test_leftovers_of_other_kinds_do_not_harm(run, snapshot, tmp_path):
         os.unlink(tmp_path / "o.raw")
 
 
+def test_a_part_that_was_cut(run, amiwright, region, large, tmp_path):
+    """It gets its size back, and what it lost is fetched again."""
+    snapshot, blocks = large
+    out, part = tmp_path / "c.raw", tmp_path / f"c.raw.{snapshot}.part"
+    journal = tmp_path / f"c.raw.{snapshot}.part.journal"
+    had = interrupted(run, amiwright, region, snapshot, out, journal, 20)
+    os.truncate(part, 100)
+    result = json.loads(run("download", snapshot, out, "--json").stdout)
+    assert had > 0 and result["blocks_kept"] == 0
+    assert holds(out, blocks)
+    had = interrupted(run, amiwright, region, snapshot, out, journal, 20)
+    os.truncate(part, GIB + 100)
+    assert json.loads(run("download", snapshot, out, "--json").stdout)["blocks_kept"] == had
+    assert holds(out, blocks)
+
+
+def test_a_journal_that_cannot_be_opened(run, amiwright, region, large, tmp_path):
+    """What an earlier run left is not thrown away for it."""
+    snapshot, blocks = large
+    out, part = tmp_path / "j.raw", tmp_path / f"j.raw.{snapshot}.part"
+    journal = tmp_path / f"j.raw.{snapshot}.part.journal"
+    had = interrupted(run, amiwright, region, snapshot, out, journal, 20)
+    os.rename(journal, tmp_path / "aside")
+    os.mkdir(journal)
+    assert "Is a directory" in run("download", snapshot, out, status=1).stderr
+    assert part.exists()
+    os.rmdir(journal)
+    os.rename(tmp_path / "aside", journal)
+    assert json.loads(run("download", snapshot, out, "--json").stdout)["blocks_kept"] == had
+
+
 def test_two_at_once(run, amiwright, region, large, tmp_path):
     snapshot, blocks = large
     out, journal = tmp_path / "two.raw", tmp_path / f"two.raw.{snapshot}.part.journal"
@@ -307,6 +341,52 @@ def test_download_to_a_device_is_resumed(run, amiwright, region, large, loop, tm
     had = records(journal)
     result = json.loads(run("download", snapshot, device, "--json").stdout)
     assert result["blocks_kept"] == had
+    assert holds(device, blocks)
+
+
+def kill_at(run, amiwright, region, snapshot, device, journal, at_least):
+    process = started(run, amiwright, region, snapshot, device)
+    while records(journal) < at_least:
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    return records(journal)
+
+
+def attach(device, path):
+    subprocess.run(["losetup", "-d", device], check=True)
+    subprocess.run(["losetup", device, path], check=True)
+
+
+def test_another_device_of_the_same_name_is_not_overwritten(run, amiwright, region, snapshots, loop, tmp_path):
+    """What an earlier run wrote gives leave to go on, not the device's name."""
+    blocks = {i * 3: content(12, i) for i in range(500)}
+    blocks[0] = content(12, 0)[:510] + b"\x55\xaa" + content(12, 0)[512:]
+    snapshot, device, other = snapshots.make(blocks), loop(GIB), tmp_path / "other"
+    journal = tmp_path / f"state/amiwright/download-{snapshot}-{os.path.basename(device)}.journal"
+    had = kill_at(run, amiwright, region, snapshot, device, journal, 40)
+    with open(other, "wb") as f:
+        f.truncate(GIB)
+    subprocess.run(["mke2fs", "-q", "-F", other, "64M"], check=True, capture_output=True)
+    before = hashlib.sha256(other.read_bytes()).digest()
+    attach(device, other)
+    error = run("download", snapshot, device, status=3).stderr
+    assert "--force overwrites it" in error and "rerun" not in error
+    assert hashlib.sha256(other.read_bytes()).digest() == before and records(journal) == had
+    attach(device, tmp_path / "backing0")
+    # A file system made on it since then is not ours either.
+    with open(tmp_path / "backing0", "r+b") as f:
+        f.seek(3 * BLOCK)
+        f.write(b"theirs")
+    attach(device, tmp_path / "backing0")
+    assert "--force overwrites it" in run("download", snapshot, device, status=3).stderr
+    assert records(journal) == had
+    with open(tmp_path / "backing0", "r+b") as f:
+        f.seek(3 * BLOCK)
+        f.write(blocks[3][:6])
+    attach(device, tmp_path / "backing0")
+    assert json.loads(run("download", snapshot, device, "--json").stdout)["blocks_kept"] == had
     assert holds(device, blocks)
 
 
