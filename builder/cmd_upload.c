@@ -24,7 +24,7 @@
 
 struct upload_options {
 	const char *description, *name, *kms_key, *skip;
-	const char *parent, *parent_manifest, *parent_image;
+	const char *parent, *parent_manifest, *parent_disk, *parent_image;
 	const char *journal, *shard, *snapshot, *digests;
 	struct options_list tags;
 	uint64_t size, timeout;
@@ -57,6 +57,8 @@ static const struct options_def options[] = {
 		0, NULL},
 	{"parent-manifest", 0, OPTIONS_TEXT, FIELD(parent_manifest), "FILE",
 		"manifest of the image that the parent was made from", 0, 0, NULL},
+	{"parent-disk", 0, OPTIONS_TEXT, FIELD(parent_disk), "DEVICE",
+		"which disk of that manifest, by the device's name in the spec", 0, 0, NULL},
 	{"parent-image", 0, OPTIONS_TEXT, FIELD(parent_image), "FILE",
 		"image that the parent was made from", 0, 0, NULL},
 	{"journal", 0, OPTIONS_TEXT, FIELD(journal), "FILE",
@@ -145,6 +147,8 @@ static int check(const struct upload_options *o, enum mode mode, struct error *e
 			"a snapshot with a parent is encrypted as that is: leave --encrypt and --kms-key out");
 	if (!o->parent && (o->parent_manifest || o->parent_image))
 		return error_set(err, ERROR_USAGE, 0, "--parent-manifest and --parent-image want --parent");
+	if (o->parent_disk && !o->parent_manifest)
+		return error_set(err, ERROR_USAGE, 0, "--parent-disk wants --parent-manifest");
 	if (o->parent_manifest && o->parent_image)
 		return error_set(err, ERROR_USAGE, 0,
 			"--parent-manifest and --parent-image exclude each other");
@@ -246,6 +250,7 @@ static int open_image(struct upload *u, struct error *err)
 static int open_parent(struct upload *u, struct error *err)
 {
 	const char *spool_dir = context_tmpdir(u->ctx);
+	uint64_t size; /* the parent snapshot's is what counts */
 
 	if (u->o->parent_image) {
 		u->parent_image = detect_open(u->o->parent_image, err);
@@ -253,7 +258,8 @@ static int open_parent(struct upload *u, struct error *err)
 			return -1;
 	}
 	if (u->o->parent_manifest) {
-		u->parent_known = manifest_read_blocks(u->o->parent_manifest, spool_dir, err);
+		u->parent_known = manifest_read_blocks(u->o->parent_manifest, u->o->parent_disk,
+			spool_dir, &size, err);
 		if (!u->parent_known)
 			return -1;
 	}

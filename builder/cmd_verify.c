@@ -19,7 +19,7 @@
 enum { MAX_SHOWN = 20 };
 
 struct verify_options {
-	const char *manifest, *sample, *seed;
+	const char *manifest, *disk, *sample, *seed;
 };
 
 #define FIELD(field) offsetof(struct verify_options, field)
@@ -27,6 +27,8 @@ struct verify_options {
 static const struct options_def options[] = {
 	{"manifest", 0, OPTIONS_TEXT, FIELD(manifest), "FILE",
 		"compare with the digests of this manifest instead of an image", 0, 0, NULL},
+	{"disk", 0, OPTIONS_TEXT, FIELD(disk), "DEVICE",
+		"with --manifest: which of its disks, by the device's name in the spec", 0, 0, NULL},
 	{"sample", 0, OPTIONS_TEXT, FIELD(sample), "PERCENT",
 		"read only so many of the snapshot's blocks: 5%, 0.1%", 0, 0, NULL},
 	{"seed", 0, OPTIONS_TEXT, FIELD(seed), "TEXT",
@@ -46,7 +48,7 @@ struct verify {
 	struct snapshot_verify_result result;
 };
 
-/* "5%" or "0.1": up to four digits behind the point, in millionths. */
+/* "5%" or "0.1": in millionths, rounded. */
 static int parse_sample(const char *text, unsigned *sample, struct error *err)
 {
 	char *end;
@@ -55,11 +57,12 @@ static int parse_sample(const char *text, unsigned *sample, struct error *err)
 	*sample = SNAPSHOT_SAMPLE_ALL;
 	if (!text)
 		return 0;
-	percent = text[strspn(text, "0123456789.")] == '\0' ||
-				  strcmp(text + strspn(text, "0123456789."), "%") == 0
-			  ? strtod(text, &end)
-			  : 0;
-	*sample = percent > 0 && percent <= 100 ? (unsigned)(percent * 10000 + 0.5) : 0;
+	/* No sign, exponent, "inf" and what else strtod() takes. */
+	percent = text[strspn(text, "0123456789.%")] == '\0' ? strtod(text, &end) : 0;
+	if (percent > 0 && percent <= 100 && strcmp(*end == '%' ? end + 1 : end, "") == 0)
+		*sample = (unsigned)(percent * 10000 + 0.5);
+	else
+		*sample = 0;
 	return *sample ? 0
 		       : error_set(err, ERROR_USAGE, 0,
 				 "--sample '%s': write a percentage from 0.0001%% to 100%%", text);
@@ -171,9 +174,6 @@ static int compare(struct verify *v, struct snapshot_side *image, struct error *
 	struct progress progress;
 	int ret = snapshot_side_of_snapshot(&side, v->aws, v->snapshot, err);
 
-	/* A manifest says nothing of the disk's end. */
-	if (v->opts.by_digests)
-		image->size = side.size;
 	v->opts.side.progress = &progress;
 	progress_begin(&progress, &v->ctx->progress, "verify", 0);
 	if (ret == 0)
@@ -183,17 +183,18 @@ static int compare(struct verify *v, struct snapshot_side *image, struct error *
 	return ret < 0 ? -1 : report(v, err);
 }
 
-static int with_manifest(struct verify *v, struct error *err)
+static int with_manifest(struct verify *v, const char *disk, struct error *err)
 {
+	uint64_t size;
 	CLEANUP(snapshot_table_cleanup) struct snapshot_table *table =
-		manifest_read_blocks(v->name, context_tmpdir(v->ctx), err);
+		manifest_read_blocks(v->name, disk, context_tmpdir(v->ctx), &size, err);
 	struct snapshot_side image;
 	int ret;
 
 	if (!table)
 		return -1;
 	v->opts.by_digests = true;
-	ret = snapshot_side_of_table(&image, table, 0, err);
+	ret = snapshot_side_of_table(&image, table, size, err);
 	if (ret == 0)
 		ret = compare(v, &image, err);
 	snapshot_side_release(&image);
@@ -228,7 +229,7 @@ static int run_verify(struct verify *v, const struct verify_options *o, struct e
 	v->aws = context_aws(v->ctx, err);
 	if (!v->aws || find_encryption(v, err) < 0)
 		return -1;
-	return o->manifest ? with_manifest(v, err) : with_image(v, err);
+	return o->manifest ? with_manifest(v, o->disk, err) : with_image(v, err);
 }
 
 static int run(struct context *ctx, const void *popts, const struct options_args *args,
@@ -248,6 +249,8 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	if (!v.name || (o->manifest && args->nr > 1))
 		return error_set(err, ERROR_USAGE, 0,
 			"'verify' wants an image or --manifest, one of the two");
+	if (o->disk && !o->manifest)
+		return error_set(err, ERROR_USAGE, 0, "--disk wants --manifest");
 	ret = run_verify(&v, o, err);
 	json_free(v.list);
 	buf_release(&v.text);

@@ -542,7 +542,7 @@ def test_verify_a_sample(run, large, tmp_path):
     assert wrong["blocks_wrong"] == first["blocks_read"]
     assert json.loads(run(*args, status=1).stdout) == wrong
     assert json.loads(run(*args, "--seed", "x", status=1).stdout)["wrong"] != wrong["wrong"]
-    for bad in ("0", "101%", "x", "1e1", ""):
+    for bad in ("0", "101%", "x", "1e1", "", ".", "1.2.3%", "1%2", "5%%", "0.00001"):
         run("verify", snapshot, image, "--sample", bad, status=2)
 
 
@@ -559,6 +559,47 @@ def test_verify_by_manifest(run, amiwright, spec, snapshots):
     assert (result["wrong"][0]["block"], result["wrong"][0]["what"]) == (int(list(digests)[0]), "is missing")
     assert "one of the two" in run("verify", uploaded, "d.raw", "--manifest", "d.raw.manifest.json", status=2).stderr
     run("verify", uploaded, status=2)
+
+
+def write_manifest(path, **disks):
+    """A manifest as `build` writes it: disks by name, (size, blocks) each."""
+    document = {"amiwright_manifest": 1, "disks": []}
+    for name, (size, blocks) in disks.items():
+        digests = {i: hashlib.sha256(data) for i, data in sorted(blocks.items())}
+        document["disks"].append({"device": "/dev/" + name, "size": size, "blocks": {
+            "size": BLOCK, "count": len(blocks), "digests": {str(i): d.hexdigest() for i, d in digests.items()},
+            "sha256": hashlib.sha256(b"".join(d.digest() for d in digests.values())).hexdigest()}})
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_verify_by_manifest_of_a_larger_disk(run, snapshot, tmp_path):
+    """A volume that is too small does not hold it, wherever its last block is."""
+    big = write_manifest(tmp_path / "big.json", xvda=(2 * GIB, {**BLOCKS, 3000: content(1, 3000)}))
+    assert "less than the image's 2147483648 bytes" in run("verify", snapshot, "--manifest", big, status=1).stderr
+    big = write_manifest(tmp_path / "big.json", xvda=(2 * GIB, BLOCKS))
+    run("verify", snapshot, "--manifest", big, status=1)
+    wrong = write_manifest(tmp_path / "wrong.json", xvda=(GIB, {**BLOCKS, 3000: content(1, 3000)}))
+    assert "block 3000 lies behind the end" in run("verify", snapshot, "--manifest", wrong, status=1).stderr
+    run("verify", snapshot, "--manifest", write_manifest(tmp_path / "right.json", xvda=(GIB - 5, BLOCKS)))
+
+
+def test_a_disk_of_a_manifest(run, snapshot, snapshots, tmp_path):
+    other = {i: content(14, i) for i in range(4)}
+    manifest = write_manifest(tmp_path / "m.json", xvda=(GIB, BLOCKS), sdf=(GIB, other))
+    error = run("verify", snapshot, "--manifest", manifest, status=1).stderr
+    assert "several disks, name one of them: '/dev/xvda', '/dev/sdf'" in error
+    assert json.loads(run("verify", snapshot, "--manifest", manifest, "--disk", "/dev/xvda", "--json").stdout)["same"]
+    run("verify", snapshot, "--manifest", manifest, "--disk", "/dev/sdf", status=1)
+    assert "no disk 'sdf'" in run("verify", snapshot, "--manifest", manifest, "--disk", "sdf", status=1).stderr
+    assert "--disk wants --manifest" in run("verify", snapshot, "x.raw", "--disk", "/dev/sdf", status=2).stderr
+    parent = snapshots.make(other)
+    image = write_image(tmp_path / "i.raw", {**other, 2: content(14, 20)})
+    args = ("upload", image, "--skip", "never", "--parent", parent, "--parent-manifest", manifest)
+    assert "several disks" in run(*args, status=1).stderr
+    result = json.loads(run(*args, "--parent-disk", "/dev/sdf", "--json").stdout)
+    run("verify", result["snapshot"], image)
+    run("upload", image, "--parent-disk", "/dev/sdf", status=2)
 
 
 # --- servers that misbehave
