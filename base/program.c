@@ -18,7 +18,7 @@
 #include "base/num.h"
 
 /* Of standard error only the end is kept: it is where programs say why they fail. */
-enum { POLL_MS = 200, KILL_MS = 5000, MESSAGES_MAX = 64 << 10, TOLD_MAX = 400, ENV_MAX = 64 };
+enum { POLL_MS = 200, KILL_MS = 5000, MESSAGES_MAX = 64 << 10, TOLD_MAX = 400, LINES_MAX = 3, ENV_MAX = 64 };
 
 static const char sbin[] = "/usr/local/sbin:/usr/sbin:/sbin";
 
@@ -360,17 +360,43 @@ static int wait_for(const struct program_opts *opts, struct child *c)
 	return status;
 }
 
+/* Where the last lines begin. */
+static size_t last_lines(const struct buf *messages)
+{
+	size_t start = messages->len;
+
+	for (int lines = 0; start > 0; start--) {
+		lines += messages->data[start - 1] == '\n';
+		if (lines == LINES_MAX)
+			break;
+	}
+	return start;
+}
+
+/* Over the whole: half a secret would not be known for one. */
+static void clean(const struct program_opts *opts, struct buf *messages)
+{
+	for (char *nul; (nul = memchr(messages->data, '\0', messages->len));)
+		*nul = ' ';
+	opts->clean(messages->data);
+	buf_truncate(messages, strlen(messages->data));
+}
+
 /* The end of what it said, on one line. */
-static const char *last_words(struct buf *messages)
+static const char *last_words(const struct program_opts *opts, struct buf *messages)
 {
 	char *text = messages->data;
 	size_t start;
 
+	if (messages->len && opts->clean)
+		clean(opts, messages);
 	while (messages->len && strchr(" \n\r\t", text[messages->len - 1]))
 		buf_truncate(messages, messages->len - 1);
 	if (!messages->len)
 		return "it said nothing";
 	start = messages->len > TOLD_MAX ? messages->len - TOLD_MAX : 0;
+	if (opts->clean)
+		start = MAX(start, last_lines(messages));
 	for (size_t i = start; i < messages->len; i++)
 		if ((unsigned char)text[i] < ' ')
 			text[i] = ' ';
@@ -387,12 +413,12 @@ static int result(const struct program_opts *opts, int status, bool stopped, str
 		return error_set(err, ERROR_INTERRUPTED, 0, "interrupted");
 	if (WIFSIGNALED(status))
 		return error_set(err, ERROR_INPUT, 0, "%s was killed by signal %d: %s", opts->argv[0],
-			WTERMSIG(status), last_words(messages));
+			WTERMSIG(status), last_words(opts, messages));
 	if (WEXITSTATUS(status))
 		return error_set(err, ERROR_INPUT, 0, "%s failed (exit status %d): %s", opts->argv[0],
-			WEXITSTATUS(status), last_words(messages));
+			WEXITSTATUS(status), last_words(opts, messages));
 	if (messages->len)
-		log_debug("%s: %s", opts->argv[0], last_words(messages));
+		log_debug("%s: %s", opts->argv[0], last_words(opts, messages));
 	return 0;
 }
 

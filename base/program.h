@@ -23,6 +23,8 @@ struct program_opts {
 	int in;                      /* borrowed descriptor for standard input; 0 or less: /dev/null */
 	int out;                     /* borrowed descriptor for standard output; 0 or less: output */
 	struct buf *output;          /* standard output is appended; NULL: dropped */
+	void (*clean)(char *text);   /* hides secrets in what it says (in place), before a few of its last
+	                                lines are told; NULL: they are told as they are */
 	bool (*cancelled)(void);     /* asked a few times a second; NULL: never */
 };
 

@@ -108,6 +108,11 @@ int creds_sts_add(struct buf *body, const char *name, const char *value, struct 
 struct json;
 int creds_from_json(const struct json *j, const char *token, const char *what, struct aws_creds *out,
 	struct error *err) MUST_CHECK;
+/*
+ * Hides in place, by "***", what looks like a secret: keys of 40 characters and more in base64, and
+ * values of fields like SecretAccessKey and aws_session_token in JSON, INI or shell.
+ */
+void creds_hide(char *text);
 /* What a server said, for a message: without secrets, then cut. The caller frees it. */
 char *creds_said(const char *text, struct error *err) MUST_CHECK;
 /* expires was by the server's clock, whose Date is in the answer: makes it by ours. */

@@ -105,6 +105,7 @@ static int fetch_process(void *state, const struct creds_world *w, struct aws_cr
 		.argv = (const char *const *)p->words,
 		.inherit = true,
 		.output = &output,
+		.clean = creds_hide,
 		.cancelled = creds_cancelled,
 	};
 	int ret;

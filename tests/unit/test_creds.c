@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "uploader/creds_internal.h"
 
 static char home[4096];
 
@@ -238,6 +239,45 @@ static void test_process_output(void **state)
 	}
 }
 
+/* What it says while it fails is told, but for what looks like a secret, and the last lines only. */
+static void test_process_messages(void **state)
+{
+	struct aws_settings settings;
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	write_file("config", "[profile talks]\ncredential_process = sh -c 'printf \"first\\n2\\n"
+		"\\\"SecretAccessKey\\\": \\\"hush1\\\"\\nhas expired\\n\" >&2; exit 1'\n");
+	assert_null(provider(NULL, "talks", &settings, &err));
+	if (strstr(err.text, "hush") || strstr(err.text, "first") || !strstr(err.text, "has expired"))
+		fail_msg("'%s'", err.text);
+	aws_settings_release(&settings);
+}
+
+static void test_hide(void **state)
+{
+	static const char *const texts[][2] = {
+		{"{\"SecretAccessKey\": \"hush\", \"SessionToken\":\"hush+/=\"}",
+			"{\"SecretAccessKey\": \"***\", \"SessionToken\":\"***\"}"},
+		{"{\\\"SessionToken\\\": \\\"hush\\\"}", "{\\\"SessionToken\\\": \\\"***\\\"}"},
+		{"export AWS_SECRET_ACCESS_KEY=hush;x", "export AWS_SECRET_ACCESS_KEY=***"},
+		{"aws_session_token = hush\nnext", "aws_session_token = ***\nnext"},
+		{"got wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY!", "got ***!"},
+		{"the SessionToken has expired", "the SessionToken has expired"},
+		{"commit 0123456789abcdef0123456789abcdef01234567", "commit 0123456789abcdef0123456789abcdef01234567"},
+		{"SessionToken", "SessionToken"}, {"SecretAccessKey=a", "SecretAccessKey=*"}, {"", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		char text[200];
+
+		snprintf(text, sizeof(text), "%s", texts[i][0]);
+		creds_hide(text);
+		assert_string_equal(text, texts[i][1]);
+	}
+}
+
 static void test_chain(void **state)
 {
 	struct pair token[] = {{"AWS_WEB_IDENTITY_TOKEN_FILE", "/nonexistent/token"}, {NULL, NULL}};
@@ -351,6 +391,8 @@ int main(void)
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_process),
 		cmocka_unit_test(test_process_output),
+		cmocka_unit_test(test_process_messages),
+		cmocka_unit_test(test_hide),
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_redacted),
 		cmocka_unit_test(test_settings),

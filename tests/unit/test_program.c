@@ -157,6 +157,33 @@ static void test_much_to_say(void **state)
 	assert_null(strstr(err.text, ": \244"));
 }
 
+static void hide_x(char *text)
+{
+	char *out = text;
+
+	for (; *text; text++)
+		if (*text != 'x')
+			*out++ = *text;
+	*out = '\0';
+}
+
+/* Cleaned before it is cut, and then the last lines alone. */
+static void test_cleaned(void **state)
+{
+	struct program_opts opts = {.clean = hide_x};
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	assert_int_equal(run("printf 'one\ntwo\nthrexe\n\nfour\n\n' >&2; exit 3", opts, &err), -1);
+	assert_string_equal(err.text, "sh failed (exit status 3): three  four");
+	assert_int_equal(run("printf 'a\\0x\\n' >&2; exit 3", opts, &err), -1);
+	assert_string_equal(err.text, "sh failed (exit status 3): a");
+	assert_int_equal(run("printf 'xx' >&2; exit 3", opts, &err), -1);
+	assert_string_equal(err.text, "sh failed (exit status 3): it said nothing");
+	assert_int_equal(run("yes | tr -d '\\n' | head -c 500 >&2; kill -9 $$", opts, &err), -1);
+	assert_int_equal(strlen(err.text), strlen("sh was killed by signal 9: ") + 400);
+}
+
 static bool at_once(void)
 {
 	return true;
@@ -300,6 +327,7 @@ int main(void)
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_much_to_say),
+		cmocka_unit_test(test_cleaned),
 		cmocka_unit_test(test_cancelled),
 		cmocka_unit_test(test_will_not_end),
 		cmocka_unit_test(test_not_there),
