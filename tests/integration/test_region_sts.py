@@ -54,6 +54,11 @@ def test_assumed_roles(region, sts):
     assert region.client("sts", keys=session_keys(again)).get_caller_identity()["Account"] == region.account()
 
 
+def test_a_role_may_have_a_name_of_one_letter(region, sts):
+    answer = sts.assume_role(RoleArn=role(region, "x"), RoleSessionName="s1")
+    assert answer["AssumedRoleUser"]["Arn"].endswith(":assumed-role/x/s1")
+
+
 def test_sessions_survive_a_restart(region, sts):
     keys = session_keys(sts.assume_role(RoleArn=role(region), RoleSessionName="before"))
     region.stop()

@@ -13,13 +13,23 @@
 
 enum { PAYLOAD_SIZE = 320 };
 
-bool session_name_ok(const char *text)
+static bool name_ok(const char *text, size_t min)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 				      "_+=,.@-";
 	size_t len = strlen(text);
 
-	return len >= 2 && len < SESSION_NAME_SIZE && strspn(text, allowed) == len;
+	return len >= min && len < SESSION_NAME_SIZE && strspn(text, allowed) == len;
+}
+
+bool session_name_ok(const char *text)
+{
+	return name_ok(text, 2);
+}
+
+bool session_role_ok(const char *text)
+{
+	return name_ok(text, 1);
 }
 
 static int keyed(const uint8_t key[SHA256_SIZE], const char *label, const char *payload,

@@ -33,7 +33,9 @@ int session_make(const uint8_t key[SHA256_SIZE], const struct session *s, struct
 /* True when the token is none of ours. Whether it has expired is for the caller to see. */
 bool session_open(const uint8_t key[SHA256_SIZE], const char *token, struct session *s,
 	struct session_creds *out) MUST_CHECK;
-/* Whether text has 2 to 64 characters that a role or session may have in its name. */
+/* Whether text has 2 to 64 characters, all of which a session may have in its name. */
 bool session_name_ok(const char *text);
+/* The same of a role, for which one is enough. */
+bool session_role_ok(const char *text);
 
 #endif

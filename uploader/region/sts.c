@@ -91,7 +91,7 @@ static bool parse_role(struct sts_ctx *c, struct assume *a)
 	const char *name = rest ? strrchr(rest, '/') : NULL;
 
 	if (!name || strlen(rest) < 6 + ACCOUNT_SIZE || strncmp(rest + 5 + ACCOUNT_SIZE, ":role/", 6) != 0 ||
-	    !session_name_ok(name + 1))
+	    !session_role_ok(name + 1))
 		return refuse(c, 400, "ValidationError", "%.200s is invalid", a->arn);
 	memcpy(a->session.account, rest + 6, ACCOUNT_SIZE - 1);
 	(void)snprintf(a->session.role, sizeof(a->session.role), "%s", name + 1);
