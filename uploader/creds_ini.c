@@ -12,6 +12,12 @@
 
 #include "base/buf.h"
 
+/* Some editors begin a file of UTF-8 with it. */
+static const char *skip_mark(const char *text)
+{
+	return strncmp(text, "\xef\xbb\xbf", 3) == 0 ? text + 3 : text;
+}
+
 struct span {
 	const char *text;
 	size_t len;
@@ -105,7 +111,7 @@ static bool split(struct span line, struct span *key, struct span *value)
 
 bool creds_ini_has(const char *text, const char *kind, const char *name)
 {
-	struct reader r = {.next = text};
+	struct reader r = {.next = skip_mark(text)};
 
 	while (next_line(&r)) {
 		if (r.line.len > 0 && r.line.text[0] == '[' && section_is(r.line, kind, name))
@@ -117,7 +123,7 @@ bool creds_ini_has(const char *text, const char *kind, const char *name)
 int creds_ini_get(const char *text, const char *kind, const char *name, const char *key,
 	const char *sub, char **value, struct error *err)
 {
-	struct reader r = {.next = text};
+	struct reader r = {.next = skip_mark(text)};
 	struct span k, v, found = {NULL, 0};
 	bool inside = false, map = false, nested = false; /* in an empty key's map; in that of `key` */
 

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/file.h"
 #include "uploader/creds_internal.h"
@@ -30,10 +32,19 @@ static char *shared_path(const struct aws_env *env, const char *variable, const 
 	return buf_strf(err, "%s/.aws/%s", home ? home : "", name);
 }
 
+/* /dev/null is how people say "none"; a pipe or another device could be waited for for ever. */
+static bool is_null_device(const struct stat *st)
+{
+	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+}
+
 static int read_optional(const char *path, struct buf *out, struct error *err)
 {
 	struct error why = ERROR_INIT;
+	struct stat st;
 
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !is_null_device(&st))
+		return error_set(err, ERROR_USAGE, 0, "'%s' is not a regular file", path);
 	if (file_read(path, out, &why) == 0) {
 		if (strlen(buf_str(out)) == out->len)
 			return 0;

@@ -266,13 +266,6 @@ static int fetch_sso(void *state, const struct creds_world *w, struct aws_creds 
 	return get_role(s, w, a, json_get_str(cache, "accessToken", ""), out, err);
 }
 
-static int lacks(const struct sso *s, const char *where, const char *name, const char *key,
-	struct error *err)
-{
-	return error_set(err, ERROR_USAGE, 0,
-		"profile '%s' is for single sign-on but %s '%s' has no %s", s->profile, where, name, key);
-}
-
 /* A setting of the session's section, which may stand in the profile too, but then the same. */
 static int session_key(const struct creds_shared *shared, const struct sso *s, const char *key,
 	char **value, struct error *err)
@@ -283,7 +276,9 @@ static int session_key(const struct creds_shared *shared, const struct sso *s, c
 	    creds_shared_get(shared, s->profile, key, &own, err) < 0)
 		return -1;
 	if (!*value)
-		return lacks(s, "sso-session", s->session, key, err);
+		return error_set(err, ERROR_USAGE, 0,
+			"profile '%s' is for single sign-on but sso-session '%s' has no %s",
+			s->profile, s->session, key);
 	if (!own || strcmp(own, *value) == 0)
 		return 0;
 	return error_set(err, ERROR_USAGE, 0, "%s of profile '%s' and of sso-session '%s' differ", key,
@@ -295,7 +290,10 @@ static int profile_key(const struct creds_shared *shared, const struct sso *s, c
 {
 	if (creds_shared_get(shared, s->profile, key, value, err) < 0)
 		return -1;
-	return *value ? 0 : lacks(s, "profile", s->profile, key, err);
+	if (*value)
+		return 0;
+	return error_set(err, ERROR_USAGE, 0, "profile '%s' is for single sign-on but has no %s",
+		s->profile, key);
 }
 
 static int cache_path(struct sso *s, const struct creds_world *w, struct error *err)

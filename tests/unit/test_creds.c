@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -199,6 +200,33 @@ static void test_files(void **state)
 	expect_error(NULL, NULL, "no AWS credentials: looked for AWS_ACCESS_KEY_ID");
 }
 
+/* Neither is waited for, nor do they hide what follows. */
+static void test_odd_files(void **state)
+{
+	struct pair none[] = {{"AWS_SHARED_CREDENTIALS_FILE", "/dev/null"}, {"AWS_CONFIG_FILE", "/dev/null"},
+		{NULL, NULL}};
+	struct pair zero[] = {{"AWS_CONFIG_FILE", "/dev/zero"}, {NULL, NULL}};
+	struct aws_env env = env_of(zero);
+	struct error err = ERROR_INIT;
+	struct aws_settings s;
+	char path[5000];
+
+	(void)state;
+	write_file("credentials", "\xef\xbb\xbf[default]\naws_access_key_id=F\naws_secret_access_key=fsecret\n");
+	expect(NULL, NULL, "F", "fsecret", NULL, "profile 'default'");
+	expect_error(none, NULL, "no AWS credentials: looked for");
+	assert_int_equal(aws_settings_load(&s, &env, NULL, &err), -1);
+	assert_string_equal(err.text, "'/dev/zero' is not a regular file");
+	assert_int_equal(err.kind, ERROR_USAGE);
+	write_file("credentials", NULL);
+	snprintf(path, sizeof(path), "%s/.aws/credentials", home);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	env = env_of(NULL);
+	assert_int_equal(aws_settings_load(&s, &env, NULL, &err), -1);
+	assert_non_null(strstr(err.text, "/.aws/credentials' is not a regular file"));
+	unlink(path);
+}
+
 static void test_process(void **state)
 {
 	(void)state;
@@ -295,7 +323,7 @@ static void test_chain(void **state)
 		{"word", "'Elsewhere', not one of"},
 		{"short", "duration_seconds of profile 'short' is '60'"},
 		{"env", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"},
-		{"sso", "profile 'sso' has no sso_region"},
+		{"sso", "profile 'sso' is for single sign-on but has no sso_region"},
 		{"session", "sso-session 'gone' has no sso_start_url"},
 	};
 
@@ -389,6 +417,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_odd_files),
 		cmocka_unit_test(test_process),
 		cmocka_unit_test(test_process_output),
 		cmocka_unit_test(test_process_messages),
