@@ -181,6 +181,12 @@ static bool is_nothing(const struct snapshot_result *out, const struct error *er
 	return !out->snapshot[0] && err->kind == ERROR_SERVICE && err->http_status / 100 == 4;
 }
 
+/* A shard's journal that nobody can go on with; the snapshot is not the shard's to remove. */
+static bool is_lost(const struct snapshot_job *job)
+{
+	return job->opts->snapshot && snapshot_journal_state(job->journal)->damaged;
+}
+
 /*
  * After a failure. Complete and only not confirmed: nobody's whole upload is thrown away for a lost
  * answer. What others are sending into is theirs, too.
@@ -190,7 +196,7 @@ static void give_up(struct aws *a, struct snapshot_job *job, struct snapshot_res
 {
 	bool gone = true;
 
-	if (job->journal && (job->in_doubt || (snapshot_can_resume(err) && !is_nothing(out, err)))) {
+	if (job->journal && !is_lost(job) && (job->in_doubt || (snapshot_can_resume(err) && !is_nothing(out, err)))) {
 		say_kept(a, job, out, err);
 		return;
 	}

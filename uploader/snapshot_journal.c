@@ -34,7 +34,10 @@ struct snapshot_journal {
 	struct snapshot_journal_state state;
 };
 
-/* What is done with each sound line: its text without check and newline. */
+static const char remedy[] =
+	"move it away to begin anew; 'amiwright upload --cleanup IMAGE' deletes the snapshot that it was of";
+
+/* What is done with each sound line: its text without check and newline; NULL: something is lost. */
 typedef int (*line_fn)(struct snapshot_journal *j, char *line, void *arg, struct error *err);
 
 static int make_check(const char *line, size_t len, char hex[CHECK_HEX + 1], struct error *err)
@@ -77,17 +80,46 @@ static bool is_sound(char *text)
 	return true;
 }
 
-/* Calls line() for each sound line; what follows the first other one is torn. Sets j->end. */
+/* A pass over the file. */
+struct scan {
+	line_fn line;
+	void *arg;
+	bool unsound;  /* the line before this one; when it was the last, it is only torn */
+	bool overlong; /* the beginning of this line is gone already: it is none of ours */
+};
+
+/* text: len bytes and a NUL in the place of the newline; end: of the line, in the file. */
+static int scan_line(struct snapshot_journal *j, struct scan *s, char *text, size_t len, uint64_t end,
+	struct error *err)
+{
+	bool sound = !s->overlong && strlen(text) == len && is_sound(text);
+
+	if (s->unsound && s->line(j, NULL, s->arg, err) < 0)
+		return -1;
+	s->unsound = !sound;
+	s->overlong = false;
+	if (!sound)
+		return 0;
+	j->end = end;
+	return s->line(j, text, s->arg, err);
+}
+
+/*
+ * Calls line() for each sound line, and with NULL where others come before further lines: an append
+ * that was cut off makes an unsound line only at the end. Sets j->end.
+ */
 static int scan(struct snapshot_journal *j, line_fn line, void *arg, struct error *err)
 {
 	CLEANUP_FREE char *chunk = malloc(LINE_SIZE + 1);
+	struct scan s = {.line = line, .arg = arg};
+	uint64_t pos = 0; /* of the chunk's beginning */
 	size_t have = 0;
 
 	if (!chunk)
 		return error_nomem(err, "a journal");
 	j->end = 0;
 	for (;;) {
-		ssize_t n = pread(j->fd, chunk + have, LINE_SIZE - have, (off_t)(j->end + have));
+		ssize_t n = pread(j->fd, chunk + have, LINE_SIZE - have, (off_t)(pos + have));
 		char *at = chunk, *newline;
 
 		if (n < 0 && errno == EINTR)
@@ -96,19 +128,22 @@ static int scan(struct snapshot_journal *j, line_fn line, void *arg, struct erro
 			return error_set(err, ERROR_IO, errno, "cannot read '%s'", j->path);
 		have += (size_t)n;
 		while ((newline = memchr(at, '\n', have)) != NULL) {
-			size_t len = (size_t)(newline + 1 - at);
+			size_t len = (size_t)(newline - at);
 
 			*newline = '\0';
-			if (!is_sound(at))
-				return 0;
-			if (line(j, at, arg, err) < 0)
+			pos += len + 1;
+			if (scan_line(j, &s, at, len, pos, err) < 0)
 				return -1;
-			j->end += len;
-			have -= len;
+			have -= len + 1;
 			at = newline + 1;
 		}
-		if (n == 0 || at == chunk)
-			return 0;
+		if (n == 0)
+			return s.unsound && have + s.overlong ? line(j, NULL, arg, err) : 0;
+		if (have == LINE_SIZE) {
+			s.overlong = true;
+			pos += have;
+			have = 0;
+		}
 		memmove(chunk, at, have);
 	}
 }
@@ -137,14 +172,20 @@ static bool read_record(const char *line, uint64_t *number, uint8_t *digest)
 
 static int bad_record(const struct snapshot_journal *j, const char *line, struct error *err)
 {
-	return error_set(err, ERROR_INPUT, 0, "'%s': a record is not understood: '%.40s'", j->path,
-		line);
+	return error_set(err, ERROR_INPUT, 0, "'%s': a record is not understood: '%.40s'; %s", j->path,
+		line, remedy);
+}
+
+static int not_a_journal(const struct snapshot_journal *j, struct error *err)
+{
+	return error_set(err, ERROR_INPUT, 0,
+		"'%s' is not the journal of an upload, or its beginning is damaged: %s", j->path, remedy);
 }
 
 static int read_head(struct snapshot_journal *j, const char *line, struct error *err)
 {
 	if (strncmp(line, magic, sizeof(magic) - 1) != 0)
-		return bad_record(j, line, err);
+		return not_a_journal(j, err);
 	line += sizeof(magic) - 1;
 	j->head = json_parse(line, strlen(line), j->path, err);
 	if (!j->head)
@@ -158,11 +199,16 @@ static int read_state(struct snapshot_journal *j, char *line, void *arg, struct 
 	struct snapshot_journal_state *s = &j->state;
 	uint8_t digest[SHA256_SIZE];
 	uint64_t number = 0;
-	bool good = line[0] && line[1] == ' ';
+	bool good = line && line[0] && line[1] == ' ';
 
 	(void)arg;
 	if (!j->head)
-		return read_head(j, line, err);
+		return line ? read_head(j, line, err) : not_a_journal(j, err);
+	if (!line) {
+		s->damaged = true;
+		s->completing = s->ended = false;
+		return 0;
+	}
 	switch (line[0]) {
 	case 'N':
 		good = good && sscanf(line, "N %64s %15s %" SCNd64, s->snapshot, s->owner, &s->start_s) == 3;
@@ -231,6 +277,30 @@ static int open_locked(const char *path, int flags, struct error *err)
 	return error_set(err, ERROR_IO, 0, "the journal '%s' comes and goes", path);
 }
 
+/* A file that is not ours is neither read to its end nor written into. */
+static int check_ours(struct snapshot_journal *j, struct error *err)
+{
+	char start[sizeof(magic)] = "";
+	ssize_t n = pread(j->fd, start, sizeof(magic) - 1, 0);
+
+	if (n < 0)
+		return error_set(err, ERROR_IO, errno, "cannot read '%s'", j->path);
+	if (strncmp(start, magic, (size_t)n) != 0)
+		return not_a_journal(j, err);
+	return 0;
+}
+
+static int read_all(struct snapshot_journal *j, struct error *err)
+{
+	if (check_ours(j, err) < 0 || scan(j, read_state, NULL, err) < 0)
+		return -1;
+	if (j->state.damaged && !j->state.snapshot[0])
+		return error_set(err, ERROR_INPUT, 0,
+			"'%s' is damaged and does not say any more which snapshot it is of: %s", j->path,
+			remedy);
+	return 0;
+}
+
 static struct snapshot_journal *open_file(const char *path, int flags, struct error *err)
 {
 	struct snapshot_journal *j = calloc(1, sizeof(*j));
@@ -245,24 +315,11 @@ static struct snapshot_journal *open_file(const char *path, int flags, struct er
 		error_nomem(err, "a journal");
 		goto fail;
 	}
-	if (scan(j, read_state, NULL, err) == 0)
+	if (read_all(j, err) == 0)
 		return j;
 fail:
 	snapshot_journal_close(j);
 	return NULL;
-}
-
-/* A file that is not ours is not written into. */
-static int check_ours(struct snapshot_journal *j, struct error *err)
-{
-	char start[sizeof(magic)] = "";
-	ssize_t n = pread(j->fd, start, sizeof(magic) - 1, 0);
-
-	if (n < 0)
-		return error_set(err, ERROR_IO, errno, "cannot read '%s'", j->path);
-	if (strncmp(start, magic, (size_t)n) != 0)
-		return error_set(err, ERROR_INPUT, 0, "'%s' is not the journal of an upload", j->path);
-	return 0;
 }
 
 static int compare_heads(struct snapshot_journal *j, const struct json *head, struct error *err)
@@ -306,9 +363,8 @@ struct snapshot_journal *snapshot_journal_open(const char *path, const struct js
 
 	if (!j)
 		return NULL;
-	if (check_ours(j, err) < 0)
-		goto fail;
-	if (ftruncate(j->fd, (off_t)j->end) < 0) {
+	/* What is lost must be seen by the next run, too; and a damaged journal is not gone on with. */
+	if (!j->state.damaged && ftruncate(j->fd, (off_t)j->end) < 0) {
 		error_set(err, ERROR_IO, errno, "cannot cut '%s'", path);
 		goto fail;
 	}
@@ -326,7 +382,7 @@ struct snapshot_journal *snapshot_journal_open_any(const char *path, struct erro
 	struct snapshot_journal *j = open_file(path, 0, err);
 
 	if (j && !j->head) {
-		error_set(err, ERROR_INPUT, 0, "'%s' is not the journal of an upload", path);
+		(void)not_a_journal(j, err);
 		snapshot_journal_close(j);
 		return NULL;
 	}
@@ -387,6 +443,8 @@ static int load_line(struct snapshot_journal *j, char *line, void *arg, struct e
 	uint64_t index;
 
 	(void)j;
+	if (!line)
+		return 0;
 	if (line[0] == 'S' && read_record(line, &index, NULL))
 		return snapshot_table_set(arg, index, NULL, err);
 	if (line[0] == 'D' && read_record(line, &index, digest))

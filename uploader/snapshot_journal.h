@@ -12,7 +12,9 @@
  *
  * Each record is written when it becomes true, so a killed process loses none of them; a machine
  * that dies loses what was not yet synced, and those blocks are sent again. S without D: the
- * service may or may not have that block. A tail that is torn is cut off when the file is opened.
+ * service may or may not have that block. A last line that is torn is cut off when the file is opened.
+ * Any other that is not sound was damaged later: what it said is lost, so nobody knows how many blocks
+ * the service has, and the snapshot cannot be completed.
  *
  * The file is locked while it is open: two uploads never share one.
  */
@@ -32,9 +34,10 @@ struct snapshot_journal_state {
 	int64_t start_s;
 	bool made;                   /* there was none before this run */
 	uint64_t done;               /* D records; some may be for one block */
+	bool damaged;                /* lines other than the last are lost */
 	bool source_changed;         /* the head's "source" is not what it was */
-	bool completing;             /* C is there: count and aggregate hold */
-	bool ended;                  /* E is there: count holds */
+	bool completing;             /* C is there, nothing lost behind it: count and aggregate hold */
+	bool ended;                  /* E is there, likewise: count holds */
 	uint64_t count;
 	uint8_t aggregate[SHA256_SIZE];
 };
@@ -43,7 +46,7 @@ struct snapshot_journal_state {
  * Opens, or makes, and locks. head: an object with "token", "source" and whatever must agree
  * between the runs of one upload; borrowed. In a journal that is there already everything but
  * "token" and "source" must be the same: else ERROR_USAGE naming what differs. Another process has
- * it: ERROR_POLICY. Not a journal: ERROR_INPUT. Not a regular file: ERROR_USAGE. One that cannot be
+ * it: ERROR_POLICY. Not a journal, or one whose head or snapshot is damaged: ERROR_INPUT. Not a regular file: ERROR_USAGE. One that cannot be
  * begun leaves no file.
  */
 struct snapshot_journal *snapshot_journal_open(const char *path, const struct json *head,

@@ -117,6 +117,10 @@ static int merge_one(struct merge *m, const char *path, const char *spool_dir, s
 	if ((!m->table && merge_begin(m, snapshot_journal_head(j), spool_dir, err) < 0) ||
 	    check_head(m, snapshot_journal_head(j), &shard, err) < 0)
 		return error_wrap(err, "'%s'", path);
+	if (snapshot_journal_state(j)->damaged)
+		return error_set(err, ERROR_INPUT, 0,
+			"'%s' is damaged: not all that shard %" PRId64 " has sent is known any more", path,
+			shard);
 	if (!snapshot_journal_state(j)->ended)
 		return error_set(err, ERROR_INPUT, 0,
 			"'%s': shard %" PRId64 " has not ended: run it again", path, shard);

@@ -113,3 +113,60 @@ def test_nobody_tells_whose_credentials(interrupted, image):
         result = run(server, *args, "--max-attempts", "2", status=4, **OTHERS)
         assert "GetCallerIdentity" in result.stderr and "kept" in result.stderr and name in result.stderr
     goes_on(server, name, image, done)
+
+
+def lose_a_record(path, which="D"):
+    """One in the middle, as a bad sector or an editor does it."""
+    lines = path.read_text().split("\n")
+    at = [n for n, line in enumerate(lines) if line.startswith(which + " ")][0 if which == "N" else 2]
+    lines[at] = lines[at][:5] + "~" + lines[at][6:]
+    path.write_text("\n".join(lines))
+
+
+def test_damaged_in_the_middle(interrupted, image):
+    """What the record told is lost, so the count would be a guess: the snapshot is given up for another one."""
+    server, name = interrupted
+    lose_a_record(journal(image))
+    server.plan = lambda operation, before: faults.WRONG_KEY if operation == "DescribeSnapshots" else None
+    run(server, "upload", image, "--max-attempts", "2", status=4)
+    server.plan = lambda operation, before: None
+    result = run(server, "upload", image)
+    assert "is damaged" in result.stderr and name in result.stderr and "anew" in result.stderr
+    assert server.snapshots[name]["status"] == "deleted" and result.stdout.strip() != name
+    check_content(server, result.stdout.strip(), image)
+
+
+def test_damaged_and_given_up(interrupted, image):
+    server, name = interrupted
+    lose_a_record(journal(image))
+    assert run(server, "upload", "--abandon", image).stdout.strip() == name
+    assert server.snapshots[name]["status"] == "deleted" and not journal(image).exists()
+
+
+def test_damaged_beyond_use(interrupted, image):
+    """The snapshot's id is lost; the text says how to go on, and doing that works."""
+    server, name = interrupted
+    lose_a_record(journal(image), "N")
+    server.plan = lambda operation, before: None
+    for args in [("upload", image), ("upload", "--abandon", image)]:
+        result = run(server, *args, status=1)
+        assert "is damaged" in result.stderr and "move it away" in result.stderr
+    journal(image).rename(image.with_name("away"))
+    assert run(server, "upload", "--cleanup", image).stdout.strip() == name
+    check_content(server, run(server, "upload", image).stdout.strip(), image)
+
+
+def test_damaged_shard(image, tmp_path):
+    """The snapshot is not the shard's to remove."""
+    digests = tmp_path / "digests"
+    with slow(0.05) as server:
+        name = run(server, "upload", "--start", image).stdout.strip()
+        shard = ["--shard", "1/1", "--snapshot", name, "--digests", digests]
+        kill_when(server, image, lambda: len(blocks_in(digests, "D")) >= 8, *shard)
+        lose_a_record(digests)
+        before = digests.read_text()
+        for args in [(image, *shard)]:
+            result = run(server, "upload", *args, status=1)
+            assert "is damaged" in result.stderr and f"{name} is left" in result.stderr and "--cleanup" in result.stderr
+            assert "rerun" not in result.stderr
+        assert digests.read_text() == before and server.snapshots[name]["status"] == "pending"

@@ -191,24 +191,126 @@ static void test_torn(void **state)
 	assert_int_equal(stat(path, &st), -1);
 }
 
-/* A flipped bit ends the sound part. */
+/* Changes the byte that lies so far behind the text, and writes the file anew. */
+static void spoil(struct buf *file, const char *text, size_t behind, char c)
+{
+	char *at = strstr(buf_str(file), text);
+	struct error err = ERROR_INIT;
+
+	assert_non_null(at);
+	at[behind] = c;
+	assert_int_equal(file_write_atomic(path, file->data, file->len, 0600, false, &err), 0);
+}
+
+/* What is lost in the middle is told, at each opening, and what comes behind it is read. */
 static void test_damage(void **state)
 {
+	static const char spoilers[] = {'!', '\n', '\0'};
 	struct error err = ERROR_INIT;
-	CLEANUP_BUF struct buf file = BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(spoilers); i++) {
+		CLEANUP_BUF struct buf file = BUF_INIT(0);
+
+		write_some();
+		assert_int_equal(file_read(path, &file, &err), 0);
+		spoil(&file, "D 1 ", 6, spoilers[i]);
+		for (int n = 0; n < 2; n++) {
+			struct snapshot_journal *j = open_it();
+
+			assert_true(snapshot_journal_state(j)->damaged);
+			assert_int_equal(snapshot_journal_state(j)->done, 2);
+			assert_string_equal(snapshot_journal_state(j)->snapshot, "snap-0123");
+			if (n)
+				assert_int_equal(snapshot_journal_remove(j, &err), 0);
+			else
+				snapshot_journal_close(j);
+		}
+	}
+}
+
+/* More than a line can be, without a newline. */
+static void test_damage_overlong(void **state)
+{
+	static const char zeros[300000];
+	CLEANUP_BUF struct buf file = BUF_INIT(0), bad = BUF_INIT(0);
+	struct error err = ERROR_INIT;
 	struct snapshot_journal *j;
-	char *at;
+	size_t cut;
 
 	(void)state;
 	write_some();
 	assert_int_equal(file_read(path, &file, &err), 0);
-	at = strstr(buf_str(&file), "D 1 ");
-	assert_non_null(at);
-	at[6] ^= 1;
-	assert_int_equal(file_write_atomic(path, file.data, file.len, 0600, false, &err), 0);
+	cut = (size_t)(strstr(buf_str(&file), "D 1 ") - file.data);
+	assert_int_equal(buf_add(&bad, file.data, cut, &err), 0);
+	assert_int_equal(buf_add(&bad, zeros, sizeof(zeros), &err), 0);
+	/* As a tail it is torn: of a machine that died. */
+	assert_int_equal(file_write_atomic(path, bad.data, bad.len, 0600, false, &err), 0);
 	j = open_it();
+	assert_false(snapshot_journal_state(j)->damaged);
 	assert_int_equal(snapshot_journal_state(j)->done, 1);
+	snapshot_journal_close(j);
+	assert_int_equal(buf_add(&bad, file.data + cut, file.len - cut, &err), 0);
+	assert_int_equal(file_write_atomic(path, bad.data, bad.len, 0600, false, &err), 0);
+	j = open_it();
+	assert_true(snapshot_journal_state(j)->damaged);
+	assert_int_equal(snapshot_journal_state(j)->done, 2);
 	assert_int_equal(snapshot_journal_remove(j, &err), 0);
+}
+
+/* Count and aggregate are whole in one record: they hold if nothing is lost behind it. */
+static void test_damage_and_completing(void **state)
+{
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	for (int behind = 0; behind < 2; behind++) {
+		CLEANUP_BUF struct buf file = BUF_INIT(0);
+		struct snapshot_journal *j;
+
+		write_some();
+		j = open_it();
+		assert_int_equal(snapshot_journal_completing(j, 9, digest_of(9), &err), 0);
+		if (behind) {
+			put(j, 500, 0x50);
+			put(j, 501, 0x51);
+		}
+		snapshot_journal_close(j);
+		assert_int_equal(file_read(path, &file, &err), 0);
+		spoil(&file, behind ? "S 500" : "D 1 ", 2, '!');
+		j = open_it();
+		assert_true(snapshot_journal_state(j)->damaged);
+		assert_int_equal(snapshot_journal_state(j)->completing, !behind);
+		assert_int_equal(snapshot_journal_remove(j, &err), 0);
+	}
+}
+
+/* Without the head or the snapshot's id there is no going on; the file stays, and the cure is told. */
+static void test_damage_at_the_beginning(void **state)
+{
+	static const char *const lost[] = {"amiwright-upload", "\"token\"", "N snap-"};
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lost) / sizeof(lost[0]); i++) {
+		CLEANUP_BUF struct buf file = BUF_INIT(0), after = BUF_INIT(0);
+
+		write_some();
+		assert_int_equal(file_read(path, &file, &err), 0);
+		spoil(&file, lost[i], 3, '!');
+		for (int any = 0; any < 2; any++) {
+			error_clear(&err);
+			assert_null(any ? snapshot_journal_open_any(path, &err) : try_open("s", NULL, &err));
+			assert_int_equal(err.kind, ERROR_INPUT);
+			assert_non_null(strstr(err.text, "damaged"));
+			assert_non_null(strstr(err.text, "move it away"));
+			assert_non_null(strstr(err.text, "--cleanup IMAGE"));
+		}
+		assert_int_equal(file_read(path, &after, &err), 0);
+		assert_int_equal(after.len, file.len);
+		assert_memory_equal(after.data, file.data, file.len);
+		unlink(path);
+	}
 }
 
 static void test_locked(void **state)
@@ -350,6 +452,9 @@ int main(void)
 		cmocka_unit_test(test_back),
 		cmocka_unit_test(test_torn),
 		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_damage_overlong),
+		cmocka_unit_test(test_damage_and_completing),
+		cmocka_unit_test(test_damage_at_the_beginning),
 		cmocka_unit_test(test_locked),
 		cmocka_unit_test(test_other_heads),
 		cmocka_unit_test(test_not_a_journal),
