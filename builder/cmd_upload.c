@@ -336,7 +336,9 @@ static void say_abandon(const struct upload *u, const struct error *err)
 {
 	if (u->journal && u->mode == UPLOAD && err->kind != ERROR_USAGE && err->kind != ERROR_POLICY &&
 		access(u->journal, F_OK) == 0)
-		log_info("to give this upload up: amiwright upload --abandon '%s'", u->path);
+		log_info("to give this upload up: amiwright upload --abandon%s%s%s '%s'",
+			u->o->journal ? " --journal '" : "", u->o->journal ? u->o->journal : "",
+			u->o->journal ? "'" : "", u->path);
 }
 
 static int upload(struct upload *u, struct error *err)

@@ -88,7 +88,8 @@ int snapshot_begin(struct aws *a, struct dev *dev, const struct snapshot_upload_
 
 /*
  * Completes a snapshot from the journals of all its shards, in any order, and waits. ERROR_INPUT
- * when one is missing, unfinished, twice there or of something else. The journals stay.
+ * when one is missing, unfinished, twice there or of something else. The journals stay; after a
+ * failure the snapshot, too, and the message says so.
  */
 int snapshot_finish(struct aws *a, const char *snapshot, const char *const *journals, size_t nr,
 	const struct snapshot_upload_opts *opts, struct snapshot_result *out, struct error *err)

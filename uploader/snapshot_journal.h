@@ -36,7 +36,7 @@ struct snapshot_journal_state {
 	uint64_t done;               /* D records; some may be for one block */
 	bool damaged;                /* lines other than the last are lost */
 	bool source_changed;         /* the head's "source" is not what it was */
-	bool completing;             /* C is there, nothing lost behind it: count and aggregate hold */
+	bool completing;             /* C is there, nothing was lost behind it: its values hold */
 	bool ended;                  /* E is there, likewise: count holds */
 	uint64_t count;
 	uint8_t aggregate[SHA256_SIZE];
@@ -46,8 +46,8 @@ struct snapshot_journal_state {
  * Opens, or makes, and locks. head: an object with "token", "source" and whatever must agree
  * between the runs of one upload; borrowed. In a journal that is there already everything but
  * "token" and "source" must be the same: else ERROR_USAGE naming what differs. Another process has
- * it: ERROR_POLICY. Not a journal, or one whose head or snapshot is damaged: ERROR_INPUT. Not a regular file: ERROR_USAGE. One that cannot be
- * begun leaves no file.
+ * it: ERROR_POLICY. Not a journal, or one whose head or snapshot is damaged: ERROR_INPUT. Not a
+ * regular file: ERROR_USAGE. One that cannot be begun leaves no file.
  */
 struct snapshot_journal *snapshot_journal_open(const char *path, const struct json *head,
 	struct error *err) MUST_CHECK;

@@ -156,7 +156,7 @@ static int go_on(struct aws *a, struct snapshot_job *job, const struct json *hea
 	if (st->damaged && !whole && verdict == PENDING)
 		log_warn("'%s' is damaged: not all that was sent is known any more, and so %s could not be "
 			 "completed", snapshot_journal_path(job->journal), st->snapshot);
-	if ((st->damaged && !whole) || verdict == GONE || (st->completing && !whole) || (verdict == COMPLETED && !whole))
+	if (verdict == GONE || (!whole && (st->damaged || st->completing || verdict == COMPLETED)))
 		return begin_anew(a, job, head, verdict, out, stage, err);
 	*stage = SNAPSHOT_SEND;
 	if (!whole)
@@ -178,9 +178,9 @@ static int go_on_shard(struct snapshot_job *job, struct snapshot_result *out,
 	*stage = SNAPSHOT_SEND;
 	if (st->damaged)
 		return error_set(err, ERROR_INPUT, 0,
-			"'%s' is damaged: not all that was sent is known any more, and so the snapshot could "
-			"not be completed; 'amiwright upload --cleanup IMAGE' deletes it, 'upload --start' "
-			"begins another", snapshot_journal_path(job->journal));
+			"'%s' is damaged: not all that was sent is known any more, and so the snapshot "
+			"could not be completed; 'amiwright upload --cleanup IMAGE' deletes it, 'upload "
+			"--start' begins another", snapshot_journal_path(job->journal));
 	if (st->snapshot[0])
 		return load(job, out, err);
 	return snapshot_journal_started(job->journal, out->snapshot, "", 0, err);

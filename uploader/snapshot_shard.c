@@ -173,24 +173,49 @@ static void merge_release(struct merge *m)
 	free(m->common);
 }
 
+/* What a failure leaves is for the user to finish or to delete; nothing here knows which. */
+static void say_left(struct aws *a, struct snapshot_result *out, bool accepted, struct error *err)
+{
+	struct error first = *err;
+	const char *next = "finish it again, or delete it with";
+
+	if (accepted && first.kind == ERROR_SERVICE)
+		next = "delete it with";
+	else if (accepted)
+		next = "it may still complete; if it does not, delete it with";
+	error_set(err, first.kind, 0,
+		"%.600s; snapshot %s is left in %s: %s 'amiwright upload --cleanup IMAGE'", first.text,
+		out->snapshot, aws_region(a), next);
+	err->errnum = first.errnum;
+	err->http_status = first.http_status;
+	memcpy(err->code, first.code, sizeof(err->code));
+	out->snapshot[0] = '\0';
+}
+
 int snapshot_finish(struct aws *a, const char *snapshot, const char *const *journals, size_t nr,
 	const struct snapshot_upload_opts *opts, struct snapshot_result *out, struct error *err)
 {
 	struct merge m = {.snapshot = snapshot};
+	struct error why = ERROR_INIT;
 	bool accepted = false;
 	int ret = 0;
 
 	memset(out, 0, sizeof(*out));
 	snprintf(out->snapshot, sizeof(out->snapshot), "%s", snapshot);
 	for (size_t i = 0; ret == 0 && i < nr; i++)
-		ret = merge_one(&m, journals[i], opts->spool_dir, err);
+		ret = merge_one(&m, journals[i], opts->spool_dir, &why);
 	if (ret == 0)
-		ret = check_all_there(&m, err);
+		ret = check_all_there(&m, &why);
 	out->size_gib = (uint64_t)m.size_gib;
 	if (ret == 0)
-		ret = sum_up(m.table, out, err);
+		ret = sum_up(m.table, out, &why);
 	if (ret == 0)
-		ret = snapshot_complete(a, opts, out, &accepted, err);
+		ret = snapshot_complete(a, opts, out, &accepted, &why);
 	merge_release(&m);
+	if (ret < 0) {
+		say_left(a, out, accepted, &why);
+		if (err)
+			*err = why;
+	}
 	return ret;
 }

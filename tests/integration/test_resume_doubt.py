@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs that come back to an interrupted upload and cannot find out what became of it: they leave it as it is, say so, and
 the next run that can goes on."""
+import re
+import shlex
 import subprocess
 import time
 
@@ -165,8 +167,35 @@ def test_damaged_shard(image, tmp_path):
         kill_when(server, image, lambda: len(blocks_in(digests, "D")) >= 8, *shard)
         lose_a_record(digests)
         before = digests.read_text()
-        for args in [(image, *shard)]:
+        for args in [(image, *shard), ("--finish", "--snapshot", name, digests)]:
             result = run(server, "upload", *args, status=1)
             assert "is damaged" in result.stderr and f"{name} is left" in result.stderr and "--cleanup" in result.stderr
             assert "rerun" not in result.stderr
         assert digests.read_text() == before and server.snapshots[name]["status"] == "pending"
+
+
+def test_finish_that_fails(image, tmp_path):
+    """What is left is named, with what deletes it, and that works."""
+    digests = tmp_path / "digests"
+    with FaultServer() as server:
+        name = run(server, "upload", "--start", image).stdout.strip()
+        run(server, "upload", image, "--shard", "1/1", "--snapshot", name, "--digests", digests)
+        finish = ["upload", "--finish", "--snapshot", name, digests]
+        server.plan = lambda operation, before: faults.DENIED if operation == "CompleteSnapshot" else None
+        result = run(server, *finish, status=4)
+        assert "AccessDenied" in result.stderr and f"{name} is left in us-east-1: finish it again" in result.stderr
+        server.plan = lambda operation, before: None
+        server.snapshots[name]["blocks"][77] = b"x" * faults.BLOCK
+        result = run(server, *finish, status=4)
+        assert "Checksum mismatch" in result.stderr and f"{name} is left in us-east-1: delete it" in result.stderr
+        assert run(server, "upload", "--cleanup", image).stdout.strip() == name
+
+
+def test_hint_as_it_is_typed(image, tmp_path):
+    """With the journal where the user wants it."""
+    place = tmp_path / "another place"
+    with FaultServer(lambda name, before: faults.BROKEN if name == "CompleteSnapshot" else None) as server:
+        result = run(server, "upload", image, "--journal", place, "--max-attempts", "2", status=4)
+        hint = shlex.split(re.search("give this upload up: amiwright (.*)", result.stderr)[1])
+        assert run(server, *hint).stdout.strip() in server.snapshots
+        assert not place.exists()
