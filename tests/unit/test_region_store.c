@@ -4,9 +4,11 @@
  * and the folder over restarts.
  */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -15,7 +17,9 @@
 #include "base/num.h"
 #include "tests/lib/tmpdir.h"
 #include "uploader/region/ec2_internal.h"
+#include "uploader/region/keys.h"
 #include "uploader/region/region.h"
+#include "uploader/region/settings.h"
 #include "uploader/region/token.h"
 
 static int64_t now = 1800000000;
@@ -249,6 +253,57 @@ static void test_store_over_restart(void **state)
 	assert_non_null(strstr(err.text, id));
 }
 
+/* A disk that takes nothing more: files can be read, and made, but not written. */
+static void disk_is_full(bool full)
+{
+	static struct rlimit usual;
+	struct rlimit limit;
+
+	if (full) {
+		signal(SIGXFSZ, SIG_IGN);
+		assert_int_equal(getrlimit(RLIMIT_FSIZE, &usual), 0);
+	}
+	limit = usual;
+	limit.rlim_cur = full ? 0 : usual.rlim_cur;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* Whatever an answer is made of, it is what the disk has. */
+static void test_full_disk_changes_nothing(void **state)
+{
+	CLEANUP_TMPDIR char *dir = tmpdir_new();
+	CLEANUP(store_cleanup) struct store *s = store_open(dir, "us-east-1", counted_random, NULL);
+	char id[STORE_ID_SIZE], arn[KEY_ARN_SIZE];
+	struct json *doc = json_new_object(NULL);
+	struct snapshot *snap;
+	struct image *image;
+
+	(void)state;
+	assert_non_null(s);
+	snap = new_snapshot(s, id);
+	assert_int_equal(json_set_str(doc, "imageState", "available", NULL), 0);
+	image = store_add_image(s, "ami-1", doc, NULL);
+	assert_non_null(image);
+	disk_is_full(true);
+	assert_int_equal(settings_set(s, "1", SETTING_ENCRYPTION, "true", NULL), -1);
+	assert_null(settings_get(s, "1", SETTING_ENCRYPTION));
+	disk_is_full(false);
+	assert_int_equal(settings_set(s, "1", SETTING_ENCRYPTION, "true", NULL), 0);
+	disk_is_full(true);
+	assert_int_equal(settings_set(s, "1", SETTING_ENCRYPTION, NULL, NULL), -1);
+	assert_string_equal(settings_get(s, "1", SETTING_ENCRYPTION), "true");
+	assert_int_equal(keys_create(s, "1", "d", "{}", now, arn, NULL), -1);
+	assert_int_equal(json_length(json_get(s->keys, "keys")), 0);
+	assert_int_equal(json_set_str(image->doc, "imageState", "deregistered", NULL), 0);
+	assert_int_equal(store_save_image(s, image, NULL), -1);
+	assert_string_equal(json_get_str(image->doc, "imageState", ""), "available");
+	assert_int_equal(snapshot_settle(snap, now + 1101, 0, NULL), -1);
+	assert_int_equal(snap->status, SNAPSHOT_PENDING);
+	disk_is_full(false);
+	assert_int_equal(snapshot_settle(snap, now + 1101, 0, NULL), 0);
+	assert_int_equal(snap->status, SNAPSHOT_ERROR);
+}
+
 static void test_region_lock_and_endpoint(void **state)
 {
 	CLEANUP_TMPDIR char *dir = tmpdir_new();
@@ -297,6 +352,7 @@ int main(void)
 		cmocka_unit_test(test_xml_escapes),
 		cmocka_unit_test(test_timeout_cancels),
 		cmocka_unit_test(test_store_over_restart),
+		cmocka_unit_test(test_full_disk_changes_nothing),
 		cmocka_unit_test(test_region_lock_and_endpoint),
 	};
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "uploader/region/record.h"
 #include "base/hash.h"
 
 enum { KEYS_FILE_MAX = 4 * 1024 * 1024 };
@@ -171,14 +172,13 @@ bool keys_usable(const struct store *s, const char *account, const char *arn)
 		       policy_allows(json_get_str(record, "policy", ""), account));
 }
 
-int keys_save(const struct store *s, struct error *err)
+int keys_save(struct store *s, struct error *err)
 {
 	CLEANUP_FREE char *path = buf_strf(err, "%s/keys.json", s->dir);
-	CLEANUP_BUF struct buf text = BUF_INIT(KEYS_FILE_MAX);
 
-	if (!path || json_write(s->keys, true, &text, err) < 0)
+	if (!path)
 		return -1;
-	return file_write_atomic(path, text.data, text.len, 0644, false, err);
+	return record_save(path, &s->keys, KEYS_FILE_MAX, "{\"keys\": {}, \"aliases\": {}}", err);
 }
 
 int keys_create(struct store *s, const char *account, const char *description, const char *policy,

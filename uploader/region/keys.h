@@ -34,7 +34,7 @@ int keys_set_alias(struct store *s, const char *account, const char *alias, cons
 struct json *keys_aliases(const struct store *s, const char *account);
 /* {id: record} of all. */
 struct json *keys_all(const struct store *s);
-int keys_save(const struct store *s, struct error *err) MUST_CHECK;
+int keys_save(struct store *s, struct error *err) MUST_CHECK;
 
 /* For store.c: reads the file, or begins without one. */
 int keys_load(struct store *s, struct error *err) MUST_CHECK;

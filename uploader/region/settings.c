@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "uploader/region/record.h"
 
 enum { SETTINGS_MAX = 256 * 1024 };
 
@@ -26,14 +27,11 @@ int settings_load(struct store *s, struct error *err)
 	return s->settings ? 0 : -1;
 }
 
-static int save(const struct store *s, struct error *err)
+static int save(struct store *s, struct error *err)
 {
 	CLEANUP_FREE char *path = buf_strf(err, "%s/settings.json", s->dir);
-	CLEANUP_BUF struct buf text = BUF_INIT(SETTINGS_MAX);
 
-	if (!path || json_write(s->settings, true, &text, err) < 0)
-		return -1;
-	return file_write_atomic(path, text.data, text.len, 0644, false, err);
+	return path ? record_save(path, &s->settings, SETTINGS_MAX, "{}", err) : -1;
 }
 
 const char *settings_get(const struct store *s, const char *account, const char *key)

@@ -15,7 +15,7 @@
 
 /* Borrowed until it is changed; NULL when it is not set. */
 const char *settings_get(const struct store *s, const char *account, const char *key);
-/* value NULL: as it was at first. On disk before it returns. */
+/* value NULL: as it was at first. On disk before it returns; as it was when that fails. */
 int settings_set(struct store *s, const char *account, const char *key, const char *value,
 	struct error *err) MUST_CHECK;
 

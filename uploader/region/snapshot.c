@@ -334,11 +334,12 @@ enum snapshot_write snapshot_write_block(struct snapshot *snap, uint64_t index, 
 int snapshot_set_status(struct snapshot *snap, enum snapshot_status status, const char *message,
 	struct error *err)
 {
-	atomic_store(&snap->status, (int)status);
 	if (json_set_str(snap->doc, "status", status_names[status], err) < 0 ||
-	    (message && json_set_str(snap->doc, "statusMessage", message, err) < 0))
+	    (message && json_set_str(snap->doc, "statusMessage", message, err) < 0) ||
+	    store_save_snapshot(snap, err) < 0)
 		return -1;
-	return store_save_snapshot(snap, err);
+	atomic_store(&snap->status, (int)status);
+	return 0;
 }
 
 /* Bytes that a killed server left between a write and its record must not stay in the content. */

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/num.h"
 #include "uploader/region/keys.h"
+#include "uploader/region/record.h"
 #include "uploader/region/settings.h"
 #include "uploader/region/store_internal.h"
 
@@ -256,25 +257,22 @@ struct image *store_add_image(struct store *s, const char *id, struct json *doc,
 	return image;
 }
 
-static int save_record(const char *dir, const char *kind, const char *id, const struct json *doc,
+static int save_record(const char *dir, const char *kind, const char *id, struct json **doc,
 	struct error *err)
 {
-	CLEANUP_BUF struct buf text = BUF_INIT(RECORD_MAX);
 	CLEANUP_FREE char *path = buf_strf(err, "%s/%s/%s.json", dir, kind, id);
 
-	if (!path || json_write(doc, true, &text, err) < 0)
-		return -1;
-	return file_write_atomic(path, text.data, text.len, 0644, false, err);
+	return path ? record_save(path, doc, RECORD_MAX, NULL, err) : -1;
 }
 
 int store_save_snapshot(struct snapshot *snap, struct error *err)
 {
-	return save_record(snap->store->dir, "snapshots", snap->id, snap->doc, err);
+	return save_record(snap->store->dir, "snapshots", snap->id, &snap->doc, err);
 }
 
 int store_save_image(struct store *s, struct image *image, struct error *err)
 {
-	return save_record(s->dir, "images", image->id, image->doc, err);
+	return save_record(s->dir, "images", image->id, &image->doc, err);
 }
 
 /* True when a pending snapshot still needs this one's content. */

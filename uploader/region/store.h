@@ -112,7 +112,7 @@ struct image *store_add_image(struct store *s, const char *id, struct json *doc,
  */
 struct snapshot *store_add_copy(struct store *s, const char *id, struct json *doc,
 	const struct snapshot *source, struct error *err) MUST_CHECK;
-/* Writes doc to disk; with store->lock held. */
+/* Writes doc to disk; when that fails it is again what the file has. With store->lock held. */
 int store_save_snapshot(struct snapshot *snap, struct error *err) MUST_CHECK;
 int store_save_image(struct store *s, struct image *image, struct error *err) MUST_CHECK;
 /* With store->lock held. Content stays until no pending child needs it and no reader holds it. */
@@ -124,7 +124,7 @@ void snapshot_put(struct snapshot *snap);
 DEFINE_CLEANUP(snapshot, struct snapshot, snapshot_put)
 
 const char *snapshot_status_name(enum snapshot_status status);
-/* Sets the status here and on disk; message may be NULL. With store->lock held. */
+/* Sets the status here and on disk, or nowhere; message may be NULL. With store->lock held. */
 int snapshot_set_status(struct snapshot *snap, enum snapshot_status status, const char *message,
 	struct error *err) MUST_CHECK;
 /*
