@@ -54,11 +54,20 @@ static void key_of(struct copy_dest *d, const struct ec2_image *image, char *key
 	}
 }
 
-static int take_existing(struct copy *c, struct copy_dest *d, const struct ec2_image *image,
+/* Whether an available copy is encrypted as is asked for; ERROR_POLICY when not. */
+static int check_encryption(struct copy *c, struct copy_dest *d, const struct ec2_image *image,
 	struct error *err)
 {
 	char key[EC2_KEY_SIZE] = "";
 
+	if (d->key[0])
+		key_of(d, image, key, sizeof(key));
+	return copy_check_encryption(c, d, image->id, is_encrypted(image), key, err);
+}
+
+static int take_existing(struct copy *c, struct copy_dest *d, const struct ec2_image *image,
+	struct error *err)
+{
 	if (!is_copy(c, image))
 		return error_set(err, ERROR_POLICY, 0,
 			"%s: the name '%s' is taken by %s, which is no copy of %s: choose another --name",
@@ -69,13 +78,9 @@ static int take_existing(struct copy *c, struct copy_dest *d, const struct ec2_i
 		snprintf(d->salt, sizeof(d->salt), "%s", image->id);
 		return 0;
 	}
-	/* What is pending says neither. */
-	if (!strcmp(image->state, "available")) {
-		if (d->key[0])
-			key_of(d, image, key, sizeof(key));
-		if (copy_check_encryption(c, d, image->id, is_encrypted(image), key, err) < 0)
-			return -1;
-	}
+	/* What is pending says neither: finish() looks. */
+	if (!strcmp(image->state, "available") && check_encryption(c, d, image, err) < 0)
+		return -1;
 	snprintf(d->id, sizeof(d->id), "%s", image->id);
 	d->existing = true;
 	return 0;
@@ -175,7 +180,8 @@ static int finish(struct copy *c, struct copy_dest *d, const struct ec2_image *i
 	CLEANUP_FREE struct aws_tag *tags = NULL;
 	size_t nr;
 
-	if (copy_make_tags(c, &c->tags, c->origin, &tags, &nr, err) < 0 ||
+	if (check_encryption(c, d, image, err) < 0 ||
+		copy_make_tags(c, &c->tags, c->origin, &tags, &nr, err) < 0 ||
 		copy_add_tags(d->aws, d->id, &image->tags, tags, nr, err) < 0)
 		return -1;
 	for (size_t i = 0; i < image->nr_mappings; i++)

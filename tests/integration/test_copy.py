@@ -155,6 +155,20 @@ def test_copy_with_other_encryption_is_there(amiwright, ec2, args, text):
     assert text in out.stderr and len(ec2.calls("CopyImage")) == 1
 
 
+@pytest.mark.parametrize("first, then, text", [
+    ([], ["--encrypt"], "and not encrypted"),
+    (["--encrypt"], ["--no-encrypt"], "and encrypted"),
+    (["--encrypt"], ["--kms-key", "alias/ami"], "and not with alias/ami"),
+])
+def test_pending_copy_with_other_encryption(amiwright, ec2, first, then, text):
+    """Nobody can tell before it is available; then it is looked at."""
+    ami, *_ = two_disks(ec2)
+    ec2.copy_polls = 2
+    amiwright("copy", ami, "--to", "eu-west-1", "--no-wait", *first)
+    out = amiwright("copy", ami, "--to", "eu-west-1", *then, status=3)
+    assert text in out.stderr and len(ec2.calls("CopyImage")) == 1
+
+
 def test_copy_with_another_key_is_there(amiwright, ec2):
     ami, *_ = two_disks(ec2)
     amiwright("copy", ami, "--to", "eu-west-1", "--encrypt")
