@@ -66,7 +66,7 @@ static int check_public(const struct ec2_image *image, int64_t at, struct error 
 		image->id, image->creation_date);
 }
 
-static int deprecate(struct aws *aws, const char *ami, int64_t at, bool dry_run, struct error *err)
+static int check(struct aws *aws, const char *ami, int64_t at, struct error *err)
 {
 	struct ec2_image_list list = {0};
 	int ret = own_image(aws, ami, &list, err);
@@ -74,7 +74,7 @@ static int deprecate(struct aws *aws, const char *ami, int64_t at, bool dry_run,
 	if (!ret)
 		ret = check_public(&list.items[0], at, err);
 	ec2_image_list_release(&list);
-	return ret ? ret : ec2_deprecate_image(aws, ami, at, dry_run, err);
+	return ret;
 }
 
 static int print(struct context *ctx, const struct options_args *args, int64_t at, struct error *err)
@@ -107,8 +107,12 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	aws = context_aws(ctx, err);
 	if (!aws)
 		return -1;
+	/* All are checked before the first is touched. */
 	for (size_t i = 0; i < args->nr; i++)
-		if (deprecate(aws, args->items[i], at, o->dry_run, err) < 0) {
+		if (check(aws, args->items[i], at, err) < 0)
+			return -1;
+	for (size_t i = 0; i < args->nr; i++)
+		if (ec2_deprecate_image(aws, args->items[i], at, o->dry_run, err) < 0) {
 			if (i && !o->dry_run)
 				error_wrap(err, "%zu of %zu AMIs are done", i, args->nr);
 			return -1;

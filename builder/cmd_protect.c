@@ -31,9 +31,6 @@ static int protect(struct aws *aws, const char *ami, const struct protect_option
 {
 	struct ec2_image_list list = {0};
 
-	if (own_image(aws, ami, &list, err) < 0)
-		return -1;
-	ec2_image_list_release(&list);
 	if (ec2_protect_image(aws, ami, !o->off, o->cooldown, o->dry_run, err) < 0 ||
 		own_image(aws, ami, &list, err) < 0)
 		return -1;
@@ -42,6 +39,15 @@ static int protect(struct aws *aws, const char *ami, const struct protect_option
 	if (o->off && !o->dry_run && state[0] && strcmp(state, "disabled"))
 		log_warn("%s: the protection is off only after its cooldown of 24 hours (%s)", ami, state);
 	return 0;
+}
+
+static int check(struct aws *aws, const char *ami, struct error *err)
+{
+	struct ec2_image_list list = {0};
+	int ret = own_image(aws, ami, &list, err);
+
+	ec2_image_list_release(&list);
+	return ret;
 }
 
 static int add(struct context *ctx, const char *ami, const char *state, struct json *doc,
@@ -68,6 +74,10 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	aws = context_aws(ctx, err);
 	if (!aws)
 		return -1;
+	/* All are checked before the first is touched. */
+	for (size_t i = 0; i < args->nr; i++)
+		if (check(aws, args->items[i], err) < 0)
+			return -1;
 	for (size_t i = 0; i < args->nr; i++)
 		if (protect(aws, args->items[i], o, state, sizeof(state), err) < 0 ||
 			add(ctx, args->items[i], state, doc, &out, err) < 0) {

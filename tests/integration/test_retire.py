@@ -216,6 +216,14 @@ def test_protect(amiwright, ec2):
     amiwright("deregister", ami)
 
 
+@pytest.mark.parametrize("command", [["protect"], ["deprecate", "--in", "90d"]])
+@pytest.mark.parametrize("bad, status", [("theirs", 3), ("bogus", 2)])
+def test_all_are_checked_first(amiwright, ec2, command, bad, status):
+    ami, theirs = image(ec2), image(ec2, "theirs", owner=OTHER)
+    amiwright(*command, ami, theirs if bad == "theirs" else bad, status=status)
+    assert not ec2.changes()
+
+
 # prune
 
 @pytest.fixture
