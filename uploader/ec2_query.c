@@ -159,13 +159,18 @@ int ec2_pages(struct aws *a, const struct ec2_request *req, const struct buf *qu
 	int (*page)(void *arg, const struct ec2_node *root, struct error *err), void *arg,
 	struct error *err)
 {
-	char token[4096] = "";
+	char token[4096] = "", last[4096] = "";
 
 	for (int i = 0; i < MAX_PAGES; i++) {
+		memcpy(last, token, sizeof(last));
 		if (one_page(a, req, query, token, sizeof(token), page, arg, err) < 0)
 			return -1;
 		if (!token[0])
 			return 0;
+		/* The same page would come for ever. */
+		if (strcmp(token, last) == 0)
+			return error_set(err, ERROR_SERVICE, 0,
+				"%s: the answer names itself as the page that follows it", req->action);
 	}
 	return error_set(err, ERROR_SERVICE, 0, "%s: over %d pages of answers", req->action, MAX_PAGES);
 }

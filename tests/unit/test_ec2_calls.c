@@ -192,6 +192,21 @@ static void test_account_settings(void **state)
 	free(regions.names);
 }
 
+/* A token that stays the same would be followed for ever. */
+static void test_token_repeats(void **state)
+{
+	struct fixture *f = *state;
+	char first[EC2_ID_SIZE];
+	struct error err = ERROR_INIT;
+	size_t nr;
+
+	f->answer = ANSWER("DescribeInstances", "<reservationSet/><nextToken>t</nextToken>");
+	assert_int_equal(ec2_instances_of(f->aws, "ami-1", &nr, first, &err), -1);
+	assert_int_equal(err.kind, ERROR_SERVICE);
+	assert_non_null(strstr(err.text, "names itself"));
+	assert_int_equal(f->seen, 2);
+}
+
 static void test_permissions(void **state)
 {
 	struct fixture *f = *state;
@@ -323,6 +338,7 @@ int main(void)
 		TEST(test_copy_snapshot),
 		TEST(test_copy_snapshot_once),
 		TEST(test_account_settings),
+		TEST(test_token_repeats),
 		TEST(test_permissions),
 		TEST(test_change_permissions),
 		TEST(test_many_permissions),
