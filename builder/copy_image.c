@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "uploader/ec2_copy.h"
+#include "uploader/ec2_retire.h"
 
 enum { FRESH_MS = 120000 }; /* how long a new id may stay unknown */
 
@@ -65,6 +66,19 @@ static int check_encryption(struct copy *c, struct copy_dest *d, const struct ec
 	return copy_check_encryption(c, d, image->id, is_encrypted(image), key, err);
 }
 
+/* It is ours by its tag or source. One that is gone meanwhile is as well. */
+static int remove_failed(struct copy *c, struct copy_dest *d, const struct ec2_image *image,
+	struct error *err)
+{
+	if (c->opts->dry_run || !ec2_deregister_image(d->aws, image->id, false, err) ||
+		!strcmp(err->code, "InvalidAMIID.NotFound") ||
+		!strcmp(err->code, "InvalidAMIID.Unavailable")) {
+		error_clear(err);
+		return 0;
+	}
+	return error_wrap(err, "%s", d->region);
+}
+
 static int take_existing(struct copy *c, struct copy_dest *d, const struct ec2_image *image,
 	struct error *err)
 {
@@ -73,10 +87,11 @@ static int take_existing(struct copy *c, struct copy_dest *d, const struct ec2_i
 			"%s: the name '%s' is taken by %s, which is no copy of %s: choose another --name",
 			d->region, c->name, image->id, c->opts->source);
 	if (!strcmp(image->state, "failed")) {
-		log_warn("%s: an earlier copy, %s, failed (%s); beginning another", d->region, image->id,
+		log_warn("%s: an earlier copy, %s, failed (%s); it holds the name: deregistering it and "
+			 "beginning another", d->region, image->id,
 			image->reason[0] ? image->reason : "EC2 gives no reason");
 		snprintf(d->salt, sizeof(d->salt), "%s", image->id);
-		return 0;
+		return remove_failed(c, d, image, err);
 	}
 	/* What is pending says neither: finish() looks. */
 	if (!strcmp(image->state, "available") && check_encryption(c, d, image, err) < 0)

@@ -334,7 +334,7 @@ class StrictImages(StrictServer):
         if source["region"] != value["SourceRegion"]:
             raise Refusal("InvalidAMIID.NotFound")
         for name, image in self.in_region(self.region).items():
-            if image["name"] == value["Name"] and image["state"] != "failed":
+            if image["name"] == value["Name"]:
                 raise Refusal("InvalidAMIName.Duplicate", f"AMI name is already in use by AMI {name}")
         tags = {given[k]: given[k[:-3] + "Value"] for k in given if re.fullmatch(r"TagSpecification\.1\.Tag\.\d+\.Key", k)}
         snapshots = []
