@@ -209,6 +209,21 @@ static int interrupted(const struct copy *c, struct error *err)
 	return -1;
 }
 
+/* Nobody waits for room here, so what found none must not pass for begun. */
+static void fail_unbegun(struct copy *c)
+{
+	for (size_t i = 0; i < c->nr_dests; i++) {
+		struct copy_dest *d = &c->dests[i];
+
+		if (d->state != COPY_TO_BEGIN)
+			continue;
+		error_set(&d->error, ERROR_SERVICE, 0,
+			"%s: the copy was not begun, for too many are under way there: rerun the command "
+			"later, or without --no-wait", d->region);
+		d->state = COPY_FAILED;
+	}
+}
+
 /* The error of the whole: how many failed, and the first reason. */
 static int sum_up(const struct copy *c, struct error *err)
 {
@@ -254,6 +269,8 @@ int copy_run(struct copy *c, struct context *ctx, const struct copy_opts *opts, 
 		return -1;
 	if (begin_all(c, err) < 0 || (!opts->no_wait && !opts->dry_run && wait_all(c, err) < 0))
 		return interrupted(c, err);
+	if (opts->no_wait && !opts->dry_run)
+		fail_unbegun(c);
 	return sum_up(c, err);
 }
 

@@ -91,6 +91,13 @@ def test_too_many_copies_at_a_time(amiwright, ec2):
     assert len(out.stdout.splitlines()) == 2 and len(ec2.in_region("eu-west-1")) == 1
 
 
+def test_too_many_copies_and_no_wait(amiwright, ec2):
+    ami, *_ = two_disks(ec2)
+    ec2.full = 1
+    out = amiwright("copy", ami, "--to", "eu-west-1", "--to", "us-west-2", "--no-wait", status=4)
+    assert "eu-west-1: the copy was not begun" in out.stderr and out.stdout.startswith("us-west-2 ami-")
+
+
 def test_deregistered_copy_is_made_again(amiwright, ec2):
     """EC2 remembers the token of the first copy and answers with an AMI that is gone."""
     ami, *_ = two_disks(ec2)
