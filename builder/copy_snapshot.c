@@ -11,6 +11,8 @@
 
 #include "uploader/ec2_copy.h"
 
+enum { BEGIN_ATTEMPTS = 5, BEGIN_PAUSE_MS = 500 };
+
 static bool fits(const struct copy *c, const struct copy_dest *d, const struct ec2_snapshot *s)
 {
 	struct error ignored;
@@ -36,6 +38,20 @@ static int find(struct copy *c, struct copy_dest *d, struct error *err)
 	return 0;
 }
 
+/*
+ * After a failure that does not tell whether it was begun: looks for it, a while later, for EC2 may not
+ * show it at once. 1 when it is there, 0 when another attempt makes no second one.
+ */
+static int look_again(struct copy *c, struct copy_dest *d, unsigned attempt, struct error *err)
+{
+	if (aws_sleep(d->aws, BEGIN_PAUSE_MS * attempt, err) < 0 || find(c, d, err) < 0)
+		return -1;
+	if (!d->existing)
+		return 0;
+	d->existing = false;
+	return 1;
+}
+
 static int begin(struct copy *c, struct copy_dest *d, struct error *err)
 {
 	CLEANUP_FREE struct aws_tag *tags = NULL;
@@ -53,19 +69,18 @@ static int begin(struct copy *c, struct copy_dest *d, struct error *err)
 	if (!from || copy_make_tags(c, &c->tags, c->origin, &tags, &o.nr_tags, err) < 0)
 		return -1;
 	o.tags = tags;
-	if (!ec2_copy_snapshot(d->aws, from, &o, d->id, &why))
-		return 0;
-	if (why.kind == ERROR_NETWORK || why.http_status >= 500) {
-		/* Its fate is not known: it may have been begun. */
-		if (find(c, d, err) < 0)
+	for (unsigned i = 1; ec2_copy_snapshot(d->aws, from, &o, d->id, &why) < 0; i++) {
+		bool unknown = why.kind == ERROR_NETWORK || why.http_status >= 500;
+		int found = unknown ? look_again(c, d, i, err) : 0;
+
+		if (found)
+			return found > 0 ? 0 : -1;
+		if (!unknown || i == BEGIN_ATTEMPTS) {
+			*err = why;
 			return -1;
-		if (d->existing) {
-			d->existing = false;
-			return 0;
 		}
 	}
-	*err = why;
-	return -1;
+	return 0;
 }
 
 static int poll(struct copy *c, struct copy_dest *d, struct error *err)

@@ -92,6 +92,7 @@ class StrictImages(StrictServer):
         self.full = 0                 # copies to refuse because of too many
         self.lose = 0                 # answers of CopySnapshot to lose
         self.lost = {}                # action: how many are done and answered by a failure of the server
+        self.fail = {}                # action: how many are not done, and answered by a failure of the server
         self.hang = None              # the action that is done and not answered before go
         self.go = threading.Event()
         self.count = 0
@@ -175,6 +176,9 @@ class StrictImages(StrictServer):
         with self.lock:
             self.region = region
             try:
+                if self.fail.get(action):
+                    self.fail[action] -= 1
+                    raise Refusal("InternalError", "not done", 500)
                 if given.get("DryRun") == "true" and action not in self.denied:
                     raise Refusal("DryRunOperation", "would have succeeded", 412)
                 self.requests.append((action, {**given, "@region": region}))

@@ -257,6 +257,13 @@ def test_lost_answer_of_copy_snapshot(amiwright, ec2):
     assert len(ec2.calls("CopySnapshot")) == 1
 
 
+def test_copy_snapshot_is_tried_again(amiwright, ec2):
+    source = ec2.add_snapshot()
+    ec2.fail["CopySnapshot"] = 2
+    amiwright("copy", source, "--to", "eu-west-1")
+    assert len(ec2.snapshots) == 2
+
+
 def test_failed_snapshot(amiwright, ec2):
     source = ec2.add_snapshot()
     ec2.broken["eu-west-1"] = "Given key ID is not accessible"
