@@ -130,6 +130,7 @@ static int check_page(struct snapshot_pages *p, const struct ebs_block_list *l, 
 static int receive(struct snapshot_pages *p, struct error *err)
 {
 	struct ebs_block_list *into = &p->page[!p->current], *firsts = &p->firsts[!p->current];
+	CLEANUP_FREE char *old = NULL;
 	int ret;
 
 	if ((!p->requested && request(p, err) < 0) || wait(p, err) < 0)
@@ -144,10 +145,14 @@ static int receive(struct snapshot_pages *p, struct error *err)
 	}
 	into->nr = firsts->nr = 0;
 	if (p->call.ok) {
+		old = steal_ptr(&p->token);
 		ret = p->first ? ebs_changed_read(&p->call, &p->token, firsts, into, err)
 			       : ebs_list_read(&p->call, &p->token, into, err);
 		p->token_ms = now_ms(p);
 		p->last = !p->token;
+		if (ret == 0 && old && p->token && strcmp(old, p->token) == 0)
+			ret = error_set(err, ERROR_SERVICE, 0,
+				"list of %s: a page names itself as the next one", p->snapshot);
 	} else {
 		ret = -1;
 		if (err)

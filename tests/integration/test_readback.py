@@ -11,6 +11,7 @@ import sys
 import time
 
 import boto3
+import botocore
 import pytest
 
 import fault_server as faults
@@ -600,6 +601,33 @@ def test_a_disk_of_a_manifest(run, snapshot, snapshots, tmp_path):
     result = json.loads(run(*args, "--parent-disk", "/dev/sdf", "--json").stdout)
     run("verify", result["snapshot"], image)
     run("upload", image, "--parent-disk", "/dev/sdf", status=2)
+
+
+# --- a region's folder that is damaged
+
+def test_damage_in_the_region_is_an_error(tmp_path, amiwright):
+    """Missing records, missing content and missing accounts: told, not served."""
+    folder = tmp_path / "region"
+    with RegionServer(folder) as server:
+        ids = [Snapshots(server).make({0: content(1, 0), 5: content(1, 5)}) for _ in range(2)]
+    os.chmod(next(folder.glob(f"regions/*/snapshots/{ids[0]}.map")), 0o644)
+    os.truncate(next(folder.glob(f"regions/*/snapshots/{ids[0]}.map")), 60)
+    os.truncate(next(folder.glob(f"regions/*/snapshots/{ids[1]}.img")), 4 * BLOCK)
+    with RegionServer(folder) as server:
+        key, secret = server.credentials()
+        ebs = boto3.client("ebs", endpoint_url=server.endpoint, region_name="us-east-1", aws_access_key_id=key,
+                           aws_secret_access_key=secret,
+                           config=botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=5))
+        with pytest.raises(botocore.exceptions.ClientError, match="Internal"):
+            ebs.list_snapshot_blocks(SnapshotId=ids[0])
+        blocks = ebs.list_snapshot_blocks(SnapshotId=ids[1])["Blocks"]
+        get = lambda b: ebs.get_snapshot_block(SnapshotId=ids[1], BlockIndex=b["BlockIndex"], BlockToken=b["BlockToken"])
+        assert get(blocks[0])["BlockData"].read() == content(1, 0)
+        with pytest.raises(botocore.exceptions.ClientError, match="Internal"):
+            get(blocks[1])
+    (folder / "credentials").write_text("x\n")
+    assert "has no account" in amiwright("--local", folder, "images", status=1).stderr
+    assert (folder / "credentials").read_text() == "x\n"
 
 
 # --- servers that misbehave

@@ -165,8 +165,8 @@ static int add_account(struct accounts *a, struct buf *text, random_fn *fill, st
 }
 
 /* The file's accounts, and new ones until there are as many as wanted. */
-static int load_credentials(struct accounts *a, const char *path, size_t wanted, random_fn *fill,
-	struct error *err)
+static int load_credentials(struct accounts *a, const char *path, bool in_use, size_t wanted,
+	random_fn *fill, struct error *err)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(SMALL_FILE);
 	int ret = 0;
@@ -174,6 +174,11 @@ static int load_credentials(struct accounts *a, const char *path, size_t wanted,
 	if (access(path, F_OK) == 0 && file_read(path, &text, err) < 0)
 		return -1;
 	ret = parse_credentials(a, buf_str(&text), path, err);
+	/* New accounts would own nothing of what is there. */
+	if (ret == 0 && a->nr == 0 && in_use)
+		ret = error_set(err, ERROR_INPUT, 0,
+			"'%s' has no account, but the folder has images and snapshots of one: bring the file back, "
+			"or begin with an empty folder", path);
 	while (ret == 0 && a->nr < wanted) {
 		ret = add_account(a, &text, fill, err);
 		if (ret == 0) {
@@ -251,12 +256,13 @@ int accounts_load(struct accounts *a, const char *dir, size_t wanted, random_fn 
 {
 	CLEANUP_FREE char *credentials = buf_strf(err, "%s/credentials", dir);
 	CLEANUP_FREE char *organizations = buf_strf(err, "%s/organizations.json", dir);
+	CLEANUP_FREE char *regions = buf_strf(err, "%s/regions", dir);
 
 	*a = (struct accounts){.nr = 0};
-	if (!credentials || !organizations || file_mkdirs(dir, 0755, err) < 0)
+	if (!credentials || !organizations || !regions || file_mkdirs(dir, 0755, err) < 0)
 		return -1;
 	wanted = MIN(MAX(wanted, (size_t)1), (size_t)ACCOUNTS_MAX);
-	if (load_credentials(a, credentials, wanted, fill, err) < 0)
+	if (load_credentials(a, credentials, access(regions, F_OK) == 0, wanted, fill, err) < 0)
 		return -1;
 	return load_organizations(a, organizations, fill, err);
 }

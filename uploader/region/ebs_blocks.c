@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/num.h"
 #include "uploader/region/form.h"
@@ -134,6 +135,7 @@ void ebs_get_block(struct ebs_ctx *c)
 	struct error err = ERROR_INIT;
 	const uint8_t *digest;
 	uint64_t index;
+	struct stat st;
 
 	if (!snap || take_index(c, snap, &index) || get_check_token(c, index))
 		return;
@@ -144,6 +146,15 @@ void ebs_get_block(struct ebs_ctx *c)
 	}
 	c->reply->fd = snapshot_open_content(snap, &err);
 	if (c->reply->fd < 0) {
+		ebs_internal(c, &err);
+		return;
+	}
+	if (fstat(c->reply->fd, &st) < 0 ||
+	    (uint64_t)st.st_size < (index + 1) * STORE_BLOCK_SIZE) {
+		error_set(&err, ERROR_IO, 0, "the content of %s ends before block %llu", snap->id,
+			(unsigned long long)index);
+		cleanup_close_p(&c->reply->fd);
+		c->reply->fd = -1;
 		ebs_internal(c, &err);
 		return;
 	}

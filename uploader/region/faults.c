@@ -7,7 +7,8 @@
 
 #include "base/num.h"
 
-enum { MILLION = 1000000, SPEC_SIZE = 512, RATE_MAX = 1000000, SLOW_MAX_S = 600 };
+enum { MILLION = 1000000, SPEC_SIZE = 512, RATE_MAX = 1000000, SLOW_MAX_S = 600,
+	SKEW_MAX_S = 10 * 366 * 86400 };
 
 /* "10%", "0.25%" in millionths. */
 static bool parse_share(const char *text, uint32_t *out)
@@ -76,7 +77,7 @@ static bool fault_item(struct faults *f, const char *name, const char *value)
 		return num_parse(value, UINT64_MAX, &f->seed, NULL) < 0;
 	if (parse_time(*value == '-' ? value + 1 : value, &ms))
 		return true;
-	if (strcmp(name, "skew") == 0) {
+	if (strcmp(name, "skew") == 0 && ms / 1000 <= SKEW_MAX_S) {
 		f->skew_s = (int64_t)(ms / 1000) * (*value == '-' ? -1 : 1);
 		return false;
 	}

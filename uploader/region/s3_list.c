@@ -166,7 +166,7 @@ static bool list_one(struct s3_ctx *c, struct list *l, const struct json *doc)
 	if (strcmp(grouped ? prefix : key, l->after) <= 0 || (grouped && strcmp(prefix, l->common) == 0))
 		return true;
 	if (l->nr == l->max) {
-		l->truncated = true;
+		l->truncated = l->max > 0; /* a page of nothing has no token to go on from */
 		return false;
 	}
 	l->nr++;

@@ -408,7 +408,8 @@ struct server *server_start(struct region *r, const char *address, uint16_t port
 	struct sockaddr_in where;
 	const union MHD_DaemonInfo *info;
 	bool own_threads = r->faults.slow_ms > 0;
-	unsigned flags = MHD_USE_ERROR_LOG | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
+	/* ITC: without it MHD_quiesce_daemon() does nothing. */
+	unsigned flags = MHD_USE_ERROR_LOG | MHD_USE_SUPPRESS_DATE_NO_CLOCK | MHD_USE_ITC;
 
 	flags |= own_threads ? MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL_INTERNAL_THREAD :
 			       MHD_USE_EPOLL_INTERNAL_THREAD;

@@ -71,6 +71,7 @@ static int snapshot_parse(struct snapshot *snap, const char *id, struct error *e
 			STORE_MAX_GIB);
 	memcpy(snap->id, id, strlen(id) + 1);
 	snap->size_gib = (uint64_t)size;
+	snap->blocks = found == SNAPSHOT_COMPLETED ? json_get_int(snap->doc, "blocks", -1) : -1;
 	atomic_init(&snap->status, found);
 	atomic_init(&snap->completing,
 		json_get(snap->doc, "count") != NULL || json_get(snap->doc, "copy") != NULL);
@@ -238,6 +239,9 @@ static int map_replay_file(struct snapshot *snap, struct error *err)
 		return -1;
 	if (blockmap_replay(&snap->map, data.data, data.len, err) < 0)
 		return error_wrap(err, "'%s'", path);
+	if (snap->blocks >= 0 && (uint64_t)snap->blocks != snap->map.nr_written)
+		return error_set(err, ERROR_INPUT, 0, "'%s' has %llu blocks, its record says %lld", path,
+			(unsigned long long)snap->map.nr_written, (long long)snap->blocks);
 	snap->map_end = data.len - data.len % BLOCKMAP_RECORD_SIZE;
 	snap->map_loaded = true;
 	return 0;

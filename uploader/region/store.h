@@ -56,6 +56,7 @@ struct snapshot {
 	atomic_uint refs;
 	struct json *doc;           /* owned; under store->lock */
 	uint64_t size_gib;
+	int64_t blocks;             /* of one that was completed when it was loaded; else -1 */
 	atomic_int status;          /* enum snapshot_status */
 	atomic_bool completing;     /* CompleteSnapshot came: no more writes */
 	uint64_t complete_at_ms;    /* monotonic; under store->lock */
