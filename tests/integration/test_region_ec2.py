@@ -152,6 +152,13 @@ def test_tags(ebs, ec2):
     assert described == [{"ResourceId": snapshot, "ResourceType": "snapshot", "Key": "a", "Value": "2"}]
     with refused(400, "InvalidAMIID.NotFound"):
         ec2.create_tags(Resources=["ami-0123456789abcdef0"], Tags=[{"Key": "a", "Value": "1"}])
+    twice = [{"Key": "c", "Value": "1"}, {"Key": "c", "Value": "2"}]
+    with refused(400, "InvalidParameterValue", "Duplicate tag key 'c' specified."):
+        ec2.create_tags(Resources=[snapshot], Tags=twice)
+    with refused(400, "InvalidParameterValue", "Duplicate tag key 'c' specified."):
+        ec2.copy_snapshot(SourceRegion="us-east-1", SourceSnapshotId=snapshot,
+                          TagSpecifications=[{"ResourceType": "snapshot", "Tags": twice}])
+    assert tags() == {"a": "2"}
 
 
 def test_account_calls(ec2):

@@ -131,6 +131,7 @@ def test_listing(s3, bucket):
     assert keys(s3.list_objects_v2(Bucket=bucket)) == sorted(names, key=str.encode)
     assert keys(s3.list_objects_v2(Bucket=bucket, Prefix="c/")) == ["c/x&y", "c/é ü"]
     assert keys(s3.list_objects_v2(Bucket=bucket, StartAfter="a/03", MaxKeys=2)) == ["a/04", "b"]
+    assert s3.list_objects_v2(Bucket=bucket, MaxKeys=0)["IsTruncated"] is False
     top = s3.list_objects_v2(Bucket=bucket, Delimiter="/")
     assert keys(top) == ["b"] and [p["Prefix"] for p in top["CommonPrefixes"]] == ["a/", "c/"]
     pages = list(s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, PaginationConfig={"PageSize": 3}))

@@ -14,7 +14,8 @@ static void test_parse(void **state)
 {
 	static const char *const bad[] = {"", "throttle", "throttle=", "throttle=10", "throttle=101%",
 		"throttle=1.2.3%", "error=-1%", "reset=x%", "slow=", "slow=1d", "slow=-1s", "slow=601s",
-		"expire=0", "seed=x", "skew=--1", "skew=2147483647h", "colour=1%", "throttle=60%,error=41%", ",throttle=1%"};
+		"expire=0", "seed=x", "skew=--1",
+		"skew=2147483647h", "colour=1%", "throttle=60%,error=41%", ",throttle=1%"};
 	struct error err = ERROR_INIT;
 	struct faults f;
 

@@ -20,6 +20,11 @@ static bool check_tag(struct ec2_ctx *c, const char *key, const char *value)
 	return false;
 }
 
+static bool refuse_twice(struct ec2_ctx *c, const char *key)
+{
+	return ec2_refuse(c, "InvalidParameterValue", "Duplicate tag key '%.140s' specified.", key);
+}
+
 void ec2_write_tags(struct ec2_ctx *c, const struct json *doc)
 {
 	const struct json *tags = json_get(doc, "tags");
@@ -59,6 +64,9 @@ static bool get_specified(struct ec2_ctx *c, unsigned n, struct json **list)
 
 		if (check_tag(c, key, value ? value : ""))
 			return true;
+		for (size_t i = 0; i < json_length(*list); i++)
+			if (strcmp(json_get_str(json_at(*list, i), "Key", ""), key) == 0)
+				return refuse_twice(c, key);
 		if (append_tag(*list, key, value ? value : "", &err) < 0)
 			return ec2_internal(c, &err);
 	}
@@ -101,6 +109,16 @@ struct tag_list {
 	size_t nr;
 };
 
+/* The value that `changes` has for a key: its index, or nr. */
+static size_t find_tag(const struct tag_list *tags, const char *key)
+{
+	size_t i = 0;
+
+	while (i < tags->nr && strcmp(tags->items[i].key, key) != 0)
+		i++;
+	return i;
+}
+
 static bool get_tags(struct ec2_ctx *c, struct tag_list *tags)
 {
 	const char *key;
@@ -114,20 +132,12 @@ static bool get_tags(struct ec2_ctx *c, struct tag_list *tags)
 				MAX_TAGS);
 		if (check_tag(c, key, value ? value : ""))
 			return true;
+		if (find_tag(tags, key) < tags->nr)
+			return refuse_twice(c, key);
 		tags->items[tags->nr].key = key;
 		tags->items[tags->nr++].value = value;
 	}
 	return false;
-}
-
-/* The value that `changes` has for a key: its index, or nr. */
-static size_t find_tag(const struct tag_list *tags, const char *key)
-{
-	size_t i = 0;
-
-	while (i < tags->nr && strcmp(tags->items[i].key, key) != 0)
-		i++;
-	return i;
 }
 
 /* The record's tags without those that change; NULL on error. */

@@ -163,6 +163,10 @@ static void exchange_take(struct server *s, struct exchange *x, const char *data
 		x->failed = true;
 		return;
 	}
+	if (x->spool >= 0 && len > UPLOAD_MAX - x->spooled) {
+		x->too_large = true; /* one that did not say its length */
+		return;
+	}
 	if (x->spool >= 0) {
 		if (file_pwrite_all(x->spool, data, len, x->spooled, "upload", NULL) < 0)
 			x->failed = true;
