@@ -19,6 +19,7 @@ enum { TIMEOUT_MS = 2000, TRIES = 3, PAUSE_MS = 500, MAX_TOKEN = 64 * 1024 };
 
 struct container {
 	char *url, *token_file, *token; /* the last two NULL without */
+	char shown[HTTP_SHOWN_SIZE];    /* the URL without what may be secret in it */
 };
 
 static void container_free(void *state)
@@ -110,19 +111,19 @@ static int read_answer(const struct container *c, const struct http_request *req
 	CLEANUP(json_cleanup) struct json *j = NULL;
 	CLEANUP_FREE char *message = NULL;
 
-	j = json_parse(buf_str(&req->answer), req->answer.len, c->url, NULL);
+	j = json_parse(buf_str(&req->answer), req->answer.len, c->shown, NULL);
 	if (req->status != 200) {
 		message = creds_said(json_get_str(j, "message", json_get_str(j, "Message", "")), err);
 		if (!message)
 			return -1;
-		error_set(err, ERROR_SERVICE, 0, "'%s' answers %d%s%s", c->url, req->status,
+		error_set(err, ERROR_SERVICE, 0, "'%s' answers %d%s%s", c->shown, req->status,
 			message[0] ? ": " : "", message);
 		err->http_status = req->status;
 		return -1;
 	}
 	if (!json_is_object(j))
-		return error_set(err, ERROR_NETWORK, 0, "the answer of '%s' is not a JSON object", c->url);
-	if (creds_from_json(j, "Token", c->url, out, err) < 0)
+		return error_set(err, ERROR_NETWORK, 0, "the answer of '%s' is not a JSON object", c->shown);
+	if (creds_from_json(j, "Token", c->shown, out, err) < 0)
 		return -1;
 	creds_adjust_expiry(out, req, &w->clock);
 	return 0;
@@ -149,7 +150,7 @@ static int fetch_container(void *state, const struct creds_world *w, struct aws_
 {
 	const struct container *c = state;
 
-	out->origin = buf_strf(err, "container endpoint %s", c->url);
+	out->origin = buf_strf(err, "container endpoint %s", c->shown);
 	if (!out->origin)
 		return -1;
 	for (int i = 1;; i++) {
@@ -172,6 +173,8 @@ struct aws_provider *creds_container_new(struct creds_world *w, struct error *er
 	if (!c)
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for credentials");
 	c->url = find_url(&w->env, err);
+	if (c->url)
+		http_url_shown(c->shown, c->url);
 	if (c->url && file)
 		c->token_file = buf_strf(err, "%s", file);
 	else if (c->url && token)
