@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "builder/command_tags.h"
 #include "builder/copy.h"
+#include "builder/spec.h"
 
 struct copy_options {
 	struct options_list to, keys, tags;
@@ -165,6 +166,10 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	opts.nr_keys = o->keys.nr;
 	if (!ret && !o->to.nr)
 		ret = error_set(err, ERROR_USAGE, 0, "'copy' needs --to REGION");
+	for (size_t i = 0; i < o->to.nr && !ret; i++)
+		if (!spec_is_region(o->to.items[i]))
+			ret = error_set(err, ERROR_USAGE, 0,
+				"--to: '%s' is no AWS region, which looks like eu-west-1", o->to.items[i]);
 	if (!ret)
 		ret = command_tags_parse(&tags, NULL, &o->tags, err);
 	opts.tags = tags.items;

@@ -38,7 +38,7 @@ static int add_list(enum ec2_grantee kind, const struct options_list *list,
 	struct ec2_permission *with, size_t *nr, struct error *err)
 {
 	for (size_t i = 0; i < list->nr; i++)
-		if (share_parse(kind, list->items[i], &with[(*nr)++], err) < 0)
+		if (share_add(kind, list->items[i], with, nr, err) < 0)
 			return -1;
 	return 0;
 }
@@ -55,7 +55,7 @@ static int parse(const struct share_options *o, struct ec2_permission **with, si
 		add_list(EC2_UNIT, &o->units, *with, nr, err) < 0)
 		return -1;
 	if (o->is_public)
-		return share_parse(EC2_GROUP, "all", &(*with)[(*nr)++], err);
+		return share_add(EC2_GROUP, "all", *with, nr, err);
 	return 0;
 }
 

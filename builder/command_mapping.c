@@ -62,7 +62,9 @@ static int number(const char *text, uint64_t max, const char *what, uint64_t *ou
 	*out = 0;
 	if (!text[0])
 		return 0;
-	return num_parse(text, max, out, err) < 0 ? error_wrap(err, "--map: %s", what) : 0;
+	if (num_parse(text, max, out, err) < 0)
+		return error_wrap(err, "--map: %s", what);
+	return *out ? 0 : error_set(err, ERROR_USAGE, 0, "--map: %s cannot be 0: leave it out", what);
 }
 
 /* ",keep", ",encrypted", ",plain" up to the end. */

@@ -81,6 +81,8 @@ static const struct statement statements[] = {
 	{"DropUnfinished", NULL, false, HOME, SNAPSHOTS, MADE_BY_US, {"ec2:DeleteSnapshot", NULL}},
 	{"Register", NULL, false, HOME, SNAPSHOTS | IMAGES, NO_CONDITION, {"ec2:RegisterImage", NULL}},
 	{"Copy", has_copies, false, HOME | COPIES, SNAPSHOTS | IMAGES, NO_CONDITION, {"ec2:CopyImage", NULL}},
+	{"ReplaceFailedCopies", has_copies, false, COPIES, IMAGES, MADE_BY_US,
+		{"ec2:DeregisterImage", NULL}},
 	{"Tag", NULL, false, HOME | COPIES, SNAPSHOTS | IMAGES, OWN_TAGS, {"ec2:CreateTags", NULL}},
 	{"ShareImages", has_receivers, false, HOME | COPIES, IMAGES, MADE_BY_US,
 		{"ec2:DescribeImageAttribute", "ec2:ModifyImageAttribute", NULL}},

@@ -135,7 +135,7 @@ static int add_receivers(const struct spec_strings *list, enum ec2_grantee kind,
 	struct ec2_permission *with, size_t *nr, struct error *err)
 {
 	for (size_t i = 0; i < list->nr; i++)
-		if (share_parse(kind, list->items[i], &with[(*nr)++], err) < 0)
+		if (share_add(kind, list->items[i], with, nr, err) < 0)
 			return -1;
 	return 0;
 }
@@ -151,7 +151,7 @@ static int receivers(const struct spec_share *s, struct ec2_permission **with, s
 		add_receivers(&s->organizations, EC2_ORGANIZATION, *with, nr, err) < 0 ||
 		add_receivers(&s->units, EC2_UNIT, *with, nr, err) < 0)
 		return -1;
-	return s->everyone ? share_parse(EC2_GROUP, "all", &(*with)[(*nr)++], err) : 0;
+	return s->everyone ? share_add(EC2_GROUP, "all", *with, nr, err) : 0;
 }
 
 static int share_in(struct publish *p, const struct publish_region *region,

@@ -49,5 +49,8 @@ struct json *share_permissions_json(const struct ec2_permission_list *list, stru
  */
 int share_parse(enum ec2_grantee kind, const char *text, struct ec2_permission *out,
 	struct error *err) MUST_CHECK;
+/* Adds one to a list that has room for it, unless it is there already. */
+int share_add(enum ec2_grantee kind, const char *text, struct ec2_permission *with, size_t *nr,
+	struct error *err) MUST_CHECK;
 
 #endif

@@ -110,6 +110,18 @@ static bool is_account(const char *text)
 	return n == 12 && !text[n];
 }
 
+/* "arn:aws:organizations::111122223333:organization/o-…" or ":ou/o-…/ou-…" (part is what follows). */
+static bool is_organization(const char *text, const char *part)
+{
+	const char *at = strstr(text, ":organizations::");
+
+	if (strncmp(text, "arn:aws", 7) || !at)
+		return false;
+	at += strlen(":organizations::");
+	return strspn(at, "0123456789") == 12 && !strncmp(at + 12, part, strlen(part)) &&
+	       at[12 + strlen(part)];
+}
+
 int share_parse(enum ec2_grantee kind, const char *text, struct ec2_permission *out,
 	struct error *err)
 {
@@ -119,12 +131,24 @@ int share_parse(enum ec2_grantee kind, const char *text, struct ec2_permission *
 	if (kind == EC2_ACCOUNT && !is_account(text))
 		return error_set(err, ERROR_USAGE, 0, "'%s' is no account: it has 12 digits", text);
 	if ((kind == EC2_ORGANIZATION || kind == EC2_UNIT) &&
-		(strncmp(text, "arn:", 4) || !strstr(text, parts[kind]) || strlen(text) >= sizeof(out->value)))
+		(!is_organization(text, parts[kind]) || strlen(text) >= sizeof(out->value)))
 		return error_set(err, ERROR_USAGE, 0,
 			"'%s' is no ARN of an %s: it is like arn:aws:organizations::111122223333%s…", text,
 			share_kind_name(kind), parts[kind]);
 	out->kind = kind;
 	snprintf(out->value, sizeof(out->value), "%s", text);
+	return 0;
+}
+
+int share_add(enum ec2_grantee kind, const char *text, struct ec2_permission *with, size_t *nr,
+	struct error *err)
+{
+	if (share_parse(kind, text, &with[*nr], err) < 0)
+		return -1;
+	for (size_t i = 0; i < *nr; i++)
+		if (with[i].kind == kind && !strcmp(with[i].value, with[*nr].value))
+			return 0;
+	++*nr;
 	return 0;
 }
 

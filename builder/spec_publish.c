@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "builder/share.h"
+
 /* EC2: entities that an AMI can be shared with. */
 enum { SHARES_MAX = 1000, DAYS_MAX = 3650 };
 
@@ -160,37 +162,24 @@ static void check_copy(const struct spec *s, size_t index, struct diag *d)
 	check_key(copy->kms_key, copy->key_place, copy->region, d);
 }
 
-static bool is_account(const char *text)
+static void check_list(const struct spec_strings *list, enum ec2_grantee kind, struct diag_place place,
+	struct diag *d)
 {
-	return strlen(text) == 12 && strspn(text, "0123456789") == 12;
-}
+	struct ec2_permission permission;
 
-/* "arn:aws:organizations::111122223333:organization/o-…" or ":ou/o-…/ou-…". */
-static bool is_org_arn(const char *text, const char *kind)
-{
-	const char *at = strstr(text, ":organizations::");
+	for (size_t i = 0; i < list->nr; i++) {
+		struct error e = ERROR_INIT;
 
-	if (strncmp(text, "arn:aws", 7) || !at)
-		return false;
-	at += strlen(":organizations::");
-	return strspn(at, "0123456789") == 12 && at[12] == ':' &&
-	       !strncmp(at + 13, kind, strlen(kind)) && at[13 + strlen(kind)];
+		if (share_parse(kind, list->items[i], &permission, &e) < 0)
+			diag_add(d, place, "%s", e.text);
+	}
 }
 
 static void check_receivers(const struct spec_share *share, struct diag *d)
 {
-	for (size_t i = 0; i < share->accounts.nr; i++)
-		if (!is_account(share->accounts.items[i]))
-			diag_add(d, share->accounts_place, "'%s' is no AWS account: it has 12 digits",
-				share->accounts.items[i]);
-	for (size_t i = 0; i < share->organizations.nr; i++)
-		if (!is_org_arn(share->organizations.items[i], "organization/"))
-			diag_add(d, share->organizations_place, "'%s' is no ARN of an organization, which looks like "
-				"arn:aws:organizations::111122223333:organization/o-…", share->organizations.items[i]);
-	for (size_t i = 0; i < share->units.nr; i++)
-		if (!is_org_arn(share->units.items[i], "ou/"))
-			diag_add(d, share->units_place, "'%s' is no ARN of an organizational unit, which looks like "
-				"arn:aws:organizations::111122223333:ou/o-…/ou-…", share->units.items[i]);
+	check_list(&share->accounts, EC2_ACCOUNT, share->accounts_place, d);
+	check_list(&share->organizations, EC2_ORGANIZATION, share->organizations_place, d);
+	check_list(&share->units, EC2_UNIT, share->units_place, d);
 	if (share->accounts.nr + share->organizations.nr + share->units.nr > SHARES_MAX)
 		diag_add(d, share->place, "an AMI is shared with %d accounts and organizations at most",
 			SHARES_MAX);

@@ -270,3 +270,8 @@ def test_failed_snapshot(amiwright, ec2):
     assert "Given key ID" in amiwright("copy", source, "--to", "eu-west-1", status=4).stderr
     ec2.broken.clear()
     amiwright("copy", source, "--to", "eu-west-1")
+
+
+def test_what_is_no_region(amiwright, ec2):
+    result = amiwright("copy", ec2.add_image("web", [ec2.add_snapshot()]), "--to", "mars-1", status=2)
+    assert "'mars-1' is no AWS region" in result.stderr and not ec2.requests

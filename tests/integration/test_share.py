@@ -32,11 +32,11 @@ def test_accounts(amiwright, ec2, web):
     out = amiwright("share", web[0], "--account", A, "--account", B)
     assert shared(ec2, *web) == [[A, B]] * 3
     assert out.stdout == "".join(f"{i} account {a}\n" for i in web for a in (A, B))
-    # A repeat changes nothing, and one more account is one more.
+    # A repeat changes nothing, and one more account is one more; one that is named twice is one.
     before = len(ec2.changes())
     assert amiwright("share", web[0], "--account", A, "--account", B).stdout == out.stdout
     assert len(ec2.changes()) == before
-    amiwright("share", web[0], "--account", OTHER)
+    amiwright("share", web[0], "--account", OTHER, "--account", OTHER)
     assert ec2.calls("ModifyImageAttribute")[-1]["LaunchPermission.Add.1.UserId"] == OTHER
     assert "LaunchPermission.Add.2.UserId" not in ec2.calls("ModifyImageAttribute")[-1]
 
@@ -167,3 +167,10 @@ def test_unshare_keeps_what_another_image_needs(amiwright, ec2, web):
     amiwright("share", other, "--account", A)
     out = amiwright("unshare", ami, "--all")
     assert shared(ec2, *web) == [[], [A], []] and "stays shared" in out.stderr
+
+
+@pytest.mark.parametrize("arn", ["arn::organization/o-", "arn:aws:organizations::1:organization/o-a",
+                                 "arn:aws:organizations::111122223333:ou/o-a/ou-b", "arn:aws:iam::111122223333:role/x"])
+def test_what_is_no_organization(amiwright, ec2, web, arn):
+    assert "no ARN of an organization" in amiwright("share", web[0], "--organization", arn, status=2).stderr
+    assert not ec2.changes()

@@ -87,7 +87,7 @@ static void test_cleanup(void **state)
 	char *with = policy_for(HEAD "ami: {copies: [eu-west-1]}\n", "us-east-1", true);
 
 	(void)state;
-	has_not(without, "DeregisterImage");
+	has_not(without, "DisableImageDeregistrationProtection");
 	has(with, "\"ec2:DeregisterImage\",\"ec2:DisableImageDeregistrationProtection\"");
 	has(with, "[\"ec2:DeleteSnapshot\"],\"Resource\":[\"arn:aws:ec2:eu-west-1::snapshot/*\"]}");
 	free(without);

@@ -247,7 +247,7 @@ static void test_publish_rules(void **state)
 		"t.yaml:5:16: 'encrypt: false' does not go with 'kms_key'", "t.yaml:5:46: 'deprecate' needs");
 	REFUSED(HEAD DISK "ami: {encrypt: true, share: {public: true, accounts: ['1']}}\n",
 		"t.yaml:5:29: the account's default key cannot be shared",
-		"t.yaml:5:38: an AMI with encrypted snapshots cannot be public", "t.yaml:5:54: '1' is no AWS account");
+		"t.yaml:5:38: an AMI with encrypted snapshots cannot be public", "t.yaml:5:54: '1' is no account");
 	REFUSED(HEAD DISK "ami: {share: {public: true}, copies: [{region: eu-west-1, encrypt: true}]}\n",
 		"t.yaml:5:39: 'share' makes the AMI public, an encrypted copy cannot be");
 	REFUSED(HEAD DISK "ami: {copies: [{region: eu-west-1, kms_key: 'arn:aws:kms:eu-west-2:111122223333:key/1'}], "
