@@ -31,7 +31,7 @@ struct fixture {
 	unsigned epoch;          /* tokens of an earlier one are refused */
 	unsigned expire_at_get, expire_at_list; /* the number of the call at which it moves on */
 	unsigned damage;         /* so many answers for block 6 are damaged */
-	bool repeat, empty, outside, forget;
+	bool repeat, stuck, empty, outside, forget;
 };
 
 static int query(const char *line, const char *key, char *out, size_t size)
@@ -57,7 +57,7 @@ static size_t refuse(char *reply, size_t size, const char *reason)
 static size_t answer_list(struct fixture *f, const char *line, char *reply, size_t size)
 {
 	char text[64], body[4000];
-	unsigned epoch, from = 0;
+	unsigned epoch, from = 0, next;
 	size_t len;
 
 	if (++f->lists == f->expire_at_list)
@@ -68,6 +68,7 @@ static size_t answer_list(struct fixture *f, const char *line, char *reply, size
 	} else if (query(line, "startingBlockIndex=", text, sizeof(text)) == 0) {
 		from = ((unsigned)atoi(text) + 2) / 3;
 	}
+	next = f->stuck ? PAGE : from + PAGE;
 	if (f->repeat)
 		from = 0;
 	len = (size_t)snprintf(body, sizeof(body), "{\"VolumeSize\":1,\"BlockSize\":524288,\"Blocks\":[");
@@ -81,7 +82,7 @@ static size_t answer_list(struct fixture *f, const char *line, char *reply, size
 	len += (size_t)snprintf(body + len, sizeof(body) - len, "]");
 	if (from + PAGE < f->nr || f->empty)
 		len += (size_t)snprintf(body + len, sizeof(body) - len, ",\"NextToken\":\"p%u-%u\"",
-			f->epoch, from + PAGE);
+			f->epoch, next);
 	snprintf(body + len, sizeof(body) - len, "}");
 	return httpd_answer(reply, size, "200 OK", "", body);
 }
@@ -218,6 +219,9 @@ static void test_list_lies(void **state)
 	f->repeat = true;
 	list_fails(f, "comes a second time");
 	f->repeat = false;
+	f->stuck = true;
+	list_fails(f, "names itself as the next one");
+	f->stuck = false;
 	f->empty = true;
 	list_fails(f, "pages without a block");
 	f->empty = false;
