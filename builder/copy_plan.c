@@ -80,18 +80,20 @@ static bool is_key(const struct copy_dest *d, const char *arn)
 int copy_check_encryption(const struct copy *c, const struct copy_dest *d, const char *id,
 	bool encrypted, const char *kms_key, struct error *err)
 {
+	const char *whence = d->existing ? "is there already" : "has been made";
+
 	if (c->opts->plain && encrypted)
 		return error_set(err, ERROR_POLICY, 0,
-			"%s: %s is there already and encrypted: remove it, or leave out --no-encrypt",
-			d->region, id);
+			"%s: %s %s and encrypted: remove it, or leave out --no-encrypt", d->region, id,
+			whence);
 	if (d->encrypt && !encrypted)
 		return error_set(err, ERROR_POLICY, 0,
-			"%s: %s is there already and not encrypted: remove it, or choose another --name",
-			d->region, id);
+			"%s: %s %s and not encrypted: remove it, or choose another --name", d->region, id,
+			whence);
 	if (d->encrypt && d->key[0] && kms_key[0] && !is_key(d, kms_key))
 		return error_set(err, ERROR_POLICY, 0,
-			"%s: %s is there already, encrypted with %s and not with %s: remove it, or choose "
-			"another --name", d->region, id, kms_key, d->key);
+			"%s: %s %s, encrypted with %s and not with %s: remove it, or choose another --name",
+			d->region, id, whence, kms_key, d->key);
 	return 0;
 }
 

@@ -208,12 +208,14 @@ def test_copy_image(moto, image):
 
 
 def test_encrypted_copies_are_not(moto, image):
-    """moto takes Encrypted and KmsKeyId, any of them, and copies unencrypted: the second run sees that it is not what was
-    asked for."""
+    """moto takes Encrypted and KmsKeyId, any of them, and copies unencrypted: we see that it is not what was asked for."""
     asked = ("copy", image, "--to", "eu-west-1", "--kms-key", "alias/none")
-    copy = moto.run(*asked).split()[1]
+    message = moto.run(*asked, status=4)
+    assert "has been made and not encrypted" in message
+    copy = re.search(r"ami-[0-9a-f]+ has been", message).group().split()[0]
     assert not shown(moto, copy, "eu-west-1")["BlockDeviceMappings"][0]["Ebs"].get("Encrypted")
-    assert "encrypt" in moto.run(*asked, status=3)
+    # It drops the tags of CopyImage, too: the copy does not say whose it is.
+    assert f"is taken by {copy}, which is no copy" in moto.run(*asked, status=3)
 
 
 def test_copy_snapshot(moto, snapshot, tmp_path):
