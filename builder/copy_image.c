@@ -93,11 +93,11 @@ static int take_existing(struct copy *c, struct copy_dest *d, const struct ec2_i
 		snprintf(d->salt, sizeof(d->salt), "%s", image->id);
 		return remove_failed(c, d, image, err);
 	}
+	d->existing = true;
 	/* What is pending says neither: finish() looks. */
 	if (!strcmp(image->state, "available") && check_encryption(c, d, image, err) < 0)
 		return -1;
 	snprintf(d->id, sizeof(d->id), "%s", image->id);
-	d->existing = true;
 	return 0;
 }
 
