@@ -3,15 +3,19 @@
 import os
 import shutil
 import subprocess
+import tempfile
 
 NOBODY = 65534
 PREFIX = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 
 
 def open_way(folder):
-    """Lets others enter a test's folder, which pytest keeps for its user."""
-    for part in [folder, *list(folder.parents)[:3]]:
-        part.chmod(part.stat().st_mode | 0o055)
+    """Lets others enter a test's folder, which pytest keeps for its user, and its workers' folders."""
+    for part in [folder, *folder.parents]:
+        if str(part) == tempfile.gettempdir():
+            break
+        if part.stat().st_mode & 0o055 != 0o055 and part.stat().st_uid == os.getuid():
+            part.chmod(part.stat().st_mode | 0o055)
 
 
 def reachable(path, folder):
