@@ -7,7 +7,7 @@
  * What a server says is bounded: body by max_answer, headers by MAX_HEADER_BYTES, time by three
  * timeouts; redirects are never followed.
  */
-#include "uploader/http.h"
+#include "uploader/http_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,93 +70,6 @@ static void list_remove(struct slot **list, struct slot *s)
 		s->next->prev = s->prev;
 }
 
-static bool is_loopback(const char *host, size_t len)
-{
-	if (len >= 4 && memcmp(host, "127.", 4) == 0) {
-		for (size_t i = 4; i < len; i++) {
-			if ((host[i] < '0' || host[i] > '9') && host[i] != '.')
-				return false;
-		}
-		return true;
-	}
-	return (len == 9 && strncasecmp(host, "localhost", 9) == 0) ||
-	       (len == 5 && memcmp(host, "[::1]", 5) == 0);
-}
-
-bool http_url_is_loopback(const char *url)
-{
-	const char *host = strstr(url, "://");
-	size_t len;
-
-	if (!host)
-		return false;
-	host += 3;
-	len = strcspn(host, "/?#");
-	if (memchr(host, '@', len))
-		return false;
-	return is_loopback(host, host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#"));
-}
-
-/* What follows the scheme, if there is one. */
-static const char *after_scheme(const char *url)
-{
-	size_t len = strspn(url, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
-
-	return strncmp(url + len, "://", 3) == 0 ? url + len + 3 : url;
-}
-
-bool http_url_port_ok(const char *url)
-{
-	const char *host = after_scheme(url), *end = host + strcspn(host, "/?#");
-	const char *at = memrchr(host, '@', (size_t)(end - host)), *port;
-	unsigned long number = 0;
-
-	host = at ? at + 1 : host;
-	port = host + (*host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#"));
-	if (port >= end)
-		return true;
-	if (*port++ != ':' || port == end || *port == '0')
-		return false;
-	for (; port < end && *port >= '0' && *port <= '9' && number <= UINT16_MAX; port++)
-		number = number * 10 + (unsigned long)(*port - '0');
-	return port == end && number <= UINT16_MAX;
-}
-
-/* The last '@' counts: nobody knows where a password with a '/' in it should have ended. */
-const char *http_url_shown(char out[HTTP_SHOWN_SIZE], const char *url)
-{
-	const char *host = after_scheme(url), *at = strrchr(host, '@'), *rest = at ? at : host;
-	size_t len = strcspn(rest, "?#");
-
-	(void)snprintf(out, HTTP_SHOWN_SIZE, "%.*s%s%.*s%.1s%s", (int)(host - url), url,
-		at ? "***" : "", (int)len, rest, rest + len, rest[len] ? "***" : "");
-	return out;
-}
-
-static int check_url(const struct http_client *c, const char *url, struct error *err)
-{
-	const char *host = after_scheme(url);
-	char shown[HTTP_SHOWN_SIZE];
-	bool https = strncmp(url, "https://", 8) == 0;
-
-	if (!https && strncmp(url, "http://", 7) != 0)
-		return error_set(err, ERROR_USAGE, 0, "'%s' is not an http or https address",
-			http_url_shown(shown, url));
-	if (memchr(host, '@', strcspn(host, "/?#")))
-		return error_set(err, ERROR_USAGE, 0, "'%s' contains a user name: leave it out",
-			http_url_shown(shown, url));
-	if (!http_url_port_ok(url))
-		return error_set(err, ERROR_USAGE, 0,
-			"'%s' has a port that is not a number from 1 to 65535",
-			http_url_shown(shown, url));
-	if (https || c->opts.allow_plain_http || http_url_is_loopback(url))
-		return 0;
-	return error_set(err, ERROR_USAGE, 0,
-		"'%s' would send data without encryption: use https, an address of this machine, or say "
-		"that you mean it by --endpoint-url",
-		http_url_shown(shown, url));
-}
-
 static size_t on_body(char *data, size_t size, size_t nr, void *arg)
 {
 	struct slot *s = arg;
@@ -165,48 +78,6 @@ static size_t on_body(char *data, size_t size, size_t nr, void *arg)
 	if (buf_add(&s->req->answer, data, size * nr, &err) == 0)
 		return size * nr;
 	s->req->failure = err;
-	return 0;
-}
-
-static void wipe(char *text)
-{
-	if (text)
-		explicit_bzero(text, strlen(text));
-	free(text);
-}
-
-static void drop_answer_headers(struct http_request *req)
-{
-	for (size_t i = 0; i < req->nr_answer_headers; i++) {
-		free(req->answer_headers[i].name);
-		free(req->answer_headers[i].value);
-	}
-	free(req->answer_headers);
-	req->answer_headers = NULL;
-	req->nr_answer_headers = 0;
-}
-
-static int push_header(struct http_header **list, size_t *nr, const char *name, size_t name_len,
-	const char *value, size_t value_len, struct error *err)
-{
-	struct http_header *h;
-
-	/* Grows at powers of two: 0, 1, 2, 4, 8 … */
-	if ((*nr & (*nr - 1)) == 0) {
-		h = realloc(*list, MAX(*nr * 2, 4) * sizeof(*h));
-		if (!h)
-			return error_nomem(err, "HTTP headers");
-		*list = h;
-	}
-	h = &(*list)[*nr];
-	h->name = strndup(name, name_len);
-	h->value = strndup(value, value_len);
-	if (!h->name || !h->value) {
-		free(h->name);
-		free(h->value);
-		return error_nomem(err, "HTTP header");
-	}
-	(*nr)++;
 	return 0;
 }
 
@@ -225,7 +96,7 @@ static size_t on_header(char *data, size_t size, size_t nr, void *arg)
 	}
 	/* An answer begins; what an interim one (100) said does not count. */
 	if (len >= 5 && memcmp(data, "HTTP/", 5) == 0) {
-		drop_answer_headers(req);
+		http_drop_answer_headers(req);
 		return len;
 	}
 	if (!colon)
@@ -235,7 +106,7 @@ static size_t on_header(char *data, size_t size, size_t nr, void *arg)
 		value++;
 	while (data + end > value && strchr(" \t\r\n", data[end - 1]))
 		end--;
-	if (push_header(&req->answer_headers, &req->nr_answer_headers, data, (size_t)(colon - data),
+	if (http_push_header(&req->answer_headers, &req->nr_answer_headers, data, (size_t)(colon - data),
 		    value, (size_t)(data + end - value), &req->failure) < 0)
 		return 0;
 	return len;
@@ -382,90 +253,10 @@ void http_client_free(struct http_client *c)
 	curl_global_cleanup();
 	free(c->ca_bundle);
 	free(c->user_agent);
-	wipe(c->proxy_http);
-	wipe(c->proxy_https);
+	http_wipe(c->proxy_http);
+	http_wipe(c->proxy_https);
 	free(c->no_proxy);
 	free(c);
-}
-
-int http_request_init(struct http_request *req, const char *method, const char *url,
-	struct error *err)
-{
-	memset(req, 0, sizeof(*req));
-	if (strlen(method) >= sizeof(req->method))
-		return error_set(err, ERROR_BUG, 0, "HTTP method '%s' is too long", method);
-	memcpy(req->method, method, strlen(method) + 1);
-	req->url = strdup(url);
-	if (!req->url)
-		return error_nomem(err, "URL");
-	return 0;
-}
-
-void http_request_reset(struct http_request *req)
-{
-	drop_answer_headers(req);
-	buf_clear(&req->answer);
-	req->status = 0;
-	error_clear(&req->failure);
-}
-
-void http_request_release(struct http_request *req)
-{
-	http_request_reset(req);
-	buf_release(&req->answer);
-	for (size_t i = 0; i < req->nr_headers; i++) {
-		free(req->headers[i].name);
-		wipe(req->headers[i].value);
-	}
-	free(req->headers);
-	free(req->url);
-	req->headers = NULL;
-	req->nr_headers = 0;
-	req->url = NULL;
-}
-
-int http_add_header(struct http_request *req, const char *name, const char *value,
-	struct error *err)
-{
-	if (strpbrk(name, ":\r\n") || strpbrk(value, "\r\n"))
-		return error_set(err, ERROR_INPUT, 0, "header '%s' contains a line break", name);
-	for (size_t i = 0; i < req->nr_headers; i++) {
-		char *copy;
-
-		if (strcasecmp(req->headers[i].name, name) != 0)
-			continue;
-		copy = strdup(value);
-		if (!copy)
-			return error_nomem(err, "HTTP header");
-		wipe(req->headers[i].value);
-		req->headers[i].value = copy;
-		return 0;
-	}
-	return push_header(&req->headers, &req->nr_headers, name, strlen(name), value, strlen(value),
-		err);
-}
-
-void http_drop_header(struct http_request *req, const char *name)
-{
-	for (size_t i = 0; i < req->nr_headers; i++) {
-		if (strcasecmp(req->headers[i].name, name) != 0)
-			continue;
-		free(req->headers[i].name);
-		wipe(req->headers[i].value);
-		req->nr_headers--;
-		memmove(&req->headers[i], &req->headers[i + 1],
-			(req->nr_headers - i) * sizeof(*req->headers));
-		return;
-	}
-}
-
-const char *http_answer_header(const struct http_request *req, const char *name)
-{
-	for (size_t i = 0; i < req->nr_answer_headers; i++) {
-		if (strcasecmp(req->answer_headers[i].name, name) == 0)
-			return req->answer_headers[i].value;
-	}
-	return NULL;
 }
 
 static int add_line(struct slot *s, const char *line, struct error *err)
@@ -535,7 +326,7 @@ int http_start(struct http_client *c, struct http_request *req, struct error *er
 {
 	struct slot *s;
 
-	if (check_url(c, req->url, err) < 0 || check_proxy(proxy_of(c, req->url), err) < 0)
+	if (http_url_check(req->url, c->opts.allow_plain_http, err) < 0 || check_proxy(proxy_of(c, req->url), err) < 0)
 		return -1;
 	s = slot_get(c, err);
 	if (!s)
