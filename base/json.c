@@ -212,11 +212,6 @@ int json_append_str(struct json *arr, const char *text, struct error *err)
 	return json_append(arr, new_text(text, err), err);
 }
 
-int json_append_int(struct json *arr, int64_t value, struct error *err)
-{
-	return json_append(arr, or_nomem(json_integer(value), err), err);
-}
-
 struct json *json_get(const struct json *obj, const char *key)
 {
 	/* The library takes NULL and other types for objects without the key. */
@@ -288,15 +283,6 @@ int64_t json_int(const struct json *j, int64_t fallback)
 	/* ±2^63 are exact as doubles; a conversion from outside would be undefined. */
 	real = json_real_value(value);
 	return real >= -0x1p63 && real < 0x1p63 ? (int64_t)real : fallback;
-}
-
-const char *json_key_at(const struct json *obj, size_t index, struct json **value)
-{
-	const char *key = json_next_key(obj, NULL, value);
-
-	while (key && index-- > 0)
-		key = json_next_key(obj, key, value);
-	return key;
 }
 
 const char *json_next_key(const struct json *obj, const char *key, struct json **value)

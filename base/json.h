@@ -43,7 +43,6 @@ int json_set_int(struct json *obj, const char *key, int64_t value, struct error 
 int json_set_bool(struct json *obj, const char *key, bool value, struct error *err) MUST_CHECK;
 int json_append(struct json *arr, struct json *value, struct error *err) MUST_CHECK;
 int json_append_str(struct json *arr, const char *text, struct error *err) MUST_CHECK;
-int json_append_int(struct json *arr, int64_t value, struct error *err) MUST_CHECK;
 
 /* Getters: the fallback (or NULL) when obj is NULL, the key is absent, null, or of another type. */
 struct json *json_get(const struct json *obj, const char *key);
@@ -59,9 +58,6 @@ struct json *json_at(const struct json *arr, size_t index);
 /* The value itself as text or integer. */
 const char *json_text(const struct json *j, const char *fallback);
 int64_t json_int(const struct json *j, int64_t fallback);
-/* Key and value number `index` of an object in order; NULL past the end. Costs O(index). */
-const char *json_key_at(const struct json *obj, size_t index, struct json **value);
-
 /*
  * The key after `key` (one that this function lent, or NULL for the first) and its value; NULL
  * after the last. O(1), for loops over large objects; obj must not change meanwhile.

@@ -119,11 +119,6 @@ char *aws_account_slot(struct aws *a)
 	return a->provider ? aws_provider_account(a->provider) : NULL;
 }
 
-struct http_client *aws_http(struct aws *a)
-{
-	return a->http;
-}
-
 bool aws_is_loopback(const struct aws *a, enum aws_service service)
 {
 	return a->endpoint[service].loopback;

@@ -53,7 +53,6 @@ unsigned aws_retry_budget_ms(const struct aws *a);
  * has three attempts within ten seconds.
  */
 void aws_hurry(struct aws *a, bool on);
-struct http_client *aws_http(struct aws *a);
 
 struct aws_call {
 	/* Set by the caller after aws_call_init(). */
