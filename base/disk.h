@@ -28,12 +28,4 @@ struct disk_opts {
 /* size in bytes, > 0; opts may be NULL. Close with dev_close(). */
 struct dev *disk_new(uint64_t size, const struct disk_opts *opts, struct error *err) MUST_CHECK;
 
-/*
- * Copies [off, off+len) of dev into a new memfd at offset 0, for libraries that want a
- * descriptor (libfdisk); and writes such a descriptor's non-hole content back. The caller closes
- * *fd.
- */
-int disk_to_fd(struct dev *dev, uint64_t off, uint64_t len, int *fd, struct error *err) MUST_CHECK;
-int disk_from_fd(struct dev *dev, uint64_t off, uint64_t len, int fd, struct error *err) MUST_CHECK;
-
 #endif

@@ -230,13 +230,6 @@ int64_t json_get_int(const struct json *obj, const char *key, int64_t fallback)
 	return json_int(json_get(obj, key), fallback);
 }
 
-double json_get_real(const struct json *obj, const char *key, double fallback)
-{
-	const json_t *value = unwrap(json_get(obj, key));
-
-	return json_is_number(value) ? json_number_value(value) : fallback;
-}
-
 bool json_get_bool(const struct json *obj, const char *key, bool fallback)
 {
 	const json_t *value = unwrap(json_get(obj, key));

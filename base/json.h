@@ -49,7 +49,6 @@ struct json *json_get(const struct json *obj, const char *key);
 const char *json_get_str(const struct json *obj, const char *key, const char *fallback);
 /* Takes reals too (1.79E9), cut to an integer. */
 int64_t json_get_int(const struct json *obj, const char *key, int64_t fallback);
-double json_get_real(const struct json *obj, const char *key, double fallback);
 bool json_get_bool(const struct json *obj, const char *key, bool fallback);
 bool json_is_object(const struct json *j);
 bool json_is_array(const struct json *j);

@@ -318,34 +318,6 @@ static void test_locate(void **state)
 	spool_free(sp);
 }
 
-static void test_fd_round_trip(void **state)
-{
-	struct error err = ERROR_INIT;
-	struct dev *disk = disk_new(8 * MIB, NULL, &err);
-	struct extent_list list = EXTENT_LIST_INIT;
-	uint8_t block[4096], got[4096];
-	int fd;
-
-	(void)state;
-	memset(block, 'a', sizeof(block));
-	assert_int_equal(dev_pwrite(disk, block, sizeof(block), 2 * MIB, &err), 0);
-	assert_int_equal(disk_to_fd(disk, MIB, 4 * MIB, &fd, &err), 0);
-	assert_int_equal(lseek(fd, 0, SEEK_END), 4 * MIB);
-	assert_int_equal(lseek(fd, 0, SEEK_DATA), MIB);
-	assert_int_equal(pread(fd, got, sizeof(got), MIB), sizeof(got));
-	assert_memory_equal(got, block, sizeof(got));
-	memset(block, 'b', sizeof(block));
-	assert_int_equal(pwrite(fd, block, sizeof(block), 3 * MIB), sizeof(block));
-	assert_int_equal(disk_from_fd(disk, MIB, 4 * MIB, fd, &err), 0);
-	close(fd);
-	assert_int_equal(dev_pread(disk, got, sizeof(got), 4 * MIB, &err), 0);
-	assert_memory_equal(got, block, sizeof(got));
-	assert_int_equal(dev_extents(disk, 0, disk->size, &list, &err), 0);
-	assert_int_equal(list.nr, 5); /* gap, a, gap, b, gap */
-	extent_list_release(&list);
-	assert_int_equal(dev_close(disk, &err), 0);
-}
-
 static void test_limits(void **state)
 {
 	struct error err = ERROR_INIT;
@@ -376,7 +348,6 @@ int main(void)
 		cmocka_unit_test(test_many_refs),
 		cmocka_unit_test(test_neighbours_stay_unused),
 		cmocka_unit_test(test_locate),
-		cmocka_unit_test(test_fd_round_trip),
 		cmocka_unit_test(test_limits),
 	};
 
