@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+from region_server import RegionServer
+
 EPOCH = 1735689600
 
 SPEC = """\
@@ -79,3 +81,19 @@ def write_spec(tmp_path):
         path.write_text(textwrap.dedent(text))
         return path
     return write
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory):
+    with RegionServer(tmp_path_factory.mktemp("region") / "r") as server:
+        yield server
+
+
+@pytest.fixture
+def ebs(region):
+    return region.client("ebs")
+
+
+@pytest.fixture
+def ec2(region):
+    return region.client("ec2")

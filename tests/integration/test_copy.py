@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """`copy` against the strict server: requests by botocore's models, signatures and presigned URLs by its signer."""
-import os
 import signal
 import subprocess
 import time

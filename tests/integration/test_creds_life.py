@@ -2,7 +2,6 @@
 """Credentials over time: they end in mid-upload and others come; they are told to nobody; TLS is checked."""
 import hashlib
 import json
-import os
 import subprocess
 import threading
 import time

@@ -13,22 +13,6 @@ from region_clients import A, B, BLOCK, C, ZERO, aggregate, complete, digest, ma
 from region_server import RegionServer
 
 
-@pytest.fixture(scope="module")
-def region(tmp_path_factory):
-    with RegionServer(tmp_path_factory.mktemp("region") / "r") as server:
-        yield server
-
-
-@pytest.fixture
-def ebs(region):
-    return region.client("ebs")
-
-
-@pytest.fixture
-def ec2(region):
-    return region.client("ec2")
-
-
 # The aws command: each that is installed.
 AWS = sorted({path for path in ("/usr/bin/aws", shutil.which("aws")) if path and os.access(path, os.X_OK)})
 

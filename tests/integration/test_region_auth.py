@@ -11,18 +11,6 @@ import botocore.credentials
 import pytest
 
 from region_clients import A, BLOCK, digest, refused
-from region_server import RegionServer
-
-
-@pytest.fixture(scope="module")
-def region(tmp_path_factory):
-    with RegionServer(tmp_path_factory.mktemp("region") / "r") as server:
-        yield server
-
-
-@pytest.fixture
-def ebs(region):
-    return region.client("ebs")
 
 
 def raw(region, service, method, path, body=b"", headers=None, change=None, scope=("us-east-1", None), when=None):

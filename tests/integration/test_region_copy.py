@@ -17,12 +17,6 @@ SECONDS = 2
 
 
 @pytest.fixture(scope="module")
-def region(tmp_path_factory):
-    with RegionServer(tmp_path_factory.mktemp("region") / "r") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def slow(tmp_path_factory):
     with RegionServer(tmp_path_factory.mktemp("slow") / "r", "--copy-seconds", str(SECONDS)) as server:
         yield server

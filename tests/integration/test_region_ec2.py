@@ -3,26 +3,7 @@
 import datetime
 import os
 
-import pytest
-
 from region_clients import A, complete, make, refused, register
-from region_server import RegionServer
-
-
-@pytest.fixture(scope="module")
-def region(tmp_path_factory):
-    with RegionServer(tmp_path_factory.mktemp("region") / "r") as server:
-        yield server
-
-
-@pytest.fixture
-def ebs(region):
-    return region.client("ebs")
-
-
-@pytest.fixture
-def ec2(region):
-    return region.client("ec2")
 
 
 def test_register_refusals(ebs, ec2):

@@ -5,23 +5,11 @@ import json
 import pytest
 
 from region_clients import A, make, refused, register
-from region_server import RegionServer
-
-
-@pytest.fixture(scope="module")
-def region(tmp_path_factory):
-    with RegionServer(tmp_path_factory.mktemp("region") / "r") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
 def kms(region):
     return region.client("kms")
-
-
-@pytest.fixture(scope="module")
-def ebs(region):
-    return region.client("ebs")
 
 
 def test_the_managed_key_is_there(region, kms):

@@ -20,12 +20,6 @@ PART = 5 << 20
 
 
 @pytest.fixture(scope="module")
-def region(tmp_path_factory):
-    with RegionServer(tmp_path_factory.mktemp("region") / "r") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def s3(region):
     return client(region)
 

@@ -8,13 +8,6 @@ import boto3
 import pytest
 
 from region_clients import A, make, refused
-from region_server import RegionServer
-
-
-@pytest.fixture(scope="module")
-def region(tmp_path_factory):
-    with RegionServer(tmp_path_factory.mktemp("region") / "r") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 bytes, block indices as text, in the order in which they were written. MOTO_AS_IT_IS in the environment leaves them."""
 import json
 import os
-import sys
 
 from moto.ebs.models import EBSSnapshot
 from moto.ebs.responses import EBSResponse
