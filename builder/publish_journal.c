@@ -264,18 +264,18 @@ int publish_journal_gone(struct publish_journal *j, const struct publish_made *m
 	return change(j, made, NULL, err);
 }
 
-static void step_text(char text[160], const char *step, const char *wishes, const char *region)
+static void step_text(char text[160], const char *step, const char *wishes, const char *ami)
 {
-	snprintf(text, 160, "%s %.16s %s", step, wishes, region);
+	snprintf(text, 160, "%s %.16s %s", step, wishes, ami);
 }
 
 bool publish_journal_is_done(const struct publish_journal *j, const char *step, const char *wishes,
-	const char *region)
+	const char *ami)
 {
 	const struct json *done = json_get(j->doc, "done");
 	char text[160];
 
-	step_text(text, step, wishes, region);
+	step_text(text, step, wishes, ami);
 	for (size_t i = 0; i < json_length(done); i++)
 		if (!strcmp(json_text(json_at(done, i), ""), text))
 			return true;
@@ -283,13 +283,13 @@ bool publish_journal_is_done(const struct publish_journal *j, const char *step, 
 }
 
 int publish_journal_done(struct publish_journal *j, const char *step, const char *wishes,
-	const char *region, struct error *err)
+	const char *ami, struct error *err)
 {
 	char text[160];
 
-	if (publish_journal_is_done(j, step, wishes, region))
+	if (publish_journal_is_done(j, step, wishes, ami))
 		return 0;
-	step_text(text, step, wishes, region);
+	step_text(text, step, wishes, ami);
 	return json_append_str(json_get(j->doc, "done"), text, err) < 0 ? -1 : save(j, err);
 }
 

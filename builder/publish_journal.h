@@ -7,7 +7,7 @@
  *
  *   {"amiwright_publication": 1, "name", "region", "account", "spec": path,
  *    "made": [{"kind": "snapshot" | "image", "region", "id", "device"}],
- *    "done": ["share 5f3a… us-east-1" …]}
+ *    "done": ["share 5f3a… ami-…" …]}
  *
  * An id of "" was about to be made: whether it is there only AWS knows. One process holds the file
  * at a time.
@@ -64,13 +64,13 @@ int publish_journal_gone(struct publish_journal *j, const struct publish_made *m
 bool publish_journal_item(const struct publish_journal *j, size_t index, struct publish_made *out);
 
 /*
- * A step such as "share" with the wishes that it fulfils (a digest) in a region, done; and whether
- * it was.
+ * A step such as "share" with the wishes that it fulfils (a digest) for an AMI, done; and whether it
+ * was.
  */
 int publish_journal_done(struct publish_journal *j, const char *step, const char *wishes,
-	const char *region, struct error *err) MUST_CHECK;
+	const char *ami, struct error *err) MUST_CHECK;
 bool publish_journal_is_done(const struct publish_journal *j, const char *step, const char *wishes,
-	const char *region);
+	const char *ami);
 
 /* Everything is done, nothing is left: the file goes. */
 int publish_journal_finish(struct publish_journal *j, struct error *err) MUST_CHECK;
