@@ -66,7 +66,8 @@ struct send {
 	uint8_t *zeros;
 	uint8_t zero_digest[SHA256_SIZE];
 	struct block *blocks;
-	unsigned nr_bufs;
+	unsigned nr_bufs, nr_used; /* there are, are in work: being read, ready, under way */
+	unsigned ahead;            /* blocks that are read beyond what may be under way */
 	struct block *spare, *ready, **ready_end;
 	unsigned inflight;
 	uint64_t puts_done, throttled;
@@ -113,10 +114,19 @@ static int read_and_hash(void *item, void *arg, struct error *err)
 	return sha256(b->data, EBS_BLOCK_SIZE, b->digest, err);
 }
 
+/*
+ * What waits to be sent costs memory and wins nothing: reading stays a little ahead of the puts that
+ * the pace allows, so that a fast line, which needs few of them at a time, needs few buffers.
+ */
+static bool has_room(const struct send *s)
+{
+	return s->spare && !s->walked && s->nr_used < s->pace.limit + s->ahead;
+}
+
 /* Gives free blocks to the pool while it takes them. */
 static int fill(struct send *s, struct error *err)
 {
-	while (s->spare && !s->walked && !pool_full(s->pool)) {
+	while (has_room(s) && !pool_full(s->pool)) {
 		struct block *b = s->spare;
 		int ret = snapshot_plan_next(&s->plan, &b->index, &b->kind, err);
 
@@ -130,6 +140,7 @@ static int fill(struct send *s, struct error *err)
 				return error_nomem(err, "block buffers");
 		}
 		s->spare = b->next;
+		s->nr_used++;
 		if (pool_submit(s->pool, b, err) < 0)
 			return -1;
 	}
@@ -140,6 +151,7 @@ static void put_back(struct send *s, struct block *b)
 {
 	b->next = s->spare;
 	s->spare = b;
+	s->nr_used--;
 }
 
 static void leave_out(struct send *s, struct block *b)
@@ -363,7 +375,7 @@ static int loop(struct send *s, struct error *err)
 		if (all_sent(s))
 			return 0;
 		/* The serial twin of the pool has no descriptor that would wake the loop. */
-		if (pool_fd(s->pool) < 0 && s->inflight < s->pace.limit && !s->walked && s->spare)
+		if (pool_fd(s->pool) < 0 && s->inflight < s->pace.limit && has_room(s))
 			wait = 0;
 		else if (s->ready && s->inflight < s->pace.limit)
 			wait = QUOTA_LOOP_MS;
@@ -409,7 +421,8 @@ static int open_send(struct send *s, struct error *err)
 
 	depth = MIN(depth, (unsigned)MAX_BLOCKS / 3);
 	max = MIN(max, MAX_BLOCKS - depth);
-	s->nr_bufs = max + depth;
+	s->nr_bufs = s->nr_used = max + depth;
+	s->ahead = depth;
 	s->ready_end = &s->ready;
 	s->success_ms = s->synced_ms = now_ms(s);
 	pace_init(&s->pace, local ? 6 : 16, max, rate(s), s->success_ms);
