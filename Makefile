@@ -15,7 +15,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 VERSION := 0.1.0
 PACKAGES := ext2fs com_err fdisk libarchive libmicrohttpd yaml-0.1 jansson libxml-2.0 libcurl libsquashfs1 \
-	libcrypto zlib liblzma
+	libcrypto zlib liblzma libdeflate libzstd
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := all

@@ -26,8 +26,9 @@ FOREIGN = {
     r"libxml/": r"uploader/(ec2_xml|xml)\w*\.[ch]",
     r"microhttpd\.h": r"uploader/region/\w+\.[ch]",
     r"yaml\.h": r"builder/spec\w*\.[ch]",
-    r"zlib\.h": r"formats/deflate\w*\.[ch]",
+    r"zlib\.h": r"formats/gunzip\w*\.[ch]",
     r"libdeflate\.h": r"formats/deflate\w*\.[ch]",
+    r"zstd\.h": r"formats/zstd\w*\.[ch]",
     r"lzma\.h": r"formats/grub_core\w*\.[ch]",
 }
 
