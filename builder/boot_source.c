@@ -14,10 +14,12 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/filedev.h"
 #include "base/num.h"
 #include "base/program.h"
 #include "builder/qemu.h"
 #include "formats/detect.h"
+#include "formats/format.h"
 #include "fs/partition.h"
 
 /* EPHEMERAL_SIZE: an instance type decides on EC2; the file is sparse. */
@@ -167,12 +169,35 @@ static int check_starts(struct dev *dev, const char *what, struct error *err)
 		"--kernel would start a kernel with it as a volume", what);
 }
 
+/* What QEMU calls the format of an image, so that an overlay can stand on it. */
+static int find_format(const char *path, const char **qemu, struct error *err)
+{
+	static const struct {
+		const char *ours, *qemu;
+	} formats[] = {{"raw", "raw"}, {"unknown", "raw"}, {"vmdk", "vmdk"}, {"vhd", "vpc"}, {"qcow2", "qcow2"}};
+	struct dev *dev = filedev_open(path, err);
+	const char *format = NULL;
+	int ret = dev ? detect_format(dev, &format, err) : -1;
+
+	dev_close(dev, NULL);
+	if (ret < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		*qemu = formats[i].qemu;
+		if (!strcmp(formats[i].ours, format))
+			return 0;
+	}
+	return error_set(err, ERROR_INPUT, 0,
+		"'%s' (%s) is no disk that a machine could be given; 'amiwright convert %s OUT.raw' may make one of it",
+		path, format, path);
+}
+
 struct dev *boot_source_open_root(const struct boot_source *s, const char *path, bool *esp,
 	const char **architecture, struct error *err)
 {
-	const char *format;
-	struct dev *dev = s->opts->kernel ? detect_open(path, err) :
-					    detect_open_format(path, &format, err);
+	const char *qemu;
+	struct dev *dev = find_format(path, &qemu, err) < 0 ? NULL :
+		format_open_disk(path, NULL, s->opts->kernel, err);
 
 	if (dev && (s->opts->kernel || !check_starts(dev, s->what, err)) &&
 		!look_at_partitions(dev, esp, architecture, err))
@@ -227,7 +252,9 @@ static int look_at_images(struct boot_source *s, struct files *files, struct err
 	if (look_at_image(s, files, err) < 0)
 		return -1;
 	for (size_t i = 0; i < more->nr; i++) {
-		struct dev *dev = detect_open(more->items[i], err);
+		const char *qemu;
+		struct dev *dev = find_format(more->items[i], &qemu, err) < 0 ? NULL :
+			format_open_disk(more->items[i], NULL, true, err);
 
 		s->more_sizes[i] = dev ? dev->size : 0;
 		dev_close(dev, NULL);
@@ -245,13 +272,15 @@ static int add_image(struct boot_source *s, const char *path, const char *device
 	CLEANUP_FREE char *real = realpath(path, NULL);
 	CLEANUP_FREE char *length = buf_strf(err, "%llu", (unsigned long long)num_align(size, 512));
 
-	if (!d || !length)
+	const char *qemu;
+
+	if (!d || !length || find_format(path, &qemu, err) < 0)
 		return -1;
 	if (!real)
 		return error_set(err, ERROR_IO, errno, "cannot open '%s'", path);
 	d->format = "qcow2";
 	return program_run(&(struct program_opts){
-		.argv = (const char *const[]){"qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw",
+		.argv = (const char *const[]){"qemu-img", "create", "-q", "-f", "qcow2", "-F", qemu,
 			"-b", real, d->file, length, NULL},
 		.package = "qemu-utils",
 		.cancelled = context_cancelled,

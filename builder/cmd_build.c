@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `amiwright build`: a spec into raw image files and a manifest. */
+/* `amiwright build`: a spec into image files and a manifest. */
 #include "builder/command.h"
 
 #include <stdlib.h>
@@ -9,24 +9,25 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "builder/build.h"
+#include "builder/command_format.h"
 #include "builder/files.h"
 #include "builder/manifest.h"
 #include "builder/plan_internal.h"
-#include "formats/raw.h"
 
 struct build_options {
 	const char *output, *format, *spool_dir;
+	struct command_format image;
 	bool unique, no_manifest, durable;
 };
 
 #define FIELD(name) offsetof(struct build_options, name)
 
-static const char *const formats[] = {"raw", NULL};
-
 static const struct options_def options[] = {
 	{"output", 'o', OPTIONS_TEXT, FIELD(output), "FILE",
-		"image file (default: NAME-VERSION-ARCH.raw in this folder)", 0, 0, NULL},
-	{"format", 0, OPTIONS_CHOICE, FIELD(format), "FORMAT", "image format: raw", 0, 0, formats},
+		"image file (default: NAME-VERSION-ARCH and the format's suffix, in this folder)", 0, 0, NULL},
+	{"format", 0, OPTIONS_CHOICE, FIELD(format), "FORMAT",
+		"image format (default: by the suffix of FILE, else raw)", 0, 0, format_names},
+	COMMAND_FORMAT_OPTIONS(struct build_options, image),
 	{"unique", 0, OPTIONS_FLAG, FIELD(unique), NULL,
 		"other uuids in each run, for volumes that meet in one machine", 0, 0, NULL},
 	{"no-manifest", 0, OPTIONS_FLAG, FIELD(no_manifest), NULL,
@@ -43,19 +44,25 @@ struct run {
 	struct context *ctx;
 	const struct build_options *opts;
 	struct build build;
+	const struct format *format;
+	struct format_write_opts write; /* as the options say; what belongs to a disk is added */
 	struct manifest_blocks *blocks; /* one for each disk */
 	char **files;                   /* one for each disk; NULL without content */
 	char *manifest;                 /* path; NULL when none is written */
 };
 
 /* "disk.raw" becomes "disk-sdb.raw". */
-static char *further_file(const char *base, const char *device, struct error *err)
+static char *further_file(const struct format *f, const char *base, const char *device,
+	struct error *err)
 {
 	const char *slash = strrchr(base, '/');
 	const char *dot = strrchr(slash ? slash : base, '.');
 	const char *name = strrchr(device, '/');
+	size_t suffix = format_suffix_length(f, base);
 
 	name = name ? name + 1 : device;
+	if (suffix)
+		dot = base + strlen(base) - suffix;
 	if (!dot || dot == base || dot[-1] == '/')
 		return buf_strf(err, "%s-%s", base, name);
 	return buf_strf(err, "%.*s-%s%s", (int)(dot - base), base, name, dot);
@@ -79,7 +86,7 @@ static int name_files(struct run *r, struct error *err)
 	const struct spec *s = &r->build.spec;
 	CLEANUP_FREE char *base = r->opts->output ?
 		buf_strf(err, "%s", r->opts->output) :
-		buf_strf(err, "%s-%s-%s.raw", s->name, s->version, s->architecture);
+		buf_strf(err, "%s-%s-%s%s", s->name, s->version, s->architecture, r->format->suffixes[0]);
 
 	r->files = calloc(s->nr_disks + 1, sizeof(*r->files));
 	r->blocks = calloc(s->nr_disks + 1, sizeof(*r->blocks));
@@ -90,7 +97,7 @@ static int name_files(struct run *r, struct error *err)
 
 		if (!disk)
 			continue;
-		r->files[i] = n ? further_file(base, disk->device, err) : buf_strf(err, "%s", base);
+		r->files[i] = n ? further_file(r->format, base, disk->device, err) : buf_strf(err, "%s", base);
 		if (!r->files[i])
 			return -1;
 	}
@@ -128,22 +135,23 @@ static int check_output(const struct run *r, struct error *err)
 static int write_disk(struct run *r, size_t index, struct error *err)
 {
 	struct progress progress;
-	struct raw_opts opts = {
-		.workers = context_workers(r->ctx),
-		.progress = &progress,
-		.durable = r->opts->durable,
-		.cancelled = context_cancelled,
-		.block = r->opts->no_manifest ? NULL : manifest_add_block,
-		.block_arg = &r->blocks[index],
-	};
+	struct format_write_opts opts = r->write;
+	const char *mode = r->build.plan.boot_mode;
+	struct format_result result;
 	struct dev *dev = build_disk(&r->build, index, err);
 	uint64_t start = context_now_ms();
 	int ret;
 
 	if (!dev)
 		return -1;
+	opts.progress = &progress;
+	opts.firmware = mode && !strncmp(mode, "uefi", 4) ? "efi" : "bios";
+	opts.block = r->opts->no_manifest ? NULL : manifest_add_block;
+	opts.block_arg = &r->blocks[index];
 	progress_begin(&progress, &r->ctx->progress, "write", dev->size);
-	ret = raw_write(dev, r->files[index], &opts, err);
+	ret = command_format_note(r->format, dev->size, err);
+	if (!ret)
+		ret = format_write(r->format, dev, r->files[index], &opts, &result, err);
 	progress_end(&progress, !ret);
 	if (dev_close(dev, ret < 0 ? NULL : err) < 0)
 		ret = -1;
@@ -226,12 +234,39 @@ static int write_all(struct run *r, struct error *err)
 	return -1;
 }
 
+/* The format, and what it is to be told of the machine. */
+static int choose_format(struct run *r, struct error *err)
+{
+	const struct build_options *o = r->opts;
+	const struct format *by_name = o->output ? format_of_path(o->output) : NULL;
+
+	r->format = o->format ? format_find(o->format) : by_name ? by_name : format_find("raw");
+	if (command_format_opts(&o->image, r->ctx, r->format, &r->write, err) < 0)
+		return -1;
+	r->write.durable = o->durable;
+	if (o->spool_dir)
+		r->write.spool_dir = o->spool_dir;
+	return 0;
+}
+
+/* Known once the spec is read: the machine that an OVA describes. */
+static void describe_machine(struct run *r)
+{
+	const struct spec *s = &r->build.spec;
+
+	r->write.name = s->name;
+	r->write.architecture = s->architecture;
+	r->write.epoch = s->epoch;
+}
+
 static int run_build(struct run *r, const char *spec, struct error *err)
 {
 	struct build_opts opts = {.spool_dir = r->opts->spool_dir, .unique = r->opts->unique};
 
-	if (build_read(&r->build, r->ctx, spec, &opts, err) < 0 || name_files(r, err) < 0 ||
-		check_output(r, err) < 0 || build_make(&r->build, r->ctx, err) < 0 ||
+	if (choose_format(r, err) < 0 || build_read(&r->build, r->ctx, spec, &opts, err) < 0)
+		return -1;
+	describe_machine(r);
+	if (name_files(r, err) < 0 || check_output(r, err) < 0 || build_make(&r->build, r->ctx, err) < 0 ||
 		write_all(r, err) < 0)
 		return -1;
 	report_times_log(&r->build.times);
@@ -262,10 +297,11 @@ const struct command cmd_build = {
 	.args = "SPEC",
 	.summary = "make the image files of a spec",
 	.description =
-		"Builds the disks of a spec as raw image files: FILE is the root disk, further disks with\n"
-		"content get -DEVICE before its suffix. Beside it comes FILE.manifest.json: inputs,\n"
-		"partitions, the digest of each 512 KiB block, packages. Prints the names of the files,\n"
-		"the root disk's first. The same spec, inputs and epoch give the same bytes.",
+		"Builds the disks of a spec as image files, raw ones by default: FILE is the root disk,\n"
+		"further disks with content get -DEVICE before its suffix. Beside it comes\n"
+		"FILE.manifest.json: inputs, partitions, the digest of each 512 KiB block, packages.\n"
+		"Prints the names of the files, the root disk's first. The same spec, inputs and epoch\n"
+		"give the same bytes.",
 	.options = options,
 	.options_size = sizeof(struct build_options),
 	.min_args = 1,

@@ -9,7 +9,6 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/num.h"
-#include "formats/detect.h"
 #include "uploader/snapshot_diff.h"
 
 struct diff_options {
@@ -41,7 +40,7 @@ static int open_side(struct diff *d, int i, struct error *err)
 
 	if (id && access(d->name[i], F_OK) < 0)
 		return 0;
-	d->image[i] = detect_open(d->name[i], err);
+	d->image[i] = context_open_disk(d->ctx, d->name[i], err);
 	return d->image[i] ? 0 : -1;
 }
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "builder/build.h"
-#include "formats/detect.h"
 
 struct inspect_options {
 	const char *spool_dir;
@@ -42,14 +41,13 @@ static int print(struct context *ctx, const struct json *doc, struct error *err)
 static int inspect_image(struct context *ctx, const char *path, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *doc = NULL;
-	struct dev *dev = detect_open(path, err);
-	const char *format;
+	struct format_read_opts opts = context_read_opts(ctx);
+	struct image image;
 
-	if (!dev)
+	if (format_open(path, &opts, true, &image, err) < 0)
 		return -1;
-	if (!detect_format(dev, &format, err))
-		doc = report_image_json(dev, format, err);
-	dev_close(dev, NULL);
+	doc = report_image_json(image.dev, image.format, err);
+	image_close(&image);
 	return doc ? print(ctx, doc, err) : -1;
 }
 

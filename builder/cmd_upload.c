@@ -16,7 +16,6 @@
 #include "builder/command_tags.h"
 #include "builder/manifest_read.h"
 #include "builder/upload_state.h"
-#include "formats/detect.h"
 #include "fs/partition.h"
 #include "fs/probe.h"
 #include "uploader/snapshot_plan.h"
@@ -240,7 +239,7 @@ static int warn_damage(struct dev *image, const char *path, struct error *err)
 /* The image as a device that knows what its file systems do not use. */
 static int open_image(struct upload *u, struct error *err)
 {
-	u->image = detect_open(u->path, err);
+	u->image = context_open_disk(u->ctx, u->path, err);
 	if (!u->image || warn_damage(u->image, u->path, err) < 0)
 		return -1;
 	u->known = probe_usage_dev(u->image, err);
@@ -253,7 +252,7 @@ static int open_parent(struct upload *u, struct error *err)
 	uint64_t size; /* the parent snapshot's is what counts */
 
 	if (u->o->parent_image) {
-		u->parent_image = detect_open(u->o->parent_image, err);
+		u->parent_image = context_open_disk(u->ctx, u->o->parent_image, err);
 		if (!u->parent_image)
 			return -1;
 	}

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "builder/manifest_read.h"
-#include "formats/detect.h"
 #include "fs/probe.h"
 #include "uploader/ec2.h"
 #include "uploader/snapshot_verify.h"
@@ -203,7 +202,7 @@ static int with_manifest(struct verify *v, const char *disk, struct error *err)
 
 static int with_image(struct verify *v, struct error *err)
 {
-	struct dev *dev = detect_open(v->name, err), *known;
+	struct dev *dev = context_open_disk(v->ctx, v->name, err), *known;
 	struct snapshot_side image = {.size = 0};
 	int ret;
 

@@ -10,6 +10,7 @@
 const struct command *const command_table[] = {
 	&cmd_build,
 	&cmd_publish,
+	&cmd_convert,
 	&cmd_inspect,
 	&cmd_upload,
 	&cmd_download,

@@ -239,6 +239,23 @@ const char *context_tmpdir(const struct context *ctx)
 	return dir && *dir ? dir : NULL;
 }
 
+struct format_read_opts context_read_opts(const struct context *ctx)
+{
+	return (struct format_read_opts){
+		.spool_dir = context_tmpdir(ctx),
+		.workers = context_workers(ctx),
+		.cancelled = context_cancelled,
+		.progress = &ctx->progress,
+	};
+}
+
+struct dev *context_open_disk(const struct context *ctx, const char *path, struct error *err)
+{
+	struct format_read_opts opts = context_read_opts(ctx);
+
+	return format_open_disk(path, &opts, true, err);
+}
+
 /* The XDG specification: a path that is not absolute counts as not set. */
 char *context_state_dir(const struct context *ctx, struct error *err)
 {

@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "builder/diag.h"
 #include "builder/options.h"
+#include "formats/format.h"
 #include "uploader/aws.h"
 #include "uploader/region/region.h"
 
@@ -57,6 +58,11 @@ int context_epoch(struct context *ctx, bool *given, int64_t *epoch, struct error
 
 /* TMPDIR when it is set, else NULL (then /var/tmp is used). */
 const char *context_tmpdir(const struct context *ctx);
+
+/* How images are read: workers, TMPDIR for what must be decompressed, progress, signals. */
+struct format_read_opts context_read_opts(const struct context *ctx);
+/* The disk of an image in any format that can be read, with a warning for one that looks like nothing. */
+struct dev *context_open_disk(const struct context *ctx, const char *path, struct error *err) MUST_CHECK;
 
 /*
  * The folder for what must outlive a run and belongs to no file of the user's:

@@ -14,8 +14,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/filedev.h"
-#include "base/log.h"
 #include "base/num.h"
 
 /* Everything but a footer is found in the first HEAD bytes (btrfs: 64 KiB + 72). */
@@ -136,68 +134,4 @@ int detect_starts(struct dev *dev, bool *starts, struct error *err)
 	*starts = (head[510] == 0x55 && head[511] == 0xaa) || !memcmp(head + 512, gpt, sizeof(gpt) - 1) ||
 		  !memcmp(head + 4096, gpt, sizeof(gpt) - 1);
 	return 0;
-}
-
-/* What an image that is not read here is, and what its owner can do. */
-struct advice {
-	const char *format;
-	const char *title;
-	const char *command; /* IN and OUT stand for the names of the files */
-};
-
-static const struct advice advices[] = {
-	{"vmdk", "a VMDK image", "convert it first: qemu-img convert -O raw IN OUT"},
-	{"vhd", "a VHD image", "convert it first: qemu-img convert -f vpc -O raw IN OUT"},
-	{"vhdx", "a VHDX image", "convert it first: qemu-img convert -O raw IN OUT"},
-	{"qcow2", "a qcow2 image", "convert it first: qemu-img convert -O raw IN OUT"},
-	{"vdi", "a VDI image", "convert it first: qemu-img convert -O raw IN OUT"},
-	{"gzip", "compressed by gzip", "decompress it first: gzip -dc IN >OUT"},
-	{"xz", "compressed by xz", "decompress it first: xz -dc IN >OUT"},
-	{"zstd", "compressed by zstd", "decompress it first: zstd -dc IN >OUT"},
-	{"bzip2", "compressed by bzip2", "decompress it first: bzip2 -dc IN >OUT"},
-	{"lz4", "compressed by lz4", "decompress it first: lz4 -dc IN >OUT"},
-	{"iso9660", "an ISO 9660 image",
-		"it is an installation medium, not a disk: install from it into a raw image"},
-	{"tar", "a tar archive", "use it as a layer of a spec's root, as `tar: IN`"},
-};
-
-static int refuse(const char *path, const char *format, struct error *err)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(advices); i++) {
-		if (strcmp(advices[i].format, format) == 0)
-			return error_set(err, ERROR_INPUT, 0, "'%s' is %s, not a raw disk; %s",
-				path, advices[i].title, advices[i].command);
-	}
-	return 0;
-}
-
-struct dev *detect_open_format(const char *path, const char **format, struct error *err)
-{
-	struct dev *dev = filedev_open(path, err);
-
-	if (!dev)
-		return NULL;
-	if (detect_format(dev, format, err) < 0 || refuse(path, *format, err) < 0) {
-		dev_close(dev, NULL);
-		return NULL;
-	}
-	return dev;
-}
-
-struct dev *detect_open(const char *path, struct error *err)
-{
-	const char *format;
-	struct dev *dev = detect_open_format(path, &format, err);
-
-	if (!dev)
-		return NULL;
-	/*
-	 * Disks of a volume manager or a database may look like nothing: that must not forbid
-	 * them.
-	 */
-	if (strcmp(format, "unknown") == 0)
-		log_warn("'%s' begins with no partition table or file system that is known; "
-			 "it is taken as a raw disk",
-			path);
-	return dev;
 }

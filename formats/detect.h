@@ -19,12 +19,4 @@ int detect_format(struct dev *dev, const char **name, struct error *err) MUST_CH
  */
 int detect_starts(struct dev *dev, bool *starts, struct error *err) MUST_CHECK;
 
-/*
- * Opens an image for reading. Formats that cannot be read yet are ERROR_INPUT, naming what it is
- * and how to convert it. What is not recognised is taken as a raw disk, with a warning.
- */
-struct dev *detect_open(const char *path, struct error *err) MUST_CHECK;
-/* The same without the warning: *format is "raw" or "unknown". */
-struct dev *detect_open_format(const char *path, const char **format, struct error *err) MUST_CHECK;
-
 #endif

@@ -82,12 +82,14 @@ struct format {
 const struct format *format_find(const char *name);
 /* By the longest suffix that path ends in ("disk.raw.gz"), case ignored; NULL: none. */
 const struct format *format_of_path(const char *path);
+/* Bytes of the longest suffix of f that path ends in; 0: none. */
+size_t format_suffix_length(const struct format *f, const char *path);
 /* All names, NULL-terminated, for options. */
-const char *const *format_names(void);
+extern const char *const format_names[];
 
 /*
- * Whether the format takes these options and a disk of this size (0: not known yet): ERROR_USAGE
- * names the option as users write it. Call it before any work.
+ * Whether these options (those that the format takes) and a disk of this size (0: not known yet) are
+ * right for it: ERROR_USAGE says what would be. Call it before any work.
  */
 int format_check(const struct format *f, const struct format_write_opts *opts, uint64_t size,
 	struct error *err) MUST_CHECK;
@@ -133,6 +135,9 @@ int format_open(const char *path, const struct format_read_opts *opts, bool warn
 /* The same for the bytes of a device that is no file of its own (a member of an archive). Takes file. */
 int format_open_dev(struct dev *file, const char *path, const struct format_read_opts *opts,
 	struct image *out, struct error *err) MUST_CHECK;
+/* The virtual disk of format_open() alone; close with dev_close(). */
+struct dev *format_open_disk(const char *path, const struct format_read_opts *opts, bool warn,
+	struct error *err) MUST_CHECK;
 /* Zeroed is fine. */
 void image_close(struct image *image);
 

@@ -12,13 +12,8 @@
 
 #include "base/file.h"
 #include "base/num.h"
+#include "base/zero.h"
 #include "formats/raw_internal.h"
-
-/* The common page of data is told from zeros by its first bytes, so this costs next to nothing. */
-static bool is_zero(const uint8_t *bytes, size_t len)
-{
-	return bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0;
-}
 
 /* Length of the run of pages from off on that are all zeros, or all not. */
 static size_t run_length(const uint8_t *buf, size_t len, uint64_t off, bool zero)
@@ -28,7 +23,7 @@ static size_t run_length(const uint8_t *buf, size_t len, uint64_t off, bool zero
 	while (run < len) {
 		size_t page = MIN(len - run, RAW_PAGE - (off + run) % RAW_PAGE);
 
-		if (is_zero(buf + run, page) != zero)
+		if (zero_all(buf + run, page) != zero)
 			break;
 		run += page;
 	}

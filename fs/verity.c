@@ -19,6 +19,7 @@
 
 #include "base/num.h"
 #include "base/pool.h"
+#include "base/zero.h"
 
 enum {
 	PER_BLOCK = VERITY_BLOCK / SHA256_SIZE,
@@ -82,11 +83,6 @@ static int digest(const struct verity *v, struct sha256 *sha, const uint8_t *blo
 	return sha256_final(sha, out, err);
 }
 
-static bool is_zero(const uint8_t *block)
-{
-	return block[0] == 0 && memcmp(block, block + 1, VERITY_BLOCK - 1) == 0;
-}
-
 /* In a worker. */
 static int hash_chunk(void *item, void *arg, struct error *err)
 {
@@ -101,7 +97,7 @@ static int hash_chunk(void *item, void *arg, struct error *err)
 		const uint8_t *block = c->data + (size_t)i * VERITY_BLOCK;
 		uint8_t *out = c->digests + (size_t)i * SHA256_SIZE;
 
-		if (c->zero || is_zero(block))
+		if (c->zero || zero_all(block, VERITY_BLOCK))
 			memcpy(out, v->zero_digest, SHA256_SIZE);
 		else if (digest(v, c->sha, block, out, err) < 0)
 			return -1;

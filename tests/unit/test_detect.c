@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Recognition by content; where the tools are installed, of files that they made. */
 #include "formats/detect.h"
+#include "formats/format.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -131,10 +132,10 @@ static void test_tiny_file(void **state)
 
 	(void)state;
 	assert_int_equal(file_write_atomic("tiny", "\x1f\x8b\x08", 3, 0644, false, &err), 0);
-	assert_null(detect_open("tiny", &err));
+	assert_null(format_open_disk("tiny", NULL, true, &err));
 	assert_int_equal(err.kind, ERROR_INPUT);
 	assert_int_equal(file_write_atomic("tiny", "a", 1, 0644, false, &err), 0);
-	dev = detect_open("tiny", &err);
+	dev = format_open_disk("tiny", NULL, true, &err);
 	assert_non_null(dev);
 	assert_int_equal(detect_format(dev, &name, &err), 0);
 	assert_string_equal(name, "unknown");
@@ -150,7 +151,7 @@ static void check_made(const char *command, const char *advice)
 	unlink("image");
 	if (system(command) != 0)
 		return;
-	dev = detect_open("image", &err);
+	dev = format_open_disk("image", NULL, true, &err);
 	if (!advice) {
 		assert_non_null(dev);
 		assert_int_equal(dev_close(dev, &err), 0);

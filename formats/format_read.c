@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening images by what they hold. */
+#include "formats/format.h"
+
+#include <string.h>
+
+#include "base/filedev.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "formats/detect.h"
+
+/* A new reader is a line here. */
+static const struct format_reader readers[] = {
+	{NULL, NULL},
+};
+
+/* What an image that is not read here is, and what its owner can do. */
+struct advice {
+	const char *format;
+	const char *title;
+	const char *command; /* IN and OUT stand for the names of the files */
+};
+
+static const struct advice advices[] = {
+	{"vmdk", "a VMDK image", "convert it first: qemu-img convert -O raw IN OUT"},
+	{"vhd", "a VHD image", "convert it first: qemu-img convert -f vpc -O raw IN OUT"},
+	{"vhdx", "a VHDX image", "convert it first: qemu-img convert -O raw IN OUT"},
+	{"qcow2", "a qcow2 image", "convert it first: qemu-img convert -O raw IN OUT"},
+	{"vdi", "a VDI image", "convert it first: qemu-img convert -O raw IN OUT"},
+	{"gzip", "compressed by gzip", "decompress it first: gzip -dc IN >OUT"},
+	{"xz", "compressed by xz", "decompress it first: xz -dc IN >OUT"},
+	{"zstd", "compressed by zstd", "decompress it first: zstd -dc IN >OUT"},
+	{"bzip2", "compressed by bzip2", "decompress it first: bzip2 -dc IN >OUT"},
+	{"lz4", "compressed by lz4", "decompress it first: lz4 -dc IN >OUT"},
+	{"iso9660", "an ISO 9660 image",
+		"it is an installation medium, not a disk: install from it into a raw image"},
+	{"tar", "a tar archive", "use it as a layer of a spec's root, as `tar: IN`"},
+};
+
+static int refuse(const char *path, const char *format, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(advices); i++) {
+		if (strcmp(advices[i].format, format) == 0)
+			return error_set(err, ERROR_INPUT, 0, "'%s' is %s, not a raw disk; %s",
+				path, advices[i].title, advices[i].command);
+	}
+	return 0;
+}
+
+static const struct format_reader *find_reader(const char *format)
+{
+	for (size_t i = 0; readers[i].detected; i++)
+		if (!strcmp(readers[i].detected, format))
+			return &readers[i];
+	return NULL;
+}
+
+int format_open_dev(struct dev *file, const char *path, const struct format_read_opts *opts,
+	struct image *out, struct error *err)
+{
+	static const struct format_read_opts none;
+	const struct format_reader *reader;
+
+	*out = (struct image){.file_size = file->size};
+	if (detect_format(file, &out->format, err) < 0) {
+		dev_close(file, NULL);
+		return -1;
+	}
+	reader = find_reader(out->format);
+	if (reader)
+		return reader->open(file, path, opts ? opts : &none, out, err);
+	if (refuse(path, out->format, err) < 0) {
+		dev_close(file, NULL);
+		return -1;
+	}
+	out->dev = file;
+	return 0;
+}
+
+int format_open(const char *path, const struct format_read_opts *opts, bool warn, struct image *out,
+	struct error *err)
+{
+	struct dev *file = filedev_open(path, err);
+
+	*out = (struct image){0};
+	if (!file || format_open_dev(file, path, opts, out, err) < 0)
+		return -1;
+	/* Disks of a volume manager or a database may look like nothing: that must not forbid them. */
+	if (warn && !strcmp(out->format, "unknown"))
+		log_warn("'%s' begins with no partition table or file system that is known; it is taken as "
+			 "a raw disk", path);
+	return 0;
+}
+
+struct dev *format_open_disk(const char *path, const struct format_read_opts *opts, bool warn,
+	struct error *err)
+{
+	struct image image;
+
+	return format_open(path, opts, warn, &image, err) < 0 ? NULL : image.dev;
+}
+
+void image_close(struct image *image)
+{
+	dev_close(image->dev, NULL);
+	image->dev = NULL;
+}
