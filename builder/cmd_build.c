@@ -24,7 +24,8 @@ struct build_options {
 
 static const struct options_def options[] = {
 	{"output", 'o', OPTIONS_TEXT, FIELD(output), "FILE",
-		"image file (default: NAME-VERSION-ARCH and the format's suffix, in this folder)", 0, 0, NULL},
+		"image file, - for standard output (default: NAME-VERSION-ARCH and the format's suffix, in "
+		"this folder)", 0, 0, NULL},
 	{"format", 0, OPTIONS_CHOICE, FIELD(format), "FORMAT",
 		"image format (default: by the suffix of FILE, else raw)", 0, 0, format_names},
 	COMMAND_FORMAT_OPTIONS(struct build_options, image),
@@ -81,6 +82,30 @@ static const struct spec_disk *nth_disk(const struct run *r, size_t n, size_t *i
 	return plan_spec_has_content(&s->disks[*index]) ? &s->disks[*index] : NULL;
 }
 
+static bool is_stream(const struct run *r)
+{
+	return r->opts->output && !strcmp(r->opts->output, "-");
+}
+
+/* One pipe takes one image, and has no place beside it. */
+static int check_stream(const struct run *r, struct error *err)
+{
+	size_t index;
+
+	if (!r->opts->no_manifest)
+		return error_set(err, ERROR_USAGE, 0,
+			"--output - wants --no-manifest: there is no place for it beside standard output");
+	if (r->ctx->opts.json)
+		return error_set(err, ERROR_USAGE, 0,
+			"--output - does not go with --json: standard output has the image");
+	for (size_t n = 1; n < r->build.spec.nr_disks; n++)
+		if (nth_disk(r, n, &index))
+			return error_set(err, ERROR_USAGE, 0,
+				"'%s' has several disks with content, and standard output takes one: "
+				"give --output a file", r->build.spec.file);
+	return 0;
+}
+
 static int name_files(struct run *r, struct error *err)
 {
 	const struct spec *s = &r->build.spec;
@@ -104,6 +129,8 @@ static int name_files(struct run *r, struct error *err)
 	if (!s->nr_disks || !r->files[plan_root_disk(s)])
 		return error_set(err, ERROR_USAGE, 0, "'%s' has no disk with content: nothing to build",
 			s->file);
+	if (is_stream(r) && check_stream(r, err) < 0)
+		return -1;
 	if (!r->opts->no_manifest)
 		r->manifest = buf_strf(err, "%s.manifest.json", base);
 	return r->opts->no_manifest || r->manifest ? 0 : -1;
@@ -114,7 +141,7 @@ static int check_files(const struct run *r, struct files *f, struct error *err)
 {
 	if (files_read_spec(f, &r->build.spec, err) < 0)
 		return -1;
-	for (size_t n = 0, i; n < r->build.spec.nr_disks; n++)
+	for (size_t n = 0, i; !is_stream(r) && n < r->build.spec.nr_disks; n++)
 		if (nth_disk(r, n, &i) &&
 			files_make(f, r->files[i], "the image of another disk", FILES_REPLACED, "--output",
 				err) < 0)
@@ -197,6 +224,8 @@ static int print_result(const struct run *r, struct error *err)
 {
 	CLEANUP_BUF struct buf out = BUF_INIT(0);
 
+	if (is_stream(r))
+		return 0;
 	if (r->ctx->opts.json) {
 		CLEANUP(json_cleanup) struct json *doc = result_json(r, err);
 
@@ -216,7 +245,7 @@ static int print_result(const struct run *r, struct error *err)
  */
 static void remove_files(const struct run *r, size_t nr)
 {
-	for (size_t i = 0; i < nr; i++)
+	for (size_t i = 0; !is_stream(r) && i < nr; i++)
 		if (r->files[i])
 			unlink(r->files[i]);
 }

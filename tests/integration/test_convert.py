@@ -33,6 +33,21 @@ def test_pipe_and_digest(amiwright, image):
                     "file_size": 1 << 30, "sha256": digest}
 
 
+def test_build_into_a_pipe(amiwright, spec, image):
+    built = subprocess.run([amiwright.path, "build", spec, "-o", "-", "--no-manifest"],
+                           cwd=amiwright.folder, capture_output=True, check=True)
+    assert built.stdout == image.read_bytes()
+    assert "wants --no-manifest" in amiwright("build", spec, "-o", "-", status=2).stderr
+    assert "--json" in amiwright("build", spec, "-o", "-", "--no-manifest", "--json", status=2).stderr
+    spec.write_text(spec.read_text().replace(
+        "  - {device: /dev/sdf, ephemeral: 0}",
+        "  - device: /dev/sdf\n    table: gpt\n"
+        "    partitions: [{name: x, type: linux, filesystem: ext4, mount: /x}]"))
+    text = amiwright("build", spec, "-o", "-", "--no-manifest", status=2).stderr
+    assert "several disks with content" in text, text
+    assert not (amiwright.folder / "-").exists()
+
+
 def test_unused_blocks_are_left_out(amiwright, tmp_path):
     """A deleted file's bytes are gone, unless they are asked for."""
     disk = tmp_path / "disk.img"
