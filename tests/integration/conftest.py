@@ -2,6 +2,7 @@
 """What the integration tests share: the program, a small spec, a local region."""
 import json
 import os
+import shlex
 import subprocess
 import textwrap
 
@@ -31,6 +32,13 @@ ami: {tags: {team: platform}}
 """
 
 
+def said(args, result, wanted):
+    """All that a run tells: what fails once a month has to be found by its first message."""
+    ended = f"signal {-result.returncode}" if result.returncode < 0 else f"status {result.returncode}"
+    return (f"amiwright {shlex.join(map(str, args))}\nended with {ended}, not with {wanted}\n"
+            f"stdout:\n{result.stdout}\nstderr:\n{result.stderr}")
+
+
 class Program:
     """The program in a folder, with an environment without AWS's variables."""
 
@@ -47,7 +55,7 @@ class Program:
         """Runs it; the exit status must be as said."""
         result = subprocess.run([self.path, *map(str, args)], capture_output=True, text=True,
                                 cwd=self.folder, env={**self.env, **(env or {})}, **kwargs)
-        assert result.returncode == status, f"{args}: {result.returncode}: {result.stderr}"
+        assert result.returncode == status, said(args, result, status)
         return result
 
     def json(self, *args, **kwargs):

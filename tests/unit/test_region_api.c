@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -402,6 +403,60 @@ static void test_bytes_that_are_no_http(void **state)
 	assert_non_null(strstr(answer, "UnknownOperationException"));
 }
 
+/* Connects, asks and goes again, until told to end. */
+struct passer_by {
+	uint16_t port;
+	atomic_bool end;
+};
+
+static void *pass_by(void *arg)
+{
+	static const char text[] = "GET /elsewhere HTTP/1.1\r\nHost: h\r\n\r\n";
+	struct passer_by *p = arg;
+	struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons(p->port)};
+	char answer[64];
+
+	where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	while (!atomic_load(&p->end)) {
+		CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		if (connect(fd, (struct sockaddr *)&where, sizeof(where)) == 0 &&
+		    send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL) > 0)
+			(void)!recv(fd, answer, sizeof(answer), 0);
+	}
+	return NULL;
+}
+
+/*
+ * A server that ends while its threads are awake: libmicrohttpd must find no reason to abort. (With
+ * MHD_quiesce_daemon() one end in some 1,500 did.)
+ */
+static void test_ends_amid_clients(void **state)
+{
+	enum { ROUNDS = 60, CLIENTS = 3 };
+	struct region_opts opts = {.wall_s = fake_wall_s, .random = fake_random, .threads = 8};
+	struct error err = ERROR_INIT;
+	char *own = tmpdir_new();
+
+	(void)state;
+	assert_non_null(own);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct region *r = region_start(own, &opts, &err);
+		struct passer_by p = {.port = r ? server_port(r->server) : 0};
+		pthread_t threads[CLIENTS];
+
+		assert_non_null(r);
+		for (unsigned i = 0; i < CLIENTS; i++)
+			assert_int_equal(pthread_create(&threads[i], NULL, pass_by, &p), 0);
+		nanosleep(&(struct timespec){.tv_nsec = 500 * 1000}, NULL);
+		region_stop(r);
+		atomic_store(&p.end, true);
+		for (unsigned i = 0; i < CLIENTS; i++)
+			pthread_join(threads[i], NULL);
+	}
+	tmpdir_free(own);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -410,6 +465,7 @@ int main(void)
 		cmocka_unit_test(test_damaged_requests),
 		cmocka_unit_test(test_damaged_authorization),
 		cmocka_unit_test(test_bytes_that_are_no_http),
+		cmocka_unit_test(test_ends_amid_clients),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

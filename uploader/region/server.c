@@ -45,6 +45,7 @@ struct server {
 	struct region *region;     /* borrowed */
 	struct MHD_Daemon *daemon;
 	uint16_t port;
+	atomic_bool ending;        /* nobody is let in any more */
 	pthread_mutex_t lock;      /* guards idle, nr_idle */
 	struct body *idle;
 	size_t nr_idle;
@@ -101,6 +102,15 @@ static void body_give_back(struct server *s, struct body *body)
 		sha256_free(body->hash);
 		free(body);
 	}
+}
+
+static enum MHD_Result on_accept(void *cls, const struct sockaddr *from, socklen_t len)
+{
+	struct server *s = cls;
+
+	(void)from;
+	(void)len;
+	return atomic_load(&s->ending) ? MHD_NO : MHD_YES;
 }
 
 /* Called for the request line: the only place where libmicrohttpd shows it undecoded. */
@@ -412,7 +422,6 @@ struct server *server_start(struct region *r, const char *address, uint16_t port
 	struct sockaddr_in where;
 	const union MHD_DaemonInfo *info;
 	bool own_threads = r->faults.slow_ms > 0;
-	/* ITC: without it MHD_quiesce_daemon() does nothing. */
 	unsigned flags = MHD_USE_ERROR_LOG | MHD_USE_SUPPRESS_DATE_NO_CLOCK | MHD_USE_ITC;
 
 	flags |= own_threads ? MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL_INTERNAL_THREAD :
@@ -424,8 +433,8 @@ struct server *server_start(struct region *r, const char *address, uint16_t port
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for the server");
 	s->region = r;
 	pthread_mutex_init(&s->lock, NULL);
-	s->daemon = MHD_start_daemon(flags, port, NULL,
-		NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_SOCK_ADDR,
+	s->daemon = MHD_start_daemon(flags, port, on_accept,
+		s, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_SOCK_ADDR,
 		(struct sockaddr *)&where, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT,
@@ -451,12 +460,14 @@ uint16_t server_port(const struct server *s)
 /*
  * libmicrohttpd 0.9.75 reads through a null pointer when it refuses a malformed request while it is
  * being stopped. So no more connections are taken, and what has arrived gets a moment to be answered.
+ * Not by MHD_quiesce_daemon(): up to 1.0.1 it aborts when a thread of the pool wakes meanwhile and
+ * takes the listening socket out of its epoll set first.
  */
 static void server_settle(struct server *s)
 {
 	static const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
-	int listener = MHD_quiesce_daemon(s->daemon);
 
+	atomic_store(&s->ending, true);
 	for (int i = 0; i < STOP_STEPS; i++) {
 		const union MHD_DaemonInfo *info =
 			MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
@@ -465,8 +476,6 @@ static void server_settle(struct server *s)
 			break;
 		nanosleep(&pause, NULL);
 	}
-	if (listener >= 0)
-		close(listener);
 }
 
 void server_stop(struct server *s)
