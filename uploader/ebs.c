@@ -15,7 +15,7 @@
 #include "base/num.h"
 #include "uploader/sigv4.h"
 
-enum { MAX_PAGE = 10000, LIST_ANSWER = 16 * 1024 * 1024 /* 10000 entries of two tokens: 6 MB */ };
+enum { LIST_ANSWER = 16 * 1024 * 1024 /* 10000 entries of two tokens: 6 MB */ };
 
 /* Snapshot ids go into paths and file names. */
 static int check_id(const char *id, struct error *err)
@@ -299,7 +299,7 @@ static int list_path(struct buf *path, const char *snapshot, const char *what, c
 	uint64_t start_index, const char *page_token, struct error *err)
 {
 	if (check_id(snapshot, err) < 0 ||
-	    buf_addf(path, err, "/snapshots/%s/%s?maxResults=%d%s%s", snapshot, what, MAX_PAGE,
+	    buf_addf(path, err, "/snapshots/%s/%s?maxResults=%d%s%s", snapshot, what, EBS_MAX_PAGE,
 		    extra ? "&firstSnapshotId=" : "", extra ? extra : "") < 0)
 		return -1;
 	if (page_token)

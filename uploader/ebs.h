@@ -10,6 +10,8 @@
 #include "uploader/aws.h"
 
 enum { EBS_BLOCK_SIZE = 524288, EBS_ID_SIZE = 65, EBS_TOKEN_SIZE = 257 };
+/* Entries that a page of a list is asked for with: the most that the service gives. */
+enum { EBS_MAX_PAGE = 10000 };
 
 struct aws_tag {
 	const char *key, *value; /* borrowed */

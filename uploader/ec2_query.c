@@ -11,11 +11,21 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "uploader/paging.h"
 #include "uploader/sigv4.h"
 
 #define VERSION "2016-11-15"
 
-enum { MAX_ANSWER = 32 * 1024 * 1024, MAX_PAGES = 10000 };
+/*
+ * EC2 filters behind the pages in some lists: as many empty ones in a row as 100000 snapshots (the
+ * quota of a region) or all public AMIs have at 1000 a page, and some.
+ */
+enum {
+	MAX_ANSWER = 32 * 1024 * 1024,
+	MAX_EMPTY_PAGES = 500,
+	MAX_PAGES = 10000, /* a list without end would fill the memory */
+	TOKEN_SIZE = 4096,
+};
 
 int ec2_query_begin(struct buf *q, const char *action, struct error *err)
 {
@@ -136,41 +146,50 @@ int ec2_change(struct aws *a, const struct ec2_request *req, struct buf *query, 
 	return 0;
 }
 
-/* One page; token holds the next page's token afterwards, "" at the end. */
-static int one_page(struct aws *a, const struct ec2_request *req, const struct buf *query,
-	char *token, size_t token_size,
-	int (*page)(void *arg, const struct ec2_node *root, struct error *err), void *arg,
-	struct error *err)
-{
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
-	CLEANUP_BUF struct buf q = BUF_INIT(0);
+/* What page after page is asked for with. */
+struct listing {
+	struct aws *aws;
+	const struct ec2_request *req;
+	const struct buf *query;
+	char token[TOKEN_SIZE]; /* of the next page; "": the first, or none */
+	struct paging paging;
+};
 
-	if (buf_add(&q, query->data, query->len, err) < 0 ||
-	    (token[0] && ec2_query_add(&q, err, token, "NextToken") < 0))
-		return -1;
-	doc = ec2_perform(a, req, &q, err);
-	if (!doc || page(arg, ec2_xml_root(doc), err) < 0)
-		return -1;
-	ec2_xml_text(ec2_xml_root(doc), "nextToken", token, token_size);
-	return 0;
+/* Sends for a page and notes the token of the one behind it. */
+static struct ec2_xml *ask_page(struct listing *l, struct error *err)
+{
+	CLEANUP_BUF struct buf q = BUF_INIT(0);
+	struct ec2_xml *doc;
+
+	if (buf_add(&q, l->query->data, l->query->len, err) < 0 ||
+	    (l->token[0] && ec2_query_add(&q, err, l->token, "NextToken") < 0))
+		return NULL;
+	doc = ec2_perform(l->aws, l->req, &q, err);
+	if (doc)
+		ec2_xml_text(ec2_xml_root(doc), "nextToken", l->token, sizeof(l->token));
+	return doc;
 }
 
 int ec2_pages(struct aws *a, const struct ec2_request *req, const struct buf *query,
 	int (*page)(void *arg, const struct ec2_node *root, struct error *err), void *arg,
 	struct error *err)
 {
-	char token[4096] = "", last[4096] = "";
+	struct listing l = {.aws = a, .req = req, .query = query,
+		.paging = {.max_empty = MAX_EMPTY_PAGES}};
+	int ret = 0;
 
-	for (int i = 0; i < MAX_PAGES; i++) {
-		memcpy(last, token, sizeof(last));
-		if (one_page(a, req, query, token, sizeof(token), page, arg, err) < 0)
-			return -1;
-		if (!token[0])
-			return 0;
-		/* The same page would come for ever. */
-		if (strcmp(token, last) == 0)
-			return error_set(err, ERROR_SERVICE, 0,
-				"%s: the answer names itself as the page that follows it", req->action);
+	for (int i = 0; ret == 0 && (i == 0 || l.token[0]); i++) {
+		CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = ask_page(&l, err);
+		const struct ec2_node *root = doc ? ec2_xml_root(doc) : NULL;
+
+		ret = doc ? page(arg, root, err) : -1;
+		if (ret == 0 && i == MAX_PAGES)
+			ret = error_set(err, ERROR_SERVICE, 0, "%s: over %d pages of answers",
+				req->action, MAX_PAGES);
+		if (ret == 0 && l.token[0])
+			ret = paging_next(&l.paging, !ec2_xml_has_grandchild(root, "item"), l.token,
+				req->action, err);
 	}
-	return error_set(err, ERROR_SERVICE, 0, "%s: over %d pages of answers", req->action, MAX_PAGES);
+	paging_release(&l.paging);
+	return ret < 0 ? -1 : 0;
 }

@@ -85,6 +85,15 @@ const struct ec2_node *ec2_xml_next(const struct ec2_node *node)
 	return NULL;
 }
 
+bool ec2_xml_has_grandchild(const struct ec2_node *node, const char *name)
+{
+	for (const xmlNode *n = node_of(node)->children; n; n = n->next) {
+		if (n->type == XML_ELEMENT_NODE && ec2_xml_child(wrap(n), name))
+			return true;
+	}
+	return false;
+}
+
 bool ec2_xml_is(const struct ec2_node *node, const char *name)
 {
 	return node && has_name(node_of(node), name);

@@ -26,6 +26,8 @@ const struct ec2_node *ec2_xml_root(const struct ec2_xml *x);
 const struct ec2_node *ec2_xml_child(const struct ec2_node *node, const char *name);
 /* The next sibling element of the same name, or NULL. */
 const struct ec2_node *ec2_xml_next(const struct ec2_node *node);
+/* Whether a child element, whatever its name, has a child element of that name. */
+bool ec2_xml_has_grandchild(const struct ec2_node *node, const char *name);
 bool ec2_xml_is(const struct ec2_node *node, const char *name);
 
 /*

@@ -14,11 +14,12 @@
 
 #include "base/log.h"
 #include "base/num.h"
+#include "uploader/paging.h"
 
 enum {
 	TOKEN_MS = 50 * 60 * 1000, /* an older page token is not tried any more */
-	/* A page may be empty and still not be the last, but not for ever. */
-	MAX_EMPTY_PAGES = 1000,
+	/* Empty pages beyond those of a volume that is empty; see check_page(). */
+	MAX_EMPTY_PAGES = 100,
 	MAX_GIB = 65536,
 	WAIT_MS = 1000,
 };
@@ -34,6 +35,7 @@ struct snapshot_pages {
 	char *token;                   /* of the page behind those; NULL: none or not known */
 	uint64_t token_ms;             /* when it came */
 	uint64_t size_gib;             /* 0 before the first answer */
+	struct paging paging;
 	struct aws_call call;
 	bool requested, arrived, with_token, last;
 };
@@ -53,13 +55,19 @@ static void page_done(struct aws_call *call, void *arg)
 	p->arrived = true;
 }
 
+/* The list begins anew behind what was seen. */
+static void drop_token(struct snapshot_pages *p)
+{
+	free(p->token);
+	p->token = NULL;
+	paging_restart(&p->paging);
+}
+
 /* Asks for the page behind those that were seen. */
 static int request(struct snapshot_pages *p, struct error *err)
 {
-	if (p->token && now_ms(p) - p->token_ms > TOKEN_MS) {
-		free(p->token);
-		p->token = NULL;
-	}
+	if (p->token && now_ms(p) - p->token_ms > TOKEN_MS)
+		drop_token(p);
 	if ((p->first ? ebs_changed_init(p->aws, &p->call, p->first, p->snapshot, p->start, p->token,
 				err)
 		      : ebs_list_init(p->aws, &p->call, p->snapshot, p->start, p->token, err)) < 0)
@@ -126,11 +134,25 @@ static int check_page(struct snapshot_pages *p, const struct ebs_block_list *l, 
 	return 0;
 }
 
+/*
+ * A service that looks through the volume's indices page by page, and not through the blocks that
+ * are there, has an empty page for each stretch without blocks.
+ */
+static int check_progress(struct snapshot_pages *p, const struct ebs_block_list *l, struct error *err)
+{
+	char what[EBS_ID_SIZE + 16];
+
+	if (!p->token)
+		return 0;
+	p->paging.max_empty = MAX_EMPTY_PAGES + p->size_gib * (GIB / EBS_BLOCK_SIZE) / EBS_MAX_PAGE;
+	snprintf(what, sizeof(what), "list of %.64s", p->snapshot);
+	return paging_next(&p->paging, l->nr == 0, p->token, what, err);
+}
+
 /* Takes the page that is on its way, asking for it a second time if need be. */
 static int receive(struct snapshot_pages *p, struct error *err)
 {
 	struct ebs_block_list *into = &p->page[!p->current], *firsts = &p->firsts[!p->current];
-	CLEANUP_FREE char *old = NULL;
 	int ret;
 
 	if ((!p->requested && request(p, err) < 0) || wait(p, err) < 0)
@@ -138,28 +160,23 @@ static int receive(struct snapshot_pages *p, struct error *err)
 	if (token_refused(p)) {
 		log_debug("%s; listing again from block %" PRIu64, p->call.error.text, p->start);
 		drop_request(p);
-		free(p->token);
-		p->token = NULL;
+		drop_token(p);
 		if (request(p, err) < 0 || wait(p, err) < 0)
 			return -1;
 	}
 	into->nr = firsts->nr = 0;
 	if (p->call.ok) {
-		old = steal_ptr(&p->token);
 		ret = p->first ? ebs_changed_read(&p->call, &p->token, firsts, into, err)
 			       : ebs_list_read(&p->call, &p->token, into, err);
 		p->token_ms = now_ms(p);
 		p->last = !p->token;
-		if (ret == 0 && old && p->token && strcmp(old, p->token) == 0)
-			ret = error_set(err, ERROR_SERVICE, 0,
-				"list of %s: a page names itself as the next one", p->snapshot);
 	} else {
 		ret = -1;
 		if (err)
 			*err = p->call.error;
 	}
 	drop_request(p);
-	return ret < 0 ? -1 : check_page(p, into, err);
+	return ret < 0 || check_page(p, into, err) < 0 ? -1 : check_progress(p, into, err);
 }
 
 static struct snapshot_pages *open_pages(struct aws *a, const char *first, const char *second,
@@ -202,17 +219,12 @@ int snapshot_pages_next(struct snapshot_pages *p, const struct ebs_block_list **
 	struct error *err)
 {
 	struct ebs_block_list *next = &p->page[!p->current];
-	unsigned empty = 0;
 
 	next->nr = 0;
 	next->size_gib = p->size_gib;
 	while (!p->last && next->nr == 0) {
 		if (receive(p, err) < 0)
 			return -1;
-		if (next->nr == 0 && ++empty > MAX_EMPTY_PAGES)
-			return error_set(err, ERROR_SERVICE, 0,
-				"list of %s: %d pages without a block", p->snapshot,
-				MAX_EMPTY_PAGES);
 	}
 	p->current = !p->current;
 	*page = next;
@@ -227,6 +239,7 @@ void snapshot_pages_close(struct snapshot_pages *p)
 		return;
 	drop_request(p);
 	free(p->token);
+	paging_release(&p->paging);
 	free(p->snapshot);
 	free(p->first);
 	for (int i = 0; i < 2; i++) {

@@ -35,6 +35,8 @@ struct fixture {
 	struct aws *aws;
 	const char *status, *answer;
 	unsigned seen;
+	unsigned tokens; /* that page_without_end() gives in turn */
+	bool full;       /* its pages have something in them */
 	char body[4000], headers[4000];
 };
 
@@ -192,19 +194,52 @@ static void test_account_settings(void **state)
 	free(regions.names);
 }
 
-/* A token that stays the same would be followed for ever. */
-static void test_token_repeats(void **state)
+static enum httpd_act page_without_end(void *arg, const struct httpd_request *req, char *reply,
+	size_t size, size_t *len)
 {
-	struct fixture *f = *state;
+	struct fixture *f = arg;
+	char answer[400];
+
+	snprintf(answer, sizeof(answer),
+		ANSWER("DescribeInstances", "<reservationSet>%s</reservationSet><nextToken>t%u</nextToken>"),
+		f->full ? "<item/>" : "", req->number % f->tokens);
+	f->seen = req->number;
+	*len = httpd_answer(reply, size, "200 OK", "", answer);
+	return HTTPD_SEND;
+}
+
+/* Lists that lead round in a circle, or on and on through nothing, would be followed for ever. */
+static void test_lists_without_end(void **state)
+{
+	static const struct {
+		unsigned tokens, pages;
+		bool full;
+		const char *expected;
+	} cases[] = {
+		{1, 2, true, "DescribeInstances: the pages go round in a circle: the token 't0'"},
+		{2, 4, true, "in a circle"},
+		{2, 4, false, "in a circle"},
+		{5, 13, true, "in a circle"},
+		{100000, 500, false, "500 pages in a row have nothing in them"},
+		{100000, 10001, true, "over 10000 pages"},
+	};
 	char first[EC2_ID_SIZE];
-	struct error err = ERROR_INIT;
 	size_t nr;
 
-	f->answer = ANSWER("DescribeInstances", "<reservationSet/><nextToken>t</nextToken>");
-	assert_int_equal(ec2_instances_of(f->aws, "ami-1", &nr, first, &err), -1);
-	assert_int_equal(err.kind, ERROR_SERVICE);
-	assert_non_null(strstr(err.text, "names itself"));
-	assert_int_equal(f->seen, 2);
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct fixture f = {.tokens = cases[i].tokens, .full = cases[i].full};
+		struct error err = ERROR_INIT;
+
+		f.server = httpd_start(page_without_end, &f);
+		f.aws = test_client(httpd_url(f.server), &f.clock);
+		assert_int_equal(ec2_instances_of(f.aws, "ami-1", &nr, first, &err), -1);
+		assert_int_equal(err.kind, ERROR_SERVICE);
+		assert_non_null(strstr(err.text, cases[i].expected));
+		assert_in_range(f.seen, 2, cases[i].pages);
+		aws_free(f.aws);
+		httpd_stop(f.server);
+	}
 }
 
 static void test_permissions(void **state)
@@ -338,7 +373,7 @@ int main(void)
 		TEST(test_copy_snapshot),
 		TEST(test_copy_snapshot_once),
 		TEST(test_account_settings),
-		TEST(test_token_repeats),
+		TEST(test_lists_without_end),
 		TEST(test_permissions),
 		TEST(test_change_permissions),
 		TEST(test_many_permissions),

@@ -31,7 +31,9 @@ struct fixture {
 	unsigned epoch;          /* tokens of an earlier one are refused */
 	unsigned expire_at_get, expire_at_list; /* the number of the call at which it moves on */
 	unsigned damage;         /* so many answers for block 6 are damaged */
+	unsigned circle;         /* the next page's token is one of so many */
 	bool repeat, stuck, empty, outside, forget;
+	bool fickle;             /* every token is refused */
 };
 
 static int query(const char *line, const char *key, char *out, size_t size)
@@ -63,12 +65,14 @@ static size_t answer_list(struct fixture *f, const char *line, char *reply, size
 	if (++f->lists == f->expire_at_list)
 		f->epoch++;
 	if (query(line, "pageToken=", text, sizeof(text)) == 0) {
-		if (sscanf(text, "p%u-%u", &epoch, &from) != 2 || epoch != f->epoch)
+		if (sscanf(text, "p%u-%u", &epoch, &from) != 2 || epoch != f->epoch || f->fickle)
 			return refuse(reply, size, "INVALID_PAGE_TOKEN");
 	} else if (query(line, "startingBlockIndex=", text, sizeof(text)) == 0) {
 		from = ((unsigned)atoi(text) + 2) / 3;
 	}
 	next = f->stuck ? PAGE : from + PAGE;
+	if (f->circle)
+		next %= f->circle * PAGE;
 	if (f->repeat)
 		from = 0;
 	len = (size_t)snprintf(body, sizeof(body), "{\"VolumeSize\":1,\"BlockSize\":524288,\"Blocks\":[");
@@ -220,11 +224,23 @@ static void test_list_lies(void **state)
 	list_fails(f, "comes a second time");
 	f->repeat = false;
 	f->stuck = true;
-	list_fails(f, "names itself as the next one");
+	list_fails(f, "list of " SNAP ": the pages go round in a circle: the token 'p0-12'");
 	f->stuck = false;
 	f->empty = true;
-	list_fails(f, "pages without a block");
-	f->empty = false;
+	f->lists = 0;
+	list_fails(f, "100 pages in a row have nothing in them");
+	assert_int_equal(f->lists, 100);
+	/* There and back again. */
+	f->circle = 3;
+	f->lists = 0;
+	list_fails(f, "in a circle");
+	assert_in_range(f->lists, 4, 9);
+	f->circle = 0;
+	/* Tokens that are never taken, a list anew each time that gets nowhere. */
+	f->fickle = true;
+	f->lists = 0;
+	list_fails(f, "100 pages in a row have nothing in them");
+	f->fickle = f->empty = false;
 	f->outside = true;
 	f->nr = 3;
 	list_fails(f, "lies behind the volume's end");
