@@ -15,20 +15,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/interrupt.h"
 #include "base/num.h"
 
 /* Below the kernel's own limit of a single read or write. */
 enum { IO_MAX = 1 << 30, READ_CHUNK = 16384, PROC_PATH_SIZE = 32, NAME_KEPT = 200 };
-
-static ssize_t read_some(int fd, void *buf, size_t len)
-{
-	ssize_t got;
-
-	do
-		got = read(fd, buf, MIN(len, (size_t)IO_MAX));
-	while (got < 0 && errno == EINTR);
-	return got;
-}
 
 /* Reads what fstat() promises straight into out; *left is false when the file ended before that. */
 static int read_promised(int fd, const char *path, struct buf *out, bool *left, struct error *err)
@@ -45,12 +36,10 @@ static int read_promised(int fd, const char *path, struct buf *out, bool *left, 
 	if (!room)
 		return error_wrap(err, "cannot read '%s'", path);
 	while (got < want && n > 0) {
-		n = read_some(fd, room + got, want - got);
+		n = interrupt_read(fd, room + got, MIN(want - got, (size_t)IO_MAX), path, err);
 		if (n > 0)
 			got += (size_t)n;
 	}
-	if (n < 0)
-		error_set(err, ERROR_IO, errno, "cannot read '%s'", path);
 	buf_truncate(out, n < 0 ? before : before + got);
 	*left = n > 0;
 	return n < 0 ? -1 : 0;
@@ -58,23 +47,21 @@ static int read_promised(int fd, const char *path, struct buf *out, bool *left, 
 
 int file_read(const char *path, struct buf *out, struct error *err)
 {
-	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	CLEANUP_CLOSE int fd = interrupt_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0, err);
 	size_t before = out->len;
 	bool left = true;
 	char chunk[READ_CHUNK];
 
 	if (fd < 0)
-		return error_set(err, ERROR_IO, errno, "cannot open '%s'", path);
+		return -1;
 	if (read_promised(fd, path, out, &left, err) < 0)
 		return -1;
 	/* Files of /proc promise nothing, and any file may have grown. */
 	while (left) {
-		ssize_t n = read_some(fd, chunk, sizeof(chunk));
+		ssize_t n = interrupt_read(fd, chunk, sizeof(chunk), path, err);
 
-		if (n < 0) {
-			error_set(err, ERROR_IO, errno, "cannot read '%s'", path);
+		if (n < 0)
 			goto fail;
-		}
 		if (buf_add(out, chunk, (size_t)n, err) < 0) {
 			error_wrap(err, "cannot read '%s'", path);
 			goto fail;

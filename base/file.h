@@ -12,7 +12,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Whole content into out (appended); more than out's ceiling is ERROR_INPUT. */
+/*
+ * Whole content into out (appended); more than out's ceiling is ERROR_INPUT. A pipe is waited for, as
+ * long as nobody interrupts.
+ */
 int file_read(const char *path, struct buf *out, struct error *err) MUST_CHECK;
 
 /*

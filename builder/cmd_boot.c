@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -430,8 +431,9 @@ static int open_console(struct run *r, struct error *err)
 
 	if (!path)
 		return 0;
-	r->out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	return r->out >= 0 ? 0 : error_set(err, ERROR_IO, errno, "cannot create '%s'", path);
+	/* A pipe is waited for, until somebody reads it. */
+	r->out = interrupt_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666, err);
+	return r->out >= 0 ? 0 : -1;
 }
 
 /*

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "base/pool.h"
@@ -204,6 +205,7 @@ int context_init(struct context *ctx, struct error *err)
 	ctx->env.get = env_get;
 	ctx->clock = (struct aws_clock){clock_wall, clock_monotonic, clock_random, NULL};
 	init_progress(ctx);
+	interrupt_ask(context_cancelled);
 	return install_signals(err);
 }
 

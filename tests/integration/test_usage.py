@@ -116,3 +116,36 @@ def test_interrupt_stops_mmdebstrap_and_what_it_runs(tmp_path):
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130 and out == "" and "interrupted" in err, err
     assert not (tmp_path / "out.raw").exists()
+
+
+def waits(process, what):
+    """Until the process sleeps in a system call of that kind."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        with open(f"/proc/{process.pid}/wchan", encoding="ascii") as file:
+            if what in file.read():
+                return
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError(process.communicate()[1])
+
+
+@pytest.mark.parametrize("writer", [False, True], ids=["nobody-writes", "a-silent-writer"])
+def test_a_pipe_that_is_waited_for_can_be_interrupted(tmp_path, writer):
+    """Neither "Interrupted system call" nor a process that needs a second signal."""
+    os.mkfifo(tmp_path / "pipe")
+    process = subprocess.Popen([AMIWRIGHT, "build", str(tmp_path / "pipe"), "-o", str(tmp_path / "out.raw")],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    waits(process, "wait_for_partner")
+    other = os.open(tmp_path / "pipe", os.O_WRONLY) if writer else None
+    if writer:
+        waits(process, "pipe_read")
+    process.send_signal(signal.SIGTERM)
+    try:
+        _, stderr = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and "pipe': interrupted" in stderr, stderr
+    assert not (tmp_path / "out.raw").exists()
+    if writer:
+        os.close(other)
