@@ -141,6 +141,7 @@ static int read_started(const struct aws_call *call, const struct ebs_start_opts
 	out->start_s = json_get_int(j, "StartTime", 0);
 	copy(out->status, sizeof(out->status), json_get_str(j, "Status", ""));
 	copy(out->kms_key, sizeof(out->kms_key), json_get_str(j, "KmsKeyArn", ""));
+	copy(out->sse, sizeof(out->sse), json_get_str(j, "SseType", ""));
 	copy(out->owner, sizeof(out->owner), json_get_str(j, "OwnerId", ""));
 	if (out->size_gib < o->size_gib)
 		return error_set(err, ERROR_SERVICE, 0,

@@ -34,7 +34,8 @@ struct ebs_started {
 	uint32_t block_size;        /* bytes */
 	uint64_t size_gib;
 	char status[16];
-	char kms_key[256];          /* "" when not encrypted */
+	char kms_key[256];          /* "" when not encrypted, or not said */
+	char sse[16];               /* SseType: sse-kms, sse-ebs, none; "" when not said */
 	char owner[16];             /* account; "" when not said */
 	int64_t start_s;            /* seconds since 1970; long ago when the token was used before; 0: not said */
 };

@@ -147,15 +147,15 @@ static void say_kept(struct aws *a, const struct snapshot_job *job, struct snaps
  * is still there.
  */
 static bool undo(struct aws *a, const struct snapshot_job *job, struct snapshot_result *out,
-	struct error *err)
+	bool accepted, struct error *err)
 {
 	const char *owner = job->resumed ? snapshot_journal_state(job->journal)->owner : NULL;
 	struct error first = *err, why = ERROR_INIT;
 	bool gone = snapshot_remove(a, out->snapshot, owner, &why) == 0;
 
 	if (gone)
-		error_set(err, first.kind, 0, "%.700s; the pending snapshot %s was deleted", first.text,
-			out->snapshot);
+		error_set(err, first.kind, 0, "%.700s; the %ssnapshot %s was deleted", first.text,
+			accepted ? "" : "pending ", out->snapshot);
 	else
 		error_set(err, first.kind, 0,
 			"%.500s; snapshot %s is left in %s because it could not be deleted (%.200s)",
@@ -207,7 +207,7 @@ static void give_up(struct aws *a, struct snapshot_job *job, struct snapshot_res
 	if (out->snapshot[0] && accepted && err->kind == ERROR_NETWORK)
 		say_left(a, out, ": it may still complete", err);
 	else if (out->snapshot[0])
-		gone = undo(a, job, out, err);
+		gone = undo(a, job, out, accepted, err);
 	if (job->journal && gone && snapshot_journal_remove(steal_ptr(&job->journal), NULL) < 0)
 		log_warn("the journal could not be removed");
 }
@@ -223,11 +223,25 @@ static int begin(struct aws *a, struct snapshot_job *job, struct snapshot_result
 	memcpy(out->snapshot, started.snapshot, sizeof(out->snapshot));
 	job->in_doubt = job->in_doubt && ret < 0;
 	if (ret == 0)
-		ret = snapshot_check_started(&started, opts, err);
+		ret = snapshot_check_started(a, &started, opts, err);
 	if (ret == 0 && job->journal)
 		ret = snapshot_journal_started(job->journal, started.snapshot, started.owner,
 			started.start_s, err);
 	return ret;
+}
+
+/* What is there is what counts: an answer of 201 or 202 says only that the call was taken. */
+static int check_completed(struct aws *a, const struct snapshot_job *job,
+	const struct snapshot_result *out, struct error *err)
+{
+	const struct snapshot_upload_opts *opts = job->opts;
+	struct ec2_snapshot s;
+
+	if (!opts->encrypted && !opts->kms_key)
+		return 0;
+	if (ec2_describe_snapshot(a, out->snapshot, &s, err) < 0)
+		return -1;
+	return snapshot_check_encryption(opts, out->snapshot, s.encrypted, s.kms_key, err);
 }
 
 /* From what the journal says, or from the beginning, to a completed snapshot (or a sent shard). */
@@ -249,7 +263,10 @@ static int run(struct aws *a, struct snapshot_job *job, struct snapshot_result *
 					    out->aggregate, err) < 0)
 			return -1;
 	}
-	return stage == SNAPSHOT_DONE ? 0 : snapshot_complete(a, job->opts, out, accepted, err);
+	*accepted = stage == SNAPSHOT_DONE;
+	if (stage != SNAPSHOT_DONE && snapshot_complete(a, job->opts, out, accepted, err) < 0)
+		return -1;
+	return check_completed(a, job, out, err);
 }
 
 static void release(struct snapshot_job *job)

@@ -37,8 +37,14 @@ int snapshot_send(struct aws *a, const struct snapshot_job *job, struct snapshot
 int snapshot_start(struct aws *a, const struct snapshot_upload_opts *opts, const char *token,
 	uint64_t size_gib, struct ebs_started *started, struct error *err) MUST_CHECK;
 /* Whether what was started is what is wanted; its id is set in any case. */
-int snapshot_check_started(const struct ebs_started *started, const struct snapshot_upload_opts *opts,
-	struct error *err) MUST_CHECK;
+int snapshot_check_started(struct aws *a, const struct ebs_started *started,
+	const struct snapshot_upload_opts *opts, struct error *err) MUST_CHECK;
+/*
+ * Whether a snapshot is encrypted as was asked for; ERROR_SERVICE when not. kms_key: its key's ARN, ""
+ * when that is not known.
+ */
+int snapshot_check_encryption(const struct snapshot_upload_opts *opts, const char *snapshot,
+	bool encrypted, const char *kms_key, struct error *err) MUST_CHECK;
 
 /*
  * Whether a run with the same journal could get further: not after what AWS refuses for good, and

@@ -130,8 +130,39 @@ int snapshot_start(struct aws *a, const struct snapshot_upload_opts *opts, const
 		first_token, MAX_TOKENS - 1);
 }
 
-int snapshot_check_started(const struct ebs_started *started, const struct snapshot_upload_opts *opts,
-	struct error *err)
+int snapshot_check_encryption(const struct snapshot_upload_opts *opts, const char *snapshot,
+	bool encrypted, const char *kms_key, struct error *err)
+{
+	if (!opts->encrypted && !opts->kms_key)
+		return 0;
+	if (!encrypted)
+		return error_set(err, ERROR_SERVICE, 0,
+			"AWS made snapshot %s unencrypted, though an encrypted one was asked for", snapshot);
+	if (opts->kms_key && kms_key[0] && strcmp(opts->kms_key, kms_key) != 0)
+		return error_set(err, ERROR_SERVICE, 0,
+			"AWS encrypted snapshot %s with %s and not with %s, which was asked for", snapshot,
+			kms_key, opts->kms_key);
+	return 0;
+}
+
+/*
+ * Before a byte is sent. The key in the answer, or its SseType, tells; who answers with neither is
+ * asked by DescribeSnapshots, if it knows the snapshot already. After the upload it is asked again.
+ */
+static int check_started_encryption(struct aws *a, const struct ebs_started *started,
+	const struct snapshot_upload_opts *opts, struct error *err)
+{
+	bool encrypted = strcmp(started->sse, "none") != 0;
+	struct ec2_snapshot s;
+
+	if ((opts->encrypted || opts->kms_key) && !started->kms_key[0] && !started->sse[0] &&
+	    ec2_describe_snapshot(a, started->snapshot, &s, NULL) == 0)
+		encrypted = s.encrypted;
+	return snapshot_check_encryption(opts, started->snapshot, encrypted, started->kms_key, err);
+}
+
+int snapshot_check_started(struct aws *a, const struct ebs_started *started,
+	const struct snapshot_upload_opts *opts, struct error *err)
 {
 	if (started->block_size != EBS_BLOCK_SIZE)
 		return error_set(err, ERROR_SERVICE, 0,
@@ -141,6 +172,6 @@ int snapshot_check_started(const struct ebs_started *started, const struct snaps
 		return error_set(err, ERROR_POLICY, 0,
 			"zeros cannot be left out: this account encrypts new snapshots by default, and "
 			"blocks that are absent there read as random bytes");
-	return 0;
+	return check_started_encryption(a, started, opts, err);
 }
 

@@ -141,7 +141,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                                           "tags": {t["Key"]: t["Value"] for t in wanted.get("Tags", [])},
                                           "wanted": wanted, "base": self.parent(wanted), "owner": self.account()})
         return 201, json.dumps({"SnapshotId": snap, "OwnerId": self.account(), "VolumeSize": wanted["VolumeSize"], "BlockSize": BLOCK,
-                                "Status": "pending", "StartTime": time.time()})
+                                "Status": "pending", "StartTime": time.time(), **state.encryption_answered})
 
     def parent(self, wanted):
         """The whole content of the parent's volume."""
@@ -228,7 +228,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             status = "pending" if snapshot["polls"] < 3 else "completed"
         why = "<statusMessage>Checksum mismatch for snapshot</statusMessage>" if status == "error" else ""
         return (f"<item><snapshotId>{snap}</snapshotId><status>{status}</status><volumeSize>{snapshot['gib']}</volumeSize>"
-                f"<startTime>2026-01-02T03:04:05.000Z</startTime>{why}</item>")
+                f"<startTime>2026-01-02T03:04:05.000Z</startTime>{self.server.fault.encryption_shown}{why}</item>")
 
     def ec2_GetCallerIdentity(self, params):
         return 200, ("<GetCallerIdentityResponse><GetCallerIdentityResult><Account>" + self.account() +
@@ -276,6 +276,7 @@ class FaultServer:
         self.log, self.tokens, self.snapshots, self.images = [], {}, {}, {}
         self.accounts = {}  # by access key, where it is not ACCOUNT
         self.page = 10000  # entries of a list
+        self.encryption_answered, self.encryption_shown = {}, ""  # of StartSnapshot; in DescribeSnapshots
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.fault = self
         self.url = "http://127.0.0.1:%d" % self.server.server_address[1]

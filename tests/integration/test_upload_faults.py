@@ -258,3 +258,32 @@ def test_register_does_not_take_another_image():
         result = register(server, snapshot="snap-00000000000000002")
         assert result.returncode != 0 and result.stdout == ""
         assert server.images["faulty"][0] in result.stderr
+
+
+KEY = "arn:aws:kms:us-east-1:111122223333:key/"
+SHOWN = "<encrypted>true</encrypted><kmsKeyId>" + KEY + "{}</kmsKeyId>"
+
+
+@pytest.mark.parametrize("answered,shown,puts,message", [
+    ({"SseType": "none"}, "", False, "unencrypted, though"),
+    ({}, "<encrypted>false</encrypted>", False, "unencrypted, though"),
+    ({"KmsKeyArn": KEY + "b", "SseType": "sse-kms"}, SHOWN.format("b"), False, f"with {KEY}b and not with {KEY}a"),
+    ({"SseType": "sse-kms"}, "<encrypted>false</encrypted>", True, "unencrypted, though"),
+    ({"KmsKeyArn": KEY + "a"}, SHOWN.format("b"), True, f"with {KEY}b and not with {KEY}a"),
+], ids=["answer", "described", "other-key", "in-the-end", "other-key-in-the-end"])
+def test_a_snapshot_that_is_not_encrypted_as_asked_for(image, answered, shown, puts, message):
+    with FaultServer() as server:
+        server.encryption_answered, server.encryption_shown = answered, shown
+        result = run(server, "upload", image, "--kms-key", KEY + "a")
+        assert result.returncode == 4 and result.stdout == "", result.stderr
+        assert message in result.stderr and "snapshot snap-00000000000000001 was deleted" in result.stderr
+        assert not journal(image).exists()
+        assert bool(server.count("PutSnapshotBlock")) == puts
+        assert [s["status"] for s in server.snapshots.values()] == ["deleted"]
+
+
+@pytest.mark.parametrize("answered", [{}, {"KmsKeyArn": KEY + "a", "SseType": "sse-kms"}], ids=["unsaid", "said"])
+def test_a_snapshot_that_is_encrypted_as_asked_for(image, answered):
+    with FaultServer() as server:
+        server.encryption_answered, server.encryption_shown = answered, SHOWN.format("a")
+        uploaded(server, image, "--kms-key", KEY + "a")
