@@ -12,8 +12,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "builder/retire.h"
 #include "uploader/ec2_copy.h"
-#include "uploader/ec2_retire.h"
 
 enum { FRESH_MS = 120000 }; /* how long a new id may stay unknown */
 
@@ -66,17 +66,27 @@ static int check_encryption(struct copy *c, struct copy_dest *d, const struct ec
 	return copy_check_encryption(c, d, image->id, is_encrypted(image), key, err);
 }
 
-/* It is ours by its tag or source. One that is gone meanwhile is as well. */
+/*
+ * A failed copy is ours by its tag or source, and what EC2 had copied of its snapshots has no other
+ * use. Those that cannot be deleted are told, and do not hold up the new copy.
+ */
 static int remove_failed(struct copy *c, struct copy_dest *d, const struct ec2_image *image,
 	struct error *err)
 {
-	if (c->opts->dry_run || !ec2_deregister_image(d->aws, image->id, false, err) ||
-		!strcmp(err->code, "InvalidAMIID.NotFound") ||
-		!strcmp(err->code, "InvalidAMIID.Unavailable")) {
-		error_clear(err);
+	const struct retire_opts how = {.snapshots = true, .shared = true, .used = true};
+	struct retire_result r = {0};
+	int ret;
+
+	if (c->opts->dry_run)
 		return 0;
+	ret = retire_image(d->aws, image, &how, &r, err);
+	if (ret < 0 && r.image == RETIRE_DONE && err->kind != ERROR_INTERRUPTED) {
+		log_warn("%s: %s", d->region, err->text);
+		error_clear(err);
+		ret = 0;
 	}
-	return error_wrap(err, "%s", d->region);
+	retire_result_release(&r);
+	return ret < 0 ? error_wrap(err, "%s", d->region) : 0;
 }
 
 static int take_existing(struct copy *c, struct copy_dest *d, const struct ec2_image *image,
@@ -87,8 +97,8 @@ static int take_existing(struct copy *c, struct copy_dest *d, const struct ec2_i
 			"%s: the name '%s' is taken by %s, which is no copy of %s: choose another --name",
 			d->region, c->name, image->id, c->opts->source);
 	if (!strcmp(image->state, "failed")) {
-		log_warn("%s: an earlier copy, %s, failed (%s); it holds the name: deregistering it and "
-			 "beginning another", d->region, image->id,
+		log_warn("%s: an earlier copy, %s, failed (%s); it holds the name: removing it with its "
+			 "snapshots and beginning another", d->region, image->id,
 			image->reason[0] ? image->reason : "EC2 gives no reason");
 		snprintf(d->salt, sizeof(d->salt), "%s", image->id);
 		return remove_failed(c, d, image, err);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "uploader/ec2_copy.h"
 
 enum { BEGIN_ATTEMPTS = 5, BEGIN_PAUSE_MS = 500 };
@@ -21,6 +22,23 @@ static bool fits(const struct copy *c, const struct copy_dest *d, const struct e
 						    &ignored);
 }
 
+/* A copy that failed is of no use to anybody; one that cannot be deleted is told. */
+static int remove_failed(const struct copy *c, struct copy_dest *d, const struct ec2_snapshot *s,
+	struct error *err)
+{
+	if (c->opts->dry_run)
+		return 0;
+	log_warn("%s: an earlier copy, %s, failed (%s): deleting it", d->region, s->id,
+		s->message[0] ? s->message : "EC2 gives no reason");
+	if (!ec2_delete_snapshot(d->aws, s->id, err))
+		return 0;
+	if (err->kind == ERROR_INTERRUPTED)
+		return -1;
+	log_warn("%s: %s stays: %s", d->region, s->id, err->text);
+	error_clear(err);
+	return 0;
+}
+
 /* Others, with another encryption, may stand beside it: snapshots have no names to quarrel about. */
 static int find(struct copy *c, struct copy_dest *d, struct error *err)
 {
@@ -29,8 +47,10 @@ static int find(struct copy *c, struct copy_dest *d, struct error *err)
 
 	if (ec2_find_snapshots(d->aws, COPY_TAG, c->origin, &list, &nr, err) < 0)
 		return -1;
-	for (size_t i = 0; i < nr && !d->existing; i++) {
-		if (!fits(c, d, &list[i]))
+	for (size_t i = 0; i < nr; i++) {
+		if (!strcmp(list[i].state, "error") && remove_failed(c, d, &list[i], err) < 0)
+			return -1;
+		if (d->existing || !fits(c, d, &list[i]))
 			continue;
 		snprintf(d->id, sizeof(d->id), "%s", list[i].id);
 		d->existing = true;

@@ -12,6 +12,7 @@
 #include "base/num.h"
 #include "builder/copy.h"
 #include "builder/publish.h"
+#include "builder/retire.h"
 #include "uploader/ec2_encryption.h"
 
 enum where {
@@ -23,7 +24,7 @@ enum resource {
 	ANY = 1, SNAPSHOTS = 2, IMAGES = 4, /* bits; ANY is "*" in the regions */
 };
 
-enum condition { NO_CONDITION, OWN_TAGS, MADE_BY_US };
+enum condition { NO_CONDITION, OWN_TAGS, MADE_BY_US, RETIRED };
 
 enum { ACTIONS_MAX = 8 };
 
@@ -83,6 +84,7 @@ static const struct statement statements[] = {
 	{"Copy", has_copies, false, HOME | COPIES, SNAPSHOTS | IMAGES, NO_CONDITION, {"ec2:CopyImage", NULL}},
 	{"ReplaceFailedCopies", has_copies, false, COPIES, IMAGES, MADE_BY_US,
 		{"ec2:DeregisterImage", NULL}},
+	{"DropFailedCopies", has_copies, false, COPIES, SNAPSHOTS, RETIRED, {"ec2:DeleteSnapshot", NULL}},
 	{"Tag", NULL, false, HOME | COPIES, SNAPSHOTS | IMAGES, OWN_TAGS, {"ec2:CreateTags", NULL}},
 	{"ShareImages", has_receivers, false, HOME | COPIES, IMAGES, MADE_BY_US,
 		{"ec2:DescribeImageAttribute", "ec2:ModifyImageAttribute", NULL}},
@@ -184,6 +186,9 @@ static struct json *tag_keys(const struct spec *s, struct error *err)
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
 		if (json_append_str(list, own[i], err) < 0)
 			return NULL;
+	/* What goes with a failed copy is marked first. */
+	if (has_copies(s) && json_append_str(list, RETIRE_TAG, err) < 0)
+		return NULL;
 	return steal_ptr(&list);
 }
 
@@ -213,12 +218,13 @@ static int set_condition(struct json *out, const struct statement *st, const str
 	if (st->condition == OWN_TAGS)
 		return json_set(out, "Condition", condition("ForAllValues:StringEquals", "aws:TagKeys",
 			tag_keys(s, err), err), err);
-	if (st->condition != MADE_BY_US)
+	if (st->condition == NO_CONDITION)
 		return 0;
 	no = json_new_array(err);
 	if (!no || json_append_str(no, "false", err) < 0)
 		return -1;
-	return json_set(out, "Condition", condition("Null", "aws:ResourceTag/" PUBLISH_TAG,
+	return json_set(out, "Condition", condition("Null", st->condition == RETIRED ?
+		"aws:ResourceTag/" RETIRE_TAG : "aws:ResourceTag/" PUBLISH_TAG,
 		steal_ptr(&no), err), err);
 }
 

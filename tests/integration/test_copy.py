@@ -68,10 +68,33 @@ def test_one_region_fails(amiwright, ec2):
     assert "1 of 2 copies failed" in out.stderr and "Given key ID is not accessible" in out.stderr
     good = [line for line in out.stdout.splitlines() if line.startswith("us-west-2")]
     assert len(good) == 1
-    # A rerun begins the failed one afresh, with another token, and finds the other.
+    # A rerun begins the failed one afresh, with another token, and finds the other. Nothing of the failed one stays.
+    failed, = ec2.in_region("eu-west-1")
+    left = {s for _, s in ec2.images[failed]["mapping"]}
+    assert len(left) == 2 and left <= set(ec2.snapshots)
     ec2.broken.clear()
     again = amiwright("copy", ami, "--to", "eu-west-1", "--to", "us-west-2")
     assert good[0] in again.stdout.splitlines() and len(ec2.calls("CopyImage")) == 3
+    assert not left & set(ec2.snapshots) and failed not in ec2.images
+    assert len([s for s in ec2.snapshots.values() if s["region"] == "eu-west-1"]) == 2
+
+
+def test_failed_copy_whose_snapshots_are_shared_or_stay(amiwright, ec2):
+    """A snapshot that another AMI has stays; who may not delete has his copy all the same, and is told."""
+    ami, *_ = two_disks(ec2)
+    ec2.broken["eu-west-1"] = "Given key ID is not accessible"
+    amiwright("copy", ami, "--to", "eu-west-1", status=4)
+    ec2.broken.clear()
+    failed, = ec2.in_region("eu-west-1")
+    snapshots = [s for _, s in ec2.images[failed]["mapping"]]
+    ec2.add_image("other", [snapshots[0]], region="eu-west-1")
+    ec2.denied["DeleteSnapshot"] = "UnauthorizedOperation"
+    out = amiwright("copy", ami, "--to", "eu-west-1")
+    assert out.stdout.startswith("eu-west-1 ami-") and failed not in ec2.images
+    assert f"1 of its snapshots stay ({snapshots[1]})" in out.stderr and set(snapshots) <= set(ec2.snapshots)
+    del ec2.denied["DeleteSnapshot"]
+    amiwright("deregister", failed, "--delete-snapshots", "--region", "eu-west-1")
+    assert snapshots[0] in ec2.snapshots and snapshots[1] not in ec2.snapshots
 
 
 @pytest.mark.parametrize("args", [[], ["--no-encrypt"]])
@@ -267,8 +290,10 @@ def test_failed_snapshot(amiwright, ec2):
     source = ec2.add_snapshot()
     ec2.broken["eu-west-1"] = "Given key ID is not accessible"
     assert "Given key ID" in amiwright("copy", source, "--to", "eu-west-1", status=4).stderr
+    failed, = set(ec2.snapshots) - {source}
     ec2.broken.clear()
     amiwright("copy", source, "--to", "eu-west-1")
+    assert failed not in ec2.snapshots and len(ec2.snapshots) == 2
 
 
 def test_what_is_no_region(amiwright, ec2):

@@ -243,3 +243,24 @@ def test_limit_of_copies(tmp_path):
             ec2.copy_snapshot(SourceRegion="us-east-1", SourceSnapshotId=snapshot)
         ec2.delete_snapshot(SnapshotId=copies[0])
         ec2.copy_snapshot(SourceRegion="us-east-1", SourceSnapshotId=snapshot)
+
+
+def test_our_copies_that_failed_are_replaced_whole(region, amiwright):
+    """What EC2 had copied before it failed goes with it: AMI, snapshots, and a snapshot's own copy."""
+    image, snapshot = made(region)
+    ec2 = there(region)
+    title = shown(here(region), image)["Name"]
+    failed = copy(ec2, image, Name=title, Encrypted=True, KmsKeyId="alias/none")
+    alone = ec2.copy_snapshot(SourceSnapshotId=snapshot, SourceRegion="us-east-1", Encrypted=True, KmsKeyId="alias/none",
+                              TagSpecifications=[{"ResourceType": "snapshot", "Tags": [
+                                  {"Key": "amiwright:copy-of", "Value": f"us-east-1/{snapshot}"}]}])["SnapshotId"]
+    left = snapshot_of(ec2, failed)["SnapshotId"]
+    there_now = lambda: {s["SnapshotId"] for s in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]}
+    assert {left, alone} <= there_now() and shown(ec2, failed)["State"] == "failed"
+    env = {"AWS_SHARED_CREDENTIALS_FILE": str(region.folder / "credentials"), "AWS_REGION": "us-east-1"}
+    endpoint = ("--endpoint-url", region.endpoint, "--to", "eu-west-1")
+    out = amiwright("copy", image, *endpoint, env=env)
+    new = out.stdout.split()[1]
+    assert shown(ec2, new)["Name"] == title and "removing it with its snapshots" in out.stderr
+    again = amiwright("copy", snapshot, *endpoint, env=env).stdout.split()[1]
+    assert not {left, alone} & there_now() and {again, snapshot_of(ec2, new)["SnapshotId"]} <= there_now()

@@ -70,6 +70,11 @@ static void test_copies(void **state)
 {
 	char *policy = policy_of(HEAD "ami: {tags: {'${aws:x}*': t}, copies: [eu-west-1]}\n", "us-east-1");
 
+	has(policy, "\"amiwright:copy-of\",\"amiwright:retire\"]");
+	has(policy, "{\"Sid\":\"DropFailedCopies\",\"Effect\":\"Allow\",\"Action\":[\"ec2:DeleteSnapshot\"],"
+		    "\"Resource\":[\"arn:aws:ec2:eu-west-1::snapshot/*\"],"
+		    "\"Condition\":{\"Null\":{\"aws:ResourceTag/amiwright:retire\":[\"false\"]}}}");
+
 	(void)state;
 	has(policy, "\"Action\":[\"ec2:CopyImage\"],\"Resource\":[\"arn:aws:ec2:us-east-1::image/*\","
 		    "\"arn:aws:ec2:us-east-1::snapshot/*\",\"arn:aws:ec2:eu-west-1::image/*\","
