@@ -255,7 +255,7 @@ def test_refused_signatures(region, s3, bucket):
     with refused(403, "InvalidAccessKeyId"):
         region.client("s3", keys=dict(aws_access_key_id="AKIAX", aws_secret_access_key=secret)).list_buckets()
     wrong = hashlib.sha256(b"other").hexdigest()
-    assert sent(region, "PUT", f"/{bucket}/x", b"body", {"X-Amz-Content-SHA256": wrong})[0] == 403
+    assert sent(region, "PUT", f"/{bucket}/x", b"body", {"X-Amz-Content-SHA256": wrong})[0] == 400
 
 
 def test_state_survives_kill(tmp_path):

@@ -40,6 +40,7 @@ static const char *json_code(enum auth_result result)
 		[AUTH_EXPIRED] = "InvalidSignatureException",
 		[AUTH_UNSIGNED] = "InvalidSignatureException",
 		[AUTH_MISMATCH] = "InvalidSignatureException",
+		[AUTH_DIGEST] = "InvalidSignatureException",
 	};
 
 	return codes[result];
@@ -74,6 +75,7 @@ static void refuse_ec2(struct reply *reply, enum auth_result result, const char 
 		[AUTH_EXPIRED] = {400, "RequestExpired", NULL},
 		[AUTH_UNSIGNED] = {403, "SignatureDoesNotMatch", NULL},
 		[AUTH_MISMATCH] = {403, "SignatureDoesNotMatch", NULL},
+		[AUTH_DIGEST] = {403, "SignatureDoesNotMatch", NULL},
 	};
 
 	reply_ec2_error(reply, answers[result].status, answers[result].code, "%s",
@@ -92,6 +94,7 @@ static void refuse_sts(struct reply *reply, enum auth_result result, const char 
 		[AUTH_EXPIRED] = "SignatureDoesNotMatch",
 		[AUTH_UNSIGNED] = "SignatureDoesNotMatch",
 		[AUTH_MISMATCH] = "SignatureDoesNotMatch",
+		[AUTH_DIGEST] = "SignatureDoesNotMatch",
 	};
 
 	reply_sts_error(reply, result == AUTH_INCOMPLETE ? 400 : 403, codes[result], "%s", text);
@@ -130,9 +133,11 @@ static void refuse_s3(struct reply *reply, enum auth_result result, const char *
 		[AUTH_EXPIRED] = "RequestTimeTooSkewed",
 		[AUTH_UNSIGNED] = "AccessDenied",
 		[AUTH_MISMATCH] = "SignatureDoesNotMatch",
+		[AUTH_NO_DIGEST] = "InvalidRequest",
+		[AUTH_DIGEST] = "XAmzContentSHA256Mismatch",
 	};
 	bool malformed = result == AUTH_INCOMPLETE || result == AUTH_SCOPE || result == AUTH_TOKEN ||
-			 result == AUTH_TOKEN_EXPIRED;
+			 result == AUTH_TOKEN_EXPIRED || result == AUTH_NO_DIGEST || result == AUTH_DIGEST;
 
 	reply_s3_error(reply, malformed ? 400 : 403, codes[result], text, NULL);
 }
@@ -219,38 +224,95 @@ static void handle(const struct scene *scene, enum auth_service which, const str
 	reply->truncated = fault == FAULT_TRUNCATE;
 }
 
-void region_handle(struct region *r, const struct request *req, struct reply *reply)
+bool region_is_upload(const struct request *head)
 {
-	enum auth_service which = route(req);
-	struct error err = ERROR_INIT;
+	return strcmp(head->method, "PUT") == 0 && route(head) == AUTH_S3;
+}
+
+/*
+ * At "/" only the body tells EC2 from STS, whose requests may come unsigned. The head is enough when
+ * it is signed for one of them.
+ */
+static bool head_tells_service(const struct request *head, enum auth_service *which)
+{
+	char service[16];
+
+	if (*which != AUTH_EC2 && *which != AUTH_STS)
+		return true;
+	auth_scope_service(head, service);
+	if (strcmp(service, "sts") == 0)
+		*which = AUTH_STS;
+	return strcmp(service, "sts") == 0 || strcmp(service, "ec2") == 0;
+}
+
+/* Words a refusal, if it is one. */
+static bool is_refused(struct region *r, enum auth_service which, enum auth_result result,
+	const char *text, struct reply *reply)
+{
+	if (result == AUTH_OK)
+		return false;
+	set_request_id(r, reply);
+	if (result == AUTH_FAILED)
+		reply->failed = true;
+	else
+		services[which].refuse(reply, result, text);
+	return true;
+}
+
+bool region_admit(struct region *r, const struct request *head, struct pass *pass,
+	struct reply *reply)
+{
 	char text[AUTH_TEXT_SIZE];
 	enum auth_result result;
-	struct caller caller;
-	struct scene scene = {.region = r, .caller = &caller};
 
-	set_request_id(r, reply);
-	if (which == AUTH_NR) {
+	*pass = (struct pass){.service = route(head), .body = AUTH_BODY_NEEDED};
+	if (pass->service == AUTH_NR) {
+		set_request_id(r, reply);
 		reply_ebs_error(reply, 404, "UnknownOperationException", NULL,
 			"There is no operation at this path.");
-		return;
+		return false;
 	}
+	if (!head_tells_service(head, &pass->service))
+		return true;
+	result = auth_check_head(&r->auth, pass->service, head, region_now(r), &pass->caller,
+		&pass->body, text);
+	return !is_refused(r, pass->service, result, text, reply);
+}
+
+/* What the head could not prove. */
+static enum auth_result check_rest(struct region *r, const struct request *req, struct pass *pass,
+	char text[AUTH_TEXT_SIZE])
+{
+	if (pass->body == AUTH_BODY_ANY)
+		return AUTH_OK;
+	if (pass->body == AUTH_BODY_DIGEST)
+		return auth_check_body(req, text);
+	return auth_check(&r->auth, pass->service, req, region_now(r), &pass->caller, text);
+}
+
+bool region_handle(struct region *r, const struct request *req, struct pass *pass,
+	struct reply *reply)
+{
+	enum auth_service which = route(req);
+	struct scene scene = {.region = r, .caller = &pass->caller};
+	struct error err = ERROR_INIT;
+	char text[AUTH_TEXT_SIZE];
+
+	if (which != pass->service)
+		*pass = (struct pass){.service = which, .body = AUTH_BODY_NEEDED};
 	if (which == AUTH_STS && !request_header(req, "authorization")) {
 		scene.caller = NULL;
+		set_request_id(r, reply);
 		services[which].handle(&scene, req, reply);
-		return;
+		return false;
 	}
-	result = auth_check(&r->auth, which, req, region_now(r), &caller, text);
-	if (result == AUTH_FAILED) {
-		reply->failed = true;
-		return;
-	}
-	if (result != AUTH_OK) {
-		services[which].refuse(reply, result, text);
-		return;
-	}
-	scene.store = stores_get(&r->stores, caller.region, &err);
+	if (is_refused(r, which, check_rest(r, req, pass, text), text, reply))
+		return false;
+	set_request_id(r, reply);
+	scene.store = stores_get(&r->stores, pass->caller.region, &err);
 	if (scene.store)
 		handle(&scene, which, req, reply);
 	else
 		reply->failed = true;
+	return true;
 }

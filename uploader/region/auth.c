@@ -298,21 +298,25 @@ static enum auth_result check_time(const struct auth_header *h, int64_t then, in
 }
 
 /*
- * The hash that the caller signed for the body; NULL when the one it sent is not the body's. What
+ * What stands for the body in the signature, as far as the head says it; NULL when it does not. What
  * S3's streaming forms stand for is checked where the chunks are taken apart.
  */
-static const char *payload_hash(const struct auth_header *h, enum auth_service service,
-	const struct request *req, char hex[SHA256_HEX_SIZE])
+static const char *payload_claim(const struct auth_header *h, enum auth_service service,
+	const struct request *req, char hex[SHA256_HEX_SIZE], enum auth_body *body)
 {
 	const char *sent = request_header(req, "x-amz-content-sha256");
+	uint8_t digest[SHA256_SIZE];
 
+	*body = AUTH_BODY_ANY;
 	if (sent && (strcmp(sent, "UNSIGNED-PAYLOAD") == 0 ||
 			    (service == AUTH_S3 && strncmp(sent, "STREAMING-", 10) == 0)))
 		return sent;
 	if (h->presigned && service == AUTH_S3)
 		return "UNSIGNED-PAYLOAD";
-	hex_encode(hex, req->body_sha256, SHA256_SIZE);
-	return !sent || strcasecmp(sent, hex) == 0 ? hex : NULL;
+	*body = sent ? AUTH_BODY_DIGEST : AUTH_BODY_NEEDED;
+	if (!sent || strlen(sent) != SHA256_HEX_SIZE - 1 || hex_decode(digest, SHA256_SIZE, sent))
+		return sent;
+	return hex_encode(hex, digest, SHA256_SIZE); /* in lower case */
 }
 
 static bool key_is(const struct auth_key *k, const struct auth_header *h, enum auth_service service)
@@ -380,17 +384,21 @@ static int expected_signature(struct auth *a, enum auth_service service, const s
 }
 
 static enum auth_result check_signature(struct auth *a, enum auth_service service,
-	const struct request *req, const struct auth_header *h, const char *secret,
-	char text[AUTH_TEXT_SIZE])
+	const struct request *req, const struct auth_header *h, const char *secret, bool has_body,
+	enum auth_body *body, char text[AUTH_TEXT_SIZE])
 {
 	char hex[SHA256_HEX_SIZE], signature[SHA256_HEX_SIZE];
-	const char *hash = payload_hash(h, service, req, hex);
+	const char *hash = payload_claim(h, service, req, hex, body);
 
-	if (!hash) {
+	if (!hash && service == AUTH_S3) {
 		(void)snprintf(text, AUTH_TEXT_SIZE,
-			"The value of x-amz-content-sha256 is not the SHA-256 of the body.");
-		return AUTH_MISMATCH;
+			"Missing required header for this request: x-amz-content-sha256");
+		return AUTH_NO_DIGEST;
 	}
+	if (!hash && !has_body)
+		return AUTH_OK;
+	if (!hash)
+		hash = hex_encode(hex, req->body_sha256, SHA256_SIZE);
 	if (expected_signature(a, service, req, h, secret, hash, signature, NULL) < 0)
 		return AUTH_FAILED;
 	if (token_equal(signature, h->signature, SHA256_HEX_SIZE - 1))
@@ -429,11 +437,19 @@ static enum auth_result find_key(const struct auth *a, const struct auth_header 
 	return s.expires <= now ? AUTH_TOKEN_EXPIRED : AUTH_OK;
 }
 
+/* Where a check puts what it finds. */
+struct finding {
+	struct caller *caller;
+	enum auth_body *body;
+	char *text; /* of AUTH_TEXT_SIZE */
+};
+
 static enum auth_result check_parsed(struct auth *a, enum auth_service service,
-	const struct request *req, const struct auth_header *h, int64_t now,
-	struct caller *caller, char text[AUTH_TEXT_SIZE])
+	const struct request *req, const struct auth_header *h, int64_t now, bool has_body,
+	const struct finding *f)
 {
 	struct session_creds session = {.secret_key = ""};
+	struct caller *caller = f->caller;
 	enum auth_result result;
 	const char *secret;
 	int64_t then;
@@ -442,17 +458,17 @@ static enum auth_result check_parsed(struct auth *a, enum auth_service service,
 		return AUTH_INCOMPLETE;
 	result = find_key(a, h, caller, &session, &secret, now);
 	if (result != AUTH_OK) {
-		(void)snprintf(text, AUTH_TEXT_SIZE, "The security token included in the request is %s",
+		(void)snprintf(f->text, AUTH_TEXT_SIZE, "The security token included in the request is %s",
 			result == AUTH_TOKEN_EXPIRED ? "expired" : "invalid.");
 		return result;
 	}
-	result = check_scope(h, service, text);
+	result = check_scope(h, service, f->text);
 	if (result == AUTH_OK)
-		result = check_time(h, then, now, text);
+		result = check_time(h, then, now, f->text);
 	if (result == AUTH_OK)
-		result = check_signed_headers(h, service, req, text);
+		result = check_signed_headers(h, service, req, f->text);
 	if (result == AUTH_OK)
-		result = check_signature(a, service, req, h, secret, text);
+		result = check_signature(a, service, req, h, secret, has_body, f->body, f->text);
 	if (result == AUTH_OK) {
 		memcpy(caller->access_key, h->access_key, strlen(h->access_key) + 1);
 		memcpy(caller->region, h->region, strlen(h->region) + 1);
@@ -461,22 +477,54 @@ static enum auth_result check_parsed(struct auth *a, enum auth_service service,
 	return result;
 }
 
-enum auth_result auth_check(struct auth *a, enum auth_service service, const struct request *req,
-	int64_t now, struct caller *caller, char text[AUTH_TEXT_SIZE])
+static enum auth_result check(struct auth *a, enum auth_service service, const struct request *req,
+	int64_t now, bool has_body, const struct finding *f)
 {
 	bool is_signed_somehow = request_header(req, "authorization") || is_presigned(req);
 	enum auth_result result = AUTH_INCOMPLETE;
 	struct auth_header h;
 
-	*caller = (struct caller){.account = ""};
-	(void)snprintf(text, AUTH_TEXT_SIZE, "%s",
+	*f->caller = (struct caller){.account = ""};
+	*f->body = AUTH_BODY_NEEDED;
+	(void)snprintf(f->text, AUTH_TEXT_SIZE, "%s",
 		is_signed_somehow ?
 			"Authorization header or x-amz-date is missing a part or is malformed." :
 			"Missing Authentication Token");
 	if (!is_signed_somehow)
 		return AUTH_MISSING;
 	if (!auth_header_parse(&h, req))
-		result = check_parsed(a, service, req, &h, now, caller, text);
+		result = check_parsed(a, service, req, &h, now, has_body, f);
 	header_release(&h);
 	return result;
+}
+
+enum auth_result auth_check_head(struct auth *a, enum auth_service service,
+	const struct request *req, int64_t now, struct caller *caller, enum auth_body *body,
+	char text[AUTH_TEXT_SIZE])
+{
+	const struct finding f = {.caller = caller, .body = body, .text = text};
+
+	return check(a, service, req, now, false, &f);
+}
+
+enum auth_result auth_check_body(const struct request *req, char text[AUTH_TEXT_SIZE])
+{
+	const char *sent = request_header(req, "x-amz-content-sha256");
+	char hex[SHA256_HEX_SIZE];
+
+	if (sent && strcasecmp(sent, hex_encode(hex, req->body_sha256, SHA256_SIZE)) == 0)
+		return AUTH_OK;
+	(void)snprintf(text, AUTH_TEXT_SIZE,
+		"The provided 'x-amz-content-sha256' header does not match what was computed.");
+	return AUTH_DIGEST;
+}
+
+enum auth_result auth_check(struct auth *a, enum auth_service service, const struct request *req,
+	int64_t now, struct caller *caller, char text[AUTH_TEXT_SIZE])
+{
+	enum auth_body body;
+	const struct finding f = {.caller = caller, .body = &body, .text = text};
+	enum auth_result result = check(a, service, req, now, true, &f);
+
+	return result == AUTH_OK && body == AUTH_BODY_DIGEST ? auth_check_body(req, text) : result;
 }

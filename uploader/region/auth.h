@@ -26,7 +26,9 @@ enum auth_result {
 	AUTH_SCOPE,       /* other service or day, or no Region */
 	AUTH_EXPIRED,     /* more than 15 minutes from our clock, or a presigned URL's time is over */
 	AUTH_UNSIGNED,    /* a header that must be signed is not */
-	AUTH_MISMATCH,    /* signature or body hash differ */
+	AUTH_MISMATCH,    /* signature differs */
+	AUTH_NO_DIGEST,   /* S3: the head does not say what the body's digest is */
+	AUTH_DIGEST,      /* the body is not the one that was signed */
 	AUTH_FAILED,      /* our own trouble */
 };
 
@@ -61,9 +63,22 @@ struct auth {
 void auth_init(struct auth *a, const struct accounts *accounts, const uint8_t *session_key);
 void auth_release(struct auth *a);
 
+/* What is left to be checked when the body is there. */
+enum auth_body {
+	AUTH_BODY_ANY,     /* nothing: the body is not under the signature */
+	AUTH_BODY_DIGEST,  /* that it has the digest of the head: auth_check_body() */
+	AUTH_BODY_NEEDED,  /* the signature too: auth_check() */
+};
+
 /* text gets what is wrong, in AWS's words where they are known. now: seconds since 1970. */
 enum auth_result auth_check(struct auth *a, enum auth_service service, const struct request *req,
 	int64_t now, struct caller *caller, char text[AUTH_TEXT_SIZE]);
+/* The same of a request whose body is still to come: all that the head can tell. */
+enum auth_result auth_check_head(struct auth *a, enum auth_service service,
+	const struct request *req, int64_t now, struct caller *caller, enum auth_body *body,
+	char text[AUTH_TEXT_SIZE]);
+/* The body of a request whose head was checked: AUTH_OK or AUTH_DIGEST. */
+enum auth_result auth_check_body(const struct request *req, char text[AUTH_TEXT_SIZE]);
 
 /* The service of the request's credential scope ("s3"), borrowed into out; "" when it has none. */
 void auth_scope_service(const struct request *req, char out[16]);

@@ -124,13 +124,12 @@ static int region_lock(struct region *r, struct error *err)
 	return error_set(err, ERROR_IO, errno, "cannot lock '%s'", path);
 }
 
-static int region_announce(struct region *r, const char *address, struct error *err)
+static int region_announce(struct region *r, struct error *err)
 {
 	CLEANUP_FREE char *path = buf_strf(err, "%s/endpoint", r->dir);
 	CLEANUP_FREE char *line = NULL;
 
-	r->endpoint = buf_strf(err, "http://%s:%u", address, server_port(r->server));
-	if (!path || !r->endpoint)
+	if (!path)
 		return -1;
 	line = buf_strf(err, "%s\n", r->endpoint);
 	return line ? file_write_atomic(path, line, strlen(line), 0644, false, err) : -1;
@@ -185,7 +184,7 @@ struct region *region_start(const char *dir, const struct region_opts *opts, str
 	if (stores_open(&r->stores, dir, opts->random, err) < 0 || !stores_get(&r->stores, r->name, err))
 		return NULL;
 	r->server = server_start(r, address, opts->port, region_threads(opts), err);
-	if (!r->server || region_announce(r, address, err) < 0)
+	if (!r->server || region_announce(r, err) < 0)
 		return NULL;
 	return steal_ptr(&r);
 }

@@ -43,11 +43,27 @@ struct scene {
 int64_t region_now(const struct region *r);
 /* Milliseconds of a clock that only goes forward. */
 uint64_t region_monotonic_ms(void);
+/* What the head of a request has proved. */
+struct pass {
+	enum auth_service service;
+	enum auth_body body;  /* what is left to be proved */
+	struct caller caller; /* unless body is AUTH_BODY_NEEDED */
+};
+
+/* api.c: whether it is an upload to S3, by its head: such a body may be large. */
+bool region_is_upload(const struct request *head);
 /*
- * api.c: checks the signature and hands the request to its service. Never fails: errors are
- * replies.
+ * Looks at a request's head, of which the body is still to come. False with the refusal in reply:
+ * then nobody needs to read the body.
  */
-void region_handle(struct region *r, const struct request *req, struct reply *reply);
+bool region_admit(struct region *r, const struct request *head, struct pass *pass,
+	struct reply *reply);
+/*
+ * Checks what is left of the signature and hands the request to its service. Never fails: errors are
+ * replies. True when it was signed by somebody we know.
+ */
+bool region_handle(struct region *r, const struct request *req, struct pass *pass,
+	struct reply *reply);
 
 /* ebs.c, ec2.c …: one signed request of their service. */
 void ebs_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
@@ -58,7 +74,7 @@ void s3_api_handle(const struct scene *scene, const struct request *req, struct 
 void kms_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
 void ec2_api_handle(const struct scene *scene, const struct request *req, struct reply *reply);
 
-/* server.c */
+/* server.c. Sets r->endpoint, before the first request comes. */
 struct server *server_start(struct region *r, const char *address, uint16_t port, unsigned threads,
 	struct error *err) MUST_CHECK;
 uint16_t server_port(const struct server *s);

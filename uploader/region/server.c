@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The HTTP server, by libmicrohttpd: an epoll loop in each thread, keep-alive connections spread
- * over them. A body goes into a buffer that is used again, and is hashed while it is still in the
- * cache; the handler then finds the digest done.
+ * over them. A request is looked at twice: when its head is there, before room is spent on its body,
+ * and when all of it is.
  */
 #include "uploader/region/region_internal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include <microhttpd.h>
@@ -21,24 +21,17 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "uploader/region/connections.h"
+#include "uploader/region/intake.h"
 
 enum {
 	CONNECTION_MEMORY = 160 * 1024, /* headers, and the window through which a body comes */
 	CONNECTION_LIMIT = 1000,
 	CONNECTION_TIMEOUT_S = 120,
-	IDLE_BODIES = 64,
-	STOP_STEPS = 25, /* of 2 ms */
+	OTHER_FILES = 64,   /* that we have open beside two for each connection */
+	STOP_STEPS = 25,    /* of 2 ms, for what has arrived */
+	DROP_STEPS = 1000,  /* for what is at work */
 	BLOCK_BODY_MAX = 600 * 1024,
-};
-
-#define UPLOAD_MAX (5 * GIB) /* of one PUT to S3 */
-
-/* A body on its way in; kept for the next request when done. */
-struct body {
-	struct body *next;
-	struct sha256 *hash;
-	size_t len;
-	uint8_t data[MESSAGE_BODY_MAX];
 };
 
 struct server {
@@ -46,63 +39,20 @@ struct server {
 	struct MHD_Daemon *daemon;
 	uint16_t port;
 	atomic_bool ending;        /* nobody is let in any more */
-	pthread_mutex_t lock;      /* guards idle, nr_idle */
-	struct body *idle;
-	size_t nr_idle;
+	struct bodies bodies;
+	struct connections connections;
 };
 
 /* One request from its first line to its answer. */
 struct exchange {
-	char *target;      /* raw, with the query; owned */
-	int spool;         /* an unnamed file that takes the body instead; -1: none */
-	uint64_t spooled;
-	struct body *body; /* owned; NULL until bytes come */
-	bool begun, too_large, failed;
+	char *target;          /* raw; cut at its query when the head is there; owned */
+	struct connection *connection;
+	struct request req;
+	struct pass pass;
+	struct intake body;
+	struct reply *refusal; /* of a request whose body is let pass by; owned */
+	bool begun;
 };
-
-static struct body *body_take(struct server *s)
-{
-	struct body *body;
-
-	pthread_mutex_lock(&s->lock);
-	body = s->idle;
-	if (body) {
-		s->idle = body->next;
-		s->nr_idle--;
-	}
-	pthread_mutex_unlock(&s->lock);
-	if (!body) {
-		body = malloc(sizeof(*body));
-		if (!body)
-			return NULL;
-		body->hash = sha256_new(NULL);
-		if (!body->hash) {
-			free(body);
-			return NULL;
-		}
-	}
-	body->len = 0;
-	return body;
-}
-
-static void body_give_back(struct server *s, struct body *body)
-{
-	uint8_t unused[SHA256_SIZE];
-	bool keep = sha256_final(body->hash, unused, NULL) == 0; /* a request may end early */
-
-	pthread_mutex_lock(&s->lock);
-	if (keep && s->nr_idle < IDLE_BODIES) {
-		body->next = s->idle;
-		s->idle = body;
-		s->nr_idle++;
-		body = NULL;
-	}
-	pthread_mutex_unlock(&s->lock);
-	if (body) {
-		sha256_free(body->hash);
-		free(body);
-	}
-}
 
 static enum MHD_Result on_accept(void *cls, const struct sockaddr *from, socklen_t len)
 {
@@ -113,21 +63,50 @@ static enum MHD_Result on_accept(void *cls, const struct sockaddr *from, socklen
 	return atomic_load(&s->ending) ? MHD_NO : MHD_YES;
 }
 
+static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
+	enum MHD_ConnectionNotificationCode code)
+{
+	struct server *s = cls;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED)
+		connections_remove(&s->connections, *context);
+	else if (info)
+		*context = connections_add(&s->connections, info->connect_fd, region_monotonic_ms());
+}
+
+/* What on_connection() made of it; NULL when memory was short. */
+static struct connection *connection_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
 /* Called for the request line: the only place where libmicrohttpd shows it undecoded. */
 static void *on_target(void *cls, const char *uri, struct MHD_Connection *connection)
 {
+	struct server *s = cls;
 	struct exchange *x = calloc(1, sizeof(*x));
 
-	(void)cls;
-	(void)connection;
 	if (!x)
 		return NULL;
-	x->spool = -1;
+	intake_init(&x->body, &s->bodies);
+	x->connection = connection_of(connection);
 	x->target = strdup(uri);
 	if (x->target)
 		return x;
 	free(x);
 	return NULL;
+}
+
+static void refusal_free(struct reply *refusal)
+{
+	if (refusal)
+		reply_release(refusal);
+	free(refusal);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *connection, void **context,
@@ -140,56 +119,12 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 	(void)reason;
 	if (!x)
 		return;
-	if (x->body)
-		body_give_back(s, x->body);
-	cleanup_close_p(&x->spool);
+	connections_wait(&s->connections, x->connection, region_monotonic_ms());
+	intake_release(&x->body);
+	refusal_free(x->refusal);
 	free(x->target);
 	free(x);
 	*context = NULL;
-}
-
-/* Uploads to S3 are large: they go to a file of the region's folder that has no name. */
-static bool is_upload(const struct exchange *x, const char *method)
-{
-	return strcmp(method, "PUT") == 0 && strncmp(x->target, "/snapshots", 10) != 0;
-}
-
-static void exchange_spool(const struct server *s, struct exchange *x)
-{
-	CLEANUP_FREE char *path = buf_strf(NULL, "%s/upload-XXXXXX", s->region->dir);
-
-	x->spool = path ? mkostemp(path, O_CLOEXEC) : -1;
-	if (x->spool < 0)
-		x->failed = true;
-	else
-		(void)unlink(path);
-}
-
-static void exchange_take(struct server *s, struct exchange *x, const char *data, size_t len)
-{
-	if (!x->body)
-		x->body = body_take(s);
-	if (!x->body) {
-		x->failed = true;
-		return;
-	}
-	if (x->spool >= 0 && len > UPLOAD_MAX - x->spooled) {
-		x->too_large = true; /* one that did not say its length */
-		return;
-	}
-	if (x->spool >= 0) {
-		if (file_pwrite_all(x->spool, data, len, x->spooled, "upload", NULL) < 0)
-			x->failed = true;
-		x->spooled += len;
-	} else if (len > MESSAGE_BODY_MAX - x->body->len) {
-		x->too_large = true;
-		return;
-	} else {
-		memcpy(x->body->data + x->body->len, data, len);
-		x->body->len += len;
-	}
-	if (sha256_update(x->body->hash, data, len, NULL) < 0)
-		x->failed = true;
 }
 
 static enum MHD_Result collect_header(void *cls, enum MHD_ValueKind kind, const char *key,
@@ -207,28 +142,18 @@ static enum MHD_Result collect_header(void *cls, enum MHD_ValueKind kind, const 
 }
 
 /* Splits the target and collects what came; false when it cannot be a request of ours. */
-static bool exchange_request(struct exchange *x, struct MHD_Connection *connection,
-	const char *method, struct request *req)
+static bool exchange_head(struct exchange *x, struct MHD_Connection *connection, const char *method)
 {
 	static char empty[] = "";
 	char *question = strchr(x->target, '?');
 
-	*req = (struct request){.method = method, .path = x->target, .query = empty,
-		.spooled = x->spool >= 0, .body_fd = x->spool, .body_fd_len = x->spooled};
+	x->req = (struct request){.method = method, .path = x->target, .query = empty, .body_fd = -1};
 	if (question) {
 		*question = '\0';
-		req->query = question + 1;
+		x->req.query = question + 1;
 	}
-	MHD_get_connection_values(connection, MHD_HEADER_KIND, collect_header, req);
-	if (req->nr_headers > MESSAGE_MAX_HEADERS)
-		return false;
-	if (!x->body)
-		return sha256("", 0, req->body_sha256, NULL) == 0;
-	if (x->spool >= 0)
-		return sha256_final(x->body->hash, req->body_sha256, NULL) == 0;
-	req->body = x->body->data;
-	req->body_len = x->body->len;
-	return sha256_final(x->body->hash, req->body_sha256, NULL) == 0;
+	MHD_get_connection_values(connection, MHD_HEADER_KIND, collect_header, &x->req);
+	return x->req.nr_headers <= MESSAGE_MAX_HEADERS;
 }
 
 /* A body that ends too early. */
@@ -330,44 +255,118 @@ static void pause_ms(uint32_t ms)
 		continue;
 }
 
-static enum MHD_Result answer(struct server *s, struct exchange *x,
-	struct MHD_Connection *connection, const char *method)
+static enum MHD_Result answer(const struct server *s, const struct exchange *x,
+	struct MHD_Connection *connection, struct reply *reply)
 {
-	struct request req;
-	struct reply reply;
-	enum MHD_Result result;
-
-	reply_init(&reply);
-	if (x->too_large)
-		reply_ebs_error(&reply, 413, "RequestEntityTooLargeException", NULL,
-			"The body is larger than %d bytes.",
-			strcmp(method, "PUT") == 0 ? BLOCK_BODY_MAX : MESSAGE_BODY_MAX);
-	else if (x->failed || !exchange_request(x, connection, method, &req))
-		reply_ebs_error(&reply, 400, "BadRequestException", NULL,
-			"The request cannot be read.");
-	else
-		region_handle(s->region, &req, &reply);
-	if (reply.failed)
-		reply_ebs_error(&reply, 500, "InternalServerException", NULL, "out of memory");
-	log_debug("region: %s %s: %u", method, x->target, reply.status);
+	if (reply->failed)
+		reply_ebs_error(reply, 500, "InternalServerException", NULL, "out of memory");
+	log_debug("region: %s %s: %u", x->req.method, x->target, reply->status);
 	pause_ms(s->region->faults.slow_ms);
-	result = reply.dropped ? MHD_NO : send_reply(s, connection, &reply);
+	return reply->dropped ? MHD_NO : send_reply(s, connection, reply);
+}
+
+static void refuse_size(const struct exchange *x, struct reply *reply)
+{
+	reply_ebs_error(reply, 413, "RequestEntityTooLargeException", NULL,
+		"The body is larger than %d bytes.",
+		strcmp(x->req.method, "PUT") == 0 ? BLOCK_BODY_MAX : MESSAGE_BODY_MAX);
+}
+
+static void refuse_request(struct reply *reply)
+{
+	reply_ebs_error(reply, 400, "BadRequestException", NULL, "The request cannot be read.");
+}
+
+/* All of it is there. */
+static enum MHD_Result answer_whole(struct server *s, struct exchange *x,
+	struct MHD_Connection *connection)
+{
+	enum MHD_Result result;
+	struct reply reply;
+
+	if (x->refusal)
+		return answer(s, x, connection, x->refusal);
+	reply_init(&reply);
+	if (x->body.too_large)
+		refuse_size(x, &reply);
+	else if (intake_finish(&x->body, &x->req))
+		refuse_request(&reply);
+	else if (region_handle(s->region, &x->req, &x->pass, &reply))
+		connections_work(&s->connections, x->connection);
+	result = answer(s, x, connection, &reply);
 	reply_release(&reply);
 	return result;
 }
 
-/* A body that says it is too large is refused before it comes. */
-static bool announces_too_much(const struct exchange *x, struct MHD_Connection *connection,
-	const char *method)
+/* What the head says of the body's length: more than max? */
+static bool announces_more(const struct exchange *x, uint64_t max)
 {
-	uint64_t max = is_upload(x, method)	    ? UPLOAD_MAX :
-		       strcmp(method, "PUT") == 0 ? BLOCK_BODY_MAX :
-						    MESSAGE_BODY_MAX;
-	const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-		MHD_HTTP_HEADER_CONTENT_LENGTH);
+	const char *length = request_header(&x->req, MHD_HTTP_HEADER_CONTENT_LENGTH);
 	uint64_t number;
 
-	return length && (num_parse(length, max, &number, NULL) < 0);
+	return length && num_parse(length, max, &number, NULL) < 0;
+}
+
+/*
+ * A client that sends without waiting for leave may not look for an answer before it has sent all,
+ * and takes the end of the connection for a broken line. So a small body is let pass by.
+ */
+static bool lets_pass_by(const struct exchange *x)
+{
+	return !request_header(&x->req, MHD_HTTP_HEADER_TRANSFER_ENCODING) &&
+	       !request_header(&x->req, MHD_HTTP_HEADER_EXPECT) && !announces_more(x, BLOCK_BODY_MAX);
+}
+
+/* Keeps a refusal until the body has passed by; false when memory is short. */
+static bool keep_refusal(struct exchange *x, struct reply *reply)
+{
+	x->refusal = malloc(sizeof(*reply));
+	if (!x->refusal)
+		return false;
+	*x->refusal = *reply;
+	reply_init(reply);
+	return true;
+}
+
+/* Whether the body is wanted; else the reply says why not. */
+static bool admit(struct server *s, struct exchange *x, struct MHD_Connection *connection,
+	const char *method, struct reply *reply)
+{
+	bool upload;
+
+	if (!exchange_head(x, connection, method)) {
+		refuse_request(reply);
+		return false;
+	}
+	upload = region_is_upload(&x->req);
+	if (announces_more(x, upload			  ? INTAKE_UPLOAD_MAX :
+			      strcmp(method, "PUT") == 0 ? BLOCK_BODY_MAX :
+							   MESSAGE_BODY_MAX)) {
+		refuse_size(x, reply);
+		return false;
+	}
+	if (!region_admit(s->region, &x->req, &x->pass, reply))
+		return false;
+	if (x->pass.body != AUTH_BODY_NEEDED)
+		connections_work(&s->connections, x->connection);
+	if (upload)
+		intake_spool(&x->body, s->region->dir);
+	return true;
+}
+
+/* The head is there. An answer now is one that ends the connection. */
+static enum MHD_Result begin(struct server *s, struct exchange *x, struct MHD_Connection *connection,
+	const char *method)
+{
+	enum MHD_Result result = MHD_YES;
+	struct reply reply;
+
+	reply_init(&reply);
+	if (!admit(s, x, connection, method, &reply) &&
+	    (!lets_pass_by(x) || !keep_refusal(x, &reply)))
+		result = answer(s, x, connection, &reply);
+	reply_release(&reply);
+	return result;
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
@@ -382,14 +381,12 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 		return MHD_NO;
 	if (!x->begun) {
 		x->begun = true;
-		x->too_large = announces_too_much(x, connection, method);
-		if (!x->too_large && is_upload(x, method))
-			exchange_spool(s, x);
-		return x->too_large ? answer(s, x, connection, method) : MHD_YES;
+		return begin(s, x, connection, method);
 	}
 	if (*len == 0)
-		return answer(s, x, connection, method);
-	exchange_take(s, x, data, *len);
+		return answer_whole(s, x, connection);
+	if (!x->refusal)
+		intake_add(&x->body, data, *len);
 	*len = 0;
 	return MHD_YES;
 }
@@ -415,41 +412,83 @@ static int parse_address(const char *address, uint16_t port, struct sockaddr_in 
 		"'%s' is no address to listen on: an IPv4 address like 127.0.0.1 is right", address);
 }
 
+/* Half of the files that we may open, so that requests find some for what they read and write. */
+static unsigned connection_limit(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == RLIM_INFINITY ||
+	    files.rlim_cur >= 2 * CONNECTION_LIMIT + OTHER_FILES)
+		return CONNECTION_LIMIT;
+	return files.rlim_cur > 2 * OTHER_FILES ? (unsigned)(files.rlim_cur - OTHER_FILES) / 2 : OTHER_FILES / 2;
+}
+
+/* A socket that listens; where gets the port. -1 with errno when it does not. */
+static int listen_at(struct sockaddr_in *where)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
+	socklen_t len = sizeof(*where);
+
+	if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+			       bind(fd, (const struct sockaddr *)where, len) < 0 ||
+			       listen(fd, SOMAXCONN) < 0 ||
+			       getsockname(fd, (struct sockaddr *)where, &len) < 0)) {
+		cleanup_close_p(&fd);
+		return -1;
+	}
+	return fd;
+}
+
+static struct MHD_Daemon *start_daemon(struct server *s, int listener, unsigned threads,
+	unsigned limit)
+{
+	unsigned flags = MHD_USE_ERROR_LOG | MHD_USE_SUPPRESS_DATE_NO_CLOCK | MHD_USE_ITC;
+	bool own_threads = s->region->faults.slow_ms > 0;
+
+	flags |= own_threads ? MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL_INTERNAL_THREAD :
+			       MHD_USE_EPOLL_INTERNAL_THREAD;
+	return MHD_start_daemon(flags, s->port, on_accept, s, on_request, s,
+		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, listener,
+		MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_NOTIFY_COMPLETED,
+		on_completed, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+		MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)CONNECTION_TIMEOUT_S,
+		threads > 1 && !own_threads ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads,
+		MHD_OPTION_END);
+}
+
 struct server *server_start(struct region *r, const char *address, uint16_t port, unsigned threads,
 	struct error *err)
 {
 	struct server *s;
 	struct sockaddr_in where;
-	const union MHD_DaemonInfo *info;
-	bool own_threads = r->faults.slow_ms > 0;
-	unsigned flags = MHD_USE_ERROR_LOG | MHD_USE_SUPPRESS_DATE_NO_CLOCK | MHD_USE_ITC;
+	unsigned limit = connection_limit();
+	int listener;
 
-	flags |= own_threads ? MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL_INTERNAL_THREAD :
-			       MHD_USE_EPOLL_INTERNAL_THREAD;
 	if (parse_address(address, port, &where, err) < 0)
 		return NULL;
+	listener = listen_at(&where);
+	if (listener < 0)
+		return error_null(err, ERROR_IO, errno, "cannot listen on %s port %u", address, port);
 	s = calloc(1, sizeof(*s));
-	if (!s)
+	r->endpoint = s ? buf_strf(err, "http://%s:%u", address, ntohs(where.sin_port)) : NULL;
+	if (!r->endpoint) {
+		close(listener);
+		free(s);
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for the server");
-	s->region = r;
-	pthread_mutex_init(&s->lock, NULL);
-	s->daemon = MHD_start_daemon(flags, port, on_accept,
-		s, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_SOCK_ADDR,
-		(struct sockaddr *)&where, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
-		MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)CONNECTION_LIMIT, MHD_OPTION_CONNECTION_TIMEOUT,
-		(unsigned)CONNECTION_TIMEOUT_S,
-		threads > 1 && !own_threads ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads,
-		MHD_OPTION_END);
-	if (!s->daemon) {
-		error_set(err, ERROR_IO, errno, "cannot listen on %s port %u", address, port);
-		server_stop(s);
-		return NULL;
 	}
-	info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT);
-	s->port = info ? info->port : port;
-	return s;
+	s->region = r;
+	s->port = ntohs(where.sin_port);
+	bodies_init(&s->bodies);
+	/* The rest is for those at work, and for those that have been ended and are not gone yet. */
+	connections_init(&s->connections, limit / 4 * 3);
+	s->daemon = start_daemon(s, listener, threads, limit);
+	if (s->daemon)
+		return s;
+	error_set(err, ERROR_IO, errno, "cannot start the server on %s port %u", address, port);
+	server_stop(s);
+	return NULL;
 }
 
 uint16_t server_port(const struct server *s)
@@ -457,25 +496,33 @@ uint16_t server_port(const struct server *s)
 	return s->port;
 }
 
+static bool wait_a_step(struct server *s)
+{
+	static const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
+
+	if (connections_count(&s->connections) == 0)
+		return false;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
 /*
  * libmicrohttpd 0.9.75 reads through a null pointer when it refuses a malformed request while it is
- * being stopped. So no more connections are taken, and what has arrived gets a moment to be answered.
+ * being stopped. So no more connections are taken, what has arrived gets a moment to be answered, and
+ * then the connections are ended, before libmicrohttpd is told.
  * Not by MHD_quiesce_daemon(): up to 1.0.1 it aborts when a thread of the pool wakes meanwhile and
  * takes the listening socket out of its epoll set first.
  */
 static void server_settle(struct server *s)
 {
-	static const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
+	unsigned left = DROP_STEPS;
 
 	atomic_store(&s->ending, true);
-	for (int i = 0; i < STOP_STEPS; i++) {
-		const union MHD_DaemonInfo *info =
-			MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-
-		if (!info || info->num_connections == 0)
-			break;
-		nanosleep(&pause, NULL);
-	}
+	for (unsigned i = 0; i < STOP_STEPS && wait_a_step(s); i++)
+		continue;
+	do
+		connections_drop(&s->connections); /* those too that have done their work meanwhile */
+	while (wait_a_step(s) && left-- > 0);
 }
 
 void server_stop(struct server *s)
@@ -484,13 +531,7 @@ void server_stop(struct server *s)
 		server_settle(s);
 		MHD_stop_daemon(s->daemon);
 	}
-	while (s->idle) {
-		struct body *body = s->idle;
-
-		s->idle = body->next;
-		sha256_free(body->hash);
-		free(body);
-	}
-	pthread_mutex_destroy(&s->lock);
+	connections_release(&s->connections);
+	bodies_release(&s->bodies);
 	free(s);
 }
