@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/num.h"
+#include "base/scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,33 +59,6 @@ static const struct source_ops spool_source_ops = {
 	.open = spool_source_open,
 };
 
-/* For file systems without O_TMPFILE: a name that lives for a moment. */
-static int open_and_unlink(const char *dir, struct error *err)
-{
-	CLEANUP_FREE char *path = file_join(dir, "amiwright-spool-XXXXXX", err);
-	int fd;
-
-	if (!path)
-		return -1;
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return error_set(
-			err, ERROR_IO, errno, "cannot create a temporary file in '%s'", dir);
-	unlink(path);
-	return fd;
-}
-
-static int open_nameless(const char *dir, struct error *err)
-{
-	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
-
-	if (fd >= 0)
-		return fd;
-	if (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)
-		return open_and_unlink(dir, err);
-	return error_set(err, ERROR_IO, errno, "cannot create a temporary file in '%s'", dir);
-}
-
 struct spool *spool_new(const char *dir, struct error *err)
 {
 	CLEANUP(spool_cleanup) struct spool *sp = calloc(1, sizeof(*sp));
@@ -100,7 +74,7 @@ struct spool *spool_new(const char *dir, struct error *err)
 		error_nomem(err, "a spool");
 		return NULL;
 	}
-	sp->fd = open_nameless(sp->dir, err);
+	sp->fd = scratch_open(sp->dir, err);
 	return sp->fd < 0 ? NULL : steal_ptr(&sp);
 }
 

@@ -3,6 +3,7 @@
 #include "builder/command.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/filedev.h"
 #include "base/json.h"
@@ -11,6 +12,7 @@
 #include "builder/command_format.h"
 #include "builder/files.h"
 #include "formats/detect.h"
+#include "formats/unpack.h"
 #include "fs/probe.h"
 
 struct convert_options {
@@ -88,7 +90,7 @@ static int find_name(struct convert *c, struct error *err)
 static int check_files(const struct convert *c, struct error *err)
 {
 	struct files f = {0};
-	int ret = files_read(&f, c->in, "the image to convert", err);
+	int ret = strcmp(c->in, "-") ? files_read(&f, c->in, "the image to convert", err) : 0;
 
 	if (!ret && strcmp(c->out, "-"))
 		ret = files_make(&f, c->out, "the result", FILES_REPLACED, "OUT", err);
@@ -114,35 +116,51 @@ static int prepare(struct convert *c, struct error *err)
 	return check_files(c, err);
 }
 
-static int open_raw(struct convert *c, struct error *err)
+/* The file that IN is: standard input is copied first, since a disk is not read in order. */
+static struct dev *open_file(const struct convert *c, const struct format_read_opts *opts,
+	struct error *err)
 {
-	c->image.dev = filedev_open(c->in, err);
-	c->image.format = "raw";
-	return c->image.dev ? 0 : -1;
+	if (strcmp(c->in, "-"))
+		return filedev_open(c->in, err);
+	if (isatty(STDIN_FILENO))
+		return error_null(err, ERROR_USAGE, 0, "standard input is a terminal: lead an image into it");
+	return unpack_spool(STDIN_FILENO, "standard input", opts, err);
+}
+
+static int check_from(const struct convert *c, struct dev *file, struct error *err)
+{
+	const char *found;
+
+	if (detect_format(file, &found, err) < 0)
+		return -1;
+	return !strcmp(found, c->o->from) ? 0 :
+		error_set(err, ERROR_INPUT, 0, "'%s' is no %s by its content (%s)", c->in, c->o->from,
+			strcmp(found, "unknown") ? found : "nothing that is known");
 }
 
 static int open_input(struct convert *c, struct error *err)
 {
 	struct format_read_opts opts = context_read_opts(c->ctx);
-	const char *from = c->o->from;
+	const char *name = strcmp(c->in, "-") ? c->in : "standard input";
+	struct dev *file;
 
 	if (c->o->spool_dir)
 		opts.spool_dir = c->o->spool_dir;
-	if (from && !strcmp(from, "raw"))
-		return open_raw(c, err);
-	if (from) {
-		struct dev *file = filedev_open(c->in, err);
-		const char *found = NULL;
-		int ret = file ? detect_format(file, &found, err) : -1;
-
-		dev_close(file, NULL);
-		if (ret < 0)
-			return -1;
-		if (strcmp(found, from))
-			return error_set(err, ERROR_INPUT, 0, "'%s' is no %s by its content (%s)", c->in, from,
-				strcmp(found, "unknown") ? found : "nothing that is known");
+	file = open_file(c, &opts, err);
+	if (!file)
+		return -1;
+	if (c->o->from && !strcmp(c->o->from, "raw")) {
+		c->image = (struct image){.dev = file, .format = "raw"};
+		return 0;
 	}
-	return format_open(c->in, &opts, true, &c->image, err);
+	if (c->o->from && check_from(c, file, err) < 0) {
+		dev_close(file, NULL);
+		return -1;
+	}
+	if (format_open_dev(file, name, &opts, &c->image, err) < 0)
+		return -1;
+	format_warn(&c->image, name);
+	return 0;
 }
 
 static int write_output(struct convert *c, struct error *err)
@@ -229,8 +247,9 @@ const struct command cmd_convert = {
 	.description =
 		"Converts between all formats that are read and written. What IN is, is read from its\n"
 		"content; OUT's format is that of its suffix, or --to. Zeros are left out or become\n"
-		"holes, and so does what no file system of the disk uses. OUT may be - for standard\n"
-		"output. The same disk and options give the same bytes.",
+		"holes, and so does what no file system of the disk uses. IN may be - for standard input\n"
+		"(it is copied to a temporary file first), OUT for standard output. The same disk and\n"
+		"options give the same bytes.",
 	.options = options,
 	.options_size = sizeof(struct convert_options),
 	.min_args = 2,

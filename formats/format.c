@@ -6,15 +6,20 @@
 #include <strings.h>
 
 #include "base/num.h"
+#include "formats/pack.h"
 #include "formats/raw_format.h"
 
 /* A new format is a line here (and its name one below). */
 static const struct format *const formats[] = {
 	&format_raw,
+	&format_raw_gz,
+	&format_raw_zst,
 };
 
 const char *const format_names[] = {
 	"raw",
+	"raw.gz",
+	"raw.zst",
 	NULL,
 };
 

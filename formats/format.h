@@ -135,6 +135,8 @@ int format_open(const char *path, const struct format_read_opts *opts, bool warn
 /* The same for the bytes of a device that is no file of its own (a member of an archive). Takes file. */
 int format_open_dev(struct dev *file, const char *path, const struct format_read_opts *opts,
 	struct image *out, struct error *err) MUST_CHECK;
+/* Warns when it was not recognised: taken as a raw disk. */
+void format_warn(const struct image *image, const char *path);
 /* The virtual disk of format_open() alone; close with dev_close(). */
 struct dev *format_open_disk(const char *path, const struct format_read_opts *opts, bool warn,
 	struct error *err) MUST_CHECK;

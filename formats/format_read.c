@@ -8,9 +8,15 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "formats/detect.h"
+#include "formats/unpack.h"
 
 /* A new reader is a line here. */
 static const struct format_reader readers[] = {
+	{"gzip", unpack_open},
+	{"zstd", unpack_open},
+	{"xz", unpack_open},
+	{"bzip2", unpack_open},
+	{"lz4", unpack_open},
 	{NULL, NULL},
 };
 
@@ -27,11 +33,6 @@ static const struct advice advices[] = {
 	{"vhdx", "a VHDX image", "convert it first: qemu-img convert -O raw IN OUT"},
 	{"qcow2", "a qcow2 image", "convert it first: qemu-img convert -O raw IN OUT"},
 	{"vdi", "a VDI image", "convert it first: qemu-img convert -O raw IN OUT"},
-	{"gzip", "compressed by gzip", "decompress it first: gzip -dc IN >OUT"},
-	{"xz", "compressed by xz", "decompress it first: xz -dc IN >OUT"},
-	{"zstd", "compressed by zstd", "decompress it first: zstd -dc IN >OUT"},
-	{"bzip2", "compressed by bzip2", "decompress it first: bzip2 -dc IN >OUT"},
-	{"lz4", "compressed by lz4", "decompress it first: lz4 -dc IN >OUT"},
 	{"iso9660", "an ISO 9660 image",
 		"it is an installation medium, not a disk: install from it into a raw image"},
 	{"tar", "a tar archive", "use it as a layer of a spec's root, as `tar: IN`"},
@@ -77,6 +78,14 @@ int format_open_dev(struct dev *file, const char *path, const struct format_read
 	return 0;
 }
 
+/* Disks of a volume manager or a database may look like nothing: that must not forbid them. */
+void format_warn(const struct image *image, const char *path)
+{
+	if (!strcmp(image->format, "unknown"))
+		log_warn("'%s' begins with no partition table or file system that is known; it is taken as "
+			 "a raw disk", path);
+}
+
 int format_open(const char *path, const struct format_read_opts *opts, bool warn, struct image *out,
 	struct error *err)
 {
@@ -85,10 +94,8 @@ int format_open(const char *path, const struct format_read_opts *opts, bool warn
 	*out = (struct image){0};
 	if (!file || format_open_dev(file, path, opts, out, err) < 0)
 		return -1;
-	/* Disks of a volume manager or a database may look like nothing: that must not forbid them. */
-	if (warn && !strcmp(out->format, "unknown"))
-		log_warn("'%s' begins with no partition table or file system that is known; it is taken as "
-			 "a raw disk", path);
+	if (warn)
+		format_warn(out, path);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/num.h"
+#include "base/scratch.h"
 #include "fs/squashfs_internal.h"
 #include "fs/staged.h"
 
@@ -39,7 +40,7 @@ static int make(struct fs *fs, struct error *err)
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return error_nomem(err, "a squashfs");
-	fd = staged_file(fs->opts.spool_dir, err);
+	fd = scratch_open(fs->opts.spool_dir, err);
 	if (fd < 0 || squashfs_image_write(fs, fd, &s->bytes, &s->inodes, err) < 0)
 		return -1;
 	s->staged = staged_new(steal_fd(&fd), "a squashfs image", err);

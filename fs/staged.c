@@ -71,25 +71,6 @@ void staged_free(struct staged *s)
 	free(s);
 }
 
-int staged_file(const char *dir, struct error *err)
-{
-	CLEANUP_FREE char *path = NULL;
-	int fd;
-
-	dir = dir ? dir : "/var/tmp";
-	fd = open(dir, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		return fd;
-	path = buf_strf(err, "%s/.amiwright-XXXXXX", dir);
-	if (!path)
-		return -1;
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return error_set(err, ERROR_IO, errno, "cannot make a temporary file in '%s'", dir);
-	unlink(path);
-	return fd;
-}
-
 int staged_refer(struct staged *s, struct dev *dev, uint64_t off, uint64_t len, struct error *err)
 {
 	return len ? dev_refer(dev, off, len, &s->source, 0, off, err) : 0;

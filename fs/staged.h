@@ -15,9 +15,6 @@ struct staged *staged_new(int fd, const char *name, struct error *err) MUST_CHEC
 /* What refers to it must be closed before. NULL is fine. */
 void staged_free(struct staged *s);
 
-/* A new file without a name, open for reading and writing, in dir (NULL: /var/tmp); -1 on error. */
-int staged_file(const char *dir, struct error *err) MUST_CHECK;
-
 /* Makes [off, off+len) of dev refer to the same place of the file; len 0 does nothing. */
 int staged_refer(struct staged *s, struct dev *dev, uint64_t off, uint64_t len, struct error *err)
 	MUST_CHECK;

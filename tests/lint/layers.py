@@ -17,7 +17,7 @@ ALLOWED = {
 FOREIGN = {
     r"(ext2fs|et)/": r"fs/ext4\w*\.[ch]",
     r"libfdisk/": r"fs/partition\w*\.[ch]",
-    r"archive(_entry)?\.h": r"fs/(tree_tar|initrd)\w*\.[ch]",
+    r"archive(_entry)?\.h": r"(fs/(tree_tar|initrd)\w*|formats/unpack)\.[ch]",
     r"sqfs/": r"fs/squashfs\w*\.[ch]",
     r"guestfs\.h": r"fs/guest\w*\.[ch]",
     r"curl/": r"uploader/http\w*\.[ch]",

@@ -175,8 +175,9 @@ static void test_real_files(void **state)
 	check_made(QEMU_IMG "vpc -o subformat=fixed image 4M" QUIET, "a VHD image");
 	check_made(QEMU_IMG "vhdx image 4M" QUIET, "a VHDX image");
 	check_made(QEMU_IMG "vdi image 4M" QUIET, "a VDI image");
-	check_made("echo a | gzip >image", "gzip -dc");
-	check_made("echo a | xz >image 2>/dev/null", "xz -dc");
+	check_made("echo a | gzip >image", NULL);
+	check_made("echo a | gzip | gzip >image", "compressed twice");
+	check_made("echo a | xz >image 2>/dev/null", NULL);
 	check_made("tar -cf image /dev/null" QUIET, "a tar archive");
 	check_made("truncate -s 4M image && mke2fs -q -F image" QUIET, NULL);
 }
