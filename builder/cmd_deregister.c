@@ -17,8 +17,8 @@ struct deregister_options {
 static const struct options_def options[] = {
 	{"delete-snapshots", 0, OPTIONS_FLAG, FIELD(snapshots), NULL,
 		"delete their snapshots too, but for those that other AMIs have", 0, 0, NULL},
-	{"include-used", 0, OPTIONS_FLAG, FIELD(used), NULL, "also when instances of it are there", 0, 0,
-		NULL},
+	{"include-used", 0, OPTIONS_FLAG, FIELD(used), NULL,
+		"also when instances of it are there, or launch templates name it", 0, 0, NULL},
 	{"dry-run", 'n', OPTIONS_FLAG, FIELD(dry_run), NULL,
 		"check, ask EC2 whether it may be done, change nothing", 0, 0, NULL},
 	{0},
@@ -170,9 +170,9 @@ const struct command cmd_deregister = {
 	.summary = "remove AMIs, with their snapshots",
 	.description =
 		"Deregisters own AMIs and, when asked, deletes their snapshots; prints the ids of all\n"
-		"that is gone. AMIs that are protected, or that instances were made from, are refused\n"
-		"before anything is changed (exit status 3). Launch templates and Auto Scaling groups\n"
-		"are not looked at.",
+		"that is gone. AMIs that are protected, that instances were made from, or that the\n"
+		"latest or default version of a launch template names, are refused before anything is\n"
+		"changed (exit status 3). Launch configurations of Auto Scaling are not looked at.",
 	.options = options,
 	.options_size = sizeof(struct deregister_options),
 	.min_args = 1,

@@ -31,7 +31,7 @@ static const struct options_def options[] = {
 	{"include-shared", 0, OPTIONS_FLAG, FIELD(shared), NULL, "also those that others may use", 0, 0,
 		NULL},
 	{"include-used", 0, OPTIONS_FLAG, FIELD(used), NULL,
-		"also those that have instances or were launched lately", 0, 0, NULL},
+		"also those that have instances, were launched lately or are in launch templates", 0, 0, NULL},
 	{"delete", 0, OPTIONS_FLAG, FIELD(remove), NULL, "do it; else the plan is printed", 0, 0, NULL},
 	{"dry-run", 'n', OPTIONS_FLAG, FIELD(dry_run), NULL,
 		"ask EC2 too whether it may be done, change nothing", 0, 0, NULL},

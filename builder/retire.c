@@ -2,6 +2,7 @@
 /* Checks and deeds, one image at a time. */
 #include "builder/retire.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,21 @@ static int check_shared(struct aws *aws, const struct ec2_image *image, char why
 	return 0;
 }
 
+static int check_templates(struct aws *aws, const char *ami, char why[RETIRE_WHY_SIZE],
+	struct error *err)
+{
+	struct ec2_template t;
+
+	if (ec2_template_of(aws, ami, &t, err) < 0)
+		return error_wrap(err, "whether launch templates name %s cannot be found out "
+				       "(--include-used does not ask)", ami);
+	if (t.id[0])
+		snprintf(why, RETIRE_WHY_SIZE, "is named by launch template %s%s%.128s%s, version %" PRIu64 "%s",
+			t.id, t.name[0] ? " (" : "", t.name, t.name[0] ? ")" : "", t.version,
+			t.others ? ", and by others" : "");
+	return 0;
+}
+
 static int check_used(struct aws *aws, const struct ec2_image *image, int64_t since,
 	char why[RETIRE_WHY_SIZE], struct error *err)
 {
@@ -69,7 +85,7 @@ static int check_used(struct aws *aws, const struct ec2_image *image, int64_t si
 		snprintf(why, RETIRE_WHY_SIZE, "is used by instance %s", first);
 	else if (nr)
 		snprintf(why, RETIRE_WHY_SIZE, "is used by %zu instances, %s among them", nr, first);
-	return 0;
+	return nr ? 0 : check_templates(aws, image->id, why, err);
 }
 
 int retire_check(struct aws *aws, const struct ec2_image *image, const struct retire_opts *o,

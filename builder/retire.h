@@ -17,7 +17,7 @@
 struct retire_opts {
 	bool snapshots;       /* delete its snapshots too */
 	bool shared;          /* also when others may use it */
-	bool used;            /* also when instances of it are there, or were launched lately */
+	bool used;            /* also when instances of it are there or were launched lately, or templates name it */
 	int64_t used_since;   /* launched after this (seconds since 1970) is lately; 0: not looked at */
 	bool dry_run;         /* EC2 says whether it may be done */
 };

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DeregisterImage, DeleteSnapshot, Enable/Disable of deprecation and protection, DescribeInstances. */
+/*
+ * DeregisterImage, DeleteSnapshot, Enable/Disable of deprecation and protection; DescribeInstances,
+ * DescribeLaunchTemplateVersions.
+ */
 #include "uploader/ec2_retire.h"
 
 #include <string.h>
@@ -93,4 +96,52 @@ int ec2_instances_of(struct aws *a, const char *ami, size_t *nr, char first[EC2_
 		return -1;
 	*nr = found.nr;
 	return 0;
+}
+
+struct templates {
+	const char *ami;
+	struct ec2_template *out;
+};
+
+static int template_page(void *arg, const struct ec2_node *root, struct error *err)
+{
+	const struct ec2_node *item =
+		ec2_xml_child(ec2_xml_child(root, "launchTemplateVersionSet"), "item");
+	const struct templates *t = arg;
+
+	(void)err;
+	for (; item; item = ec2_xml_next(item)) {
+		char id[EC2_ID_SIZE], image[EC2_ID_SIZE];
+
+		ec2_xml_text(item, "launchTemplateId", id, sizeof(id));
+		ec2_xml_text(ec2_xml_child(item, "launchTemplateData"), "imageId", image, sizeof(image));
+		/* A service that does not know the filter. */
+		if (strncmp(image, "ami-", 4) == 0 && strcmp(image, t->ami) != 0)
+			continue;
+		if (t->out->id[0]) {
+			t->out->others = t->out->others || strcmp(t->out->id, id) != 0;
+			continue;
+		}
+		memcpy(t->out->id, id, sizeof(id));
+		ec2_xml_text(item, "launchTemplateName", t->out->name, sizeof(t->out->name));
+		t->out->version = ec2_xml_number(item, "versionNumber", 0);
+	}
+	return 0;
+}
+
+/* Without a template's id, "$Latest" and "$Default" are those of all templates (EC2 API Reference). */
+int ec2_template_of(struct aws *a, const char *ami, struct ec2_template *out, struct error *err)
+{
+	struct ec2_request req = {.action = "DescribeLaunchTemplateVersions", .subject = ami};
+	CLEANUP_BUF struct buf q = BUF_INIT(0);
+	struct templates t = {ami, out};
+
+	memset(out, 0, sizeof(*out));
+	if (ec2_query_begin(&q, req.action, err) < 0 ||
+	    ec2_query_add(&q, err, "$Latest", "LaunchTemplateVersion.1") < 0 ||
+	    ec2_query_add(&q, err, "$Default", "LaunchTemplateVersion.2") < 0 ||
+	    ec2_query_add(&q, err, "image-id", "Filter.1.Name") < 0 ||
+	    ec2_query_add(&q, err, ami, "Filter.1.Value.1") < 0)
+		return -1;
+	return ec2_pages(a, &req, &q, template_page, &t, err);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The end of an AMI's life: deprecation, protection, deregistration, and who still runs it. */
+/* The end of an AMI's life: deprecation, protection, deregistration, and who still uses it. */
 #ifndef AMIWRIGHT_UPLOADER_EC2_RETIRE_H
 #define AMIWRIGHT_UPLOADER_EC2_RETIRE_H
 
@@ -21,5 +21,17 @@ int ec2_protect_image(struct aws *a, const char *ami, bool on, bool cooldown, bo
  */
 int ec2_instances_of(struct aws *a, const char *ami, size_t *nr, char first[EC2_ID_SIZE],
 	struct error *err) MUST_CHECK;
+
+struct ec2_template {
+	char id[EC2_ID_SIZE], name[EC2_NAME_SIZE]; /* "": none */
+	uint64_t version;
+	bool others; /* further templates do, too */
+};
+/*
+ * A launch template of this account whose latest or default version names the AMI. Those that name it
+ * by a parameter of Systems Manager (resolve:ssm:…) are not found.
+ */
+int ec2_template_of(struct aws *a, const char *ami, struct ec2_template *out, struct error *err)
+	MUST_CHECK;
 
 #endif

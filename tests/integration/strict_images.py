@@ -82,6 +82,7 @@ class StrictImages(StrictServer):
         super().__init__()
         self.copy_polls = 2           # descriptions until a copy is whole
         self.default_on = set()       # regions with encryption by default
+        self.templates = []           # (name, AMI, version)
         self.broken = {}              # region: why its copies fail
         self.denied = {}              # action: code
         self.blocked = {}             # "image" or "snapshot": state
@@ -435,6 +436,18 @@ class StrictImages(StrictServer):
         states = [self.instances[i] for i in wanted["Values"] if i in self.instances]
         return {"reservationSet": [{"instancesSet": [{"instanceId": "i-1", "instanceState": {"name": s}}]}
                                    for s in states]}
+
+    def do_DescribeLaunchTemplateVersions(self, value, _given):
+        """templates: (template, image, version), of which the model knows nothing more; two entries a page."""
+        assert sorted(value["Versions"]) == ["$Default", "$Latest"]
+        (wanted,) = value["Filters"]
+        assert wanted["Name"] == "image-id"
+        found = [t for t in self.templates if t[1] in wanted["Values"]]
+        first = int(value.get("NextToken", "0"))
+        return {"launchTemplateVersionSet": [
+                    {"launchTemplateId": "lt-" + name, "launchTemplateName": name, "versionNumber": str(version),
+                     "launchTemplateData": {"imageId": ami}} for name, ami, version in found[first:first + 2]],
+                "nextToken": str(first + 2) if first + 2 < len(found) else None}
 
     def do_EnableImageDeprecation(self, value, _given):
         self.own_image(value["ImageId"])["deprecation"] = value["DeprecateAt"]

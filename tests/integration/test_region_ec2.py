@@ -148,3 +148,27 @@ def test_account_calls(ec2):
     assert ec2.get_ebs_encryption_by_default()["EbsEncryptionByDefault"] is False
     with refused(400, "InvalidAction", "The action DescribeVpcs is not valid for this web service."):
         ec2.describe_vpcs()
+
+
+def test_launch_templates_keep_their_image(ebs, ec2, region, amiwright):
+    image = register(ec2, make(ebs, {0: A}), Name=f"lt-{os.urandom(6).hex()}")
+    name = f"web-{os.urandom(6).hex()}"
+    create = lambda title: ec2.create_launch_template(LaunchTemplateName=title, LaunchTemplateData={"ImageId": image})
+    first = create(name)["LaunchTemplate"]["LaunchTemplateId"]
+    with refused(400, "InvalidLaunchTemplateName.AlreadyExistsException"):
+        create(name)
+    create(name + "-2")
+    pages = ec2.get_paginator("describe_launch_template_versions").paginate(
+        Versions=["$Latest", "$Default"], Filters=[{"Name": "image-id", "Values": [image]}], PaginationConfig={"PageSize": 1})
+    found = [v for page in pages for v in page["LaunchTemplateVersions"]]
+    assert [v["LaunchTemplateName"] for v in found] == [name, name + "-2"]
+    assert found[0]["LaunchTemplateId"] == first and found[0]["LaunchTemplateData"] == {"ImageId": image}
+    env = {"AWS_SHARED_CREDENTIALS_FILE": str(region.folder / "credentials"), "AWS_REGION": "us-east-1"}
+    command = ("deregister", image, "--endpoint-url", region.endpoint)
+    assert f"is named by launch template {first} ({name}), version 1, and by others" in \
+        amiwright(*command, status=3, env=env).stderr
+    ec2.delete_launch_template(LaunchTemplateId=first)
+    ec2.delete_launch_template(LaunchTemplateName=name + "-2")
+    with refused(400, "InvalidLaunchTemplateId.NotFound"):
+        ec2.delete_launch_template(LaunchTemplateId=first)
+    assert amiwright(*command, env=env).stdout == image + "\n"

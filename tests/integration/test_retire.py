@@ -89,11 +89,28 @@ def test_used(amiwright, ec2):
     assert not ec2.images
 
 
-def test_instances_may_not_be_listed(amiwright, ec2):
+@pytest.mark.parametrize("templates,text", [
+    ([("web", 4)], "is named by launch template lt-web (web), version 4\n"),
+    ([("web", 4), ("web", 2)], "lt-web (web), version 4\n"),
+    ([("web", 4), ("web", 2), ("old", 1)], "lt-web (web), version 4, and by others\n"),
+])
+def test_named_by_templates(amiwright, ec2, templates, text):
+    ami, other = image(ec2), image(ec2, "other")
+    ec2.templates = [(name, ami, version) for name, version in templates]
+    assert text in amiwright("deregister", ami, status=3).stderr and not ec2.changes()
+    amiwright("deregister", other)
+    amiwright("deregister", ami, "--include-used")
+    assert not ec2.images
+
+
+@pytest.mark.parametrize("call", ["DescribeInstances", "DescribeLaunchTemplateVersions"])
+def test_who_uses_it_may_not_be_listed(amiwright, ec2, call):
     ami = image(ec2)
-    ec2.denied["DescribeInstances"] = "UnauthorizedOperation"
+    ec2.denied[call] = "UnauthorizedOperation"
     out = amiwright("deregister", ami, status=4)
-    assert "--include-used does not ask" in out.stderr and ami in ec2.images
+    assert "cannot be found out (--include-used does not ask)" in out.stderr and ami in ec2.images
+    assert f"{call} {ami}" in out.stderr and "UnauthorizedOperation" in out.stderr
+    amiwright("deregister", ami, "--include-used")
 
 
 def test_snapshot_cannot_be_deleted(amiwright, ec2):
@@ -265,6 +282,7 @@ def test_the_newest_stays(amiwright, ec2, five):
      "--include-shared", "has snapshot"),
     (lambda ec2, ami: ec2.instances.update({ami: "running"}), "--include-used", "is used by instance"),
     (lambda ec2, ami: ec2.images[ami].update(launched=ago(3)), "--include-used", "was launched"),
+    (lambda ec2, ami: ec2.templates.append(("web", ami, 1)), "--include-used", "is named by launch template lt-web"),
 ])
 def test_shared_and_used_stay(amiwright, ec2, five, knob, flag, text):
     knob(ec2, five[0])

@@ -202,7 +202,9 @@ static const struct {
 } actions[] = {
 	{"CopyImage", ec2_call_copy_image},
 	{"CopySnapshot", ec2_call_copy_snapshot},
+	{"CreateLaunchTemplate", ec2_call_create_launch_template},
 	{"CreateTags", ec2_call_create_tags},
+	{"DeleteLaunchTemplate", ec2_call_delete_launch_template},
 	{"DeleteSnapshot", ec2_call_delete_snapshot},
 	{"DeleteTags", ec2_call_delete_tags},
 	{"DeregisterImage", ec2_call_deregister_image},
@@ -211,6 +213,7 @@ static const struct {
 	{"DescribeImageAttribute", ec2_call_describe_image_attribute},
 	{"DescribeImages", ec2_call_describe_images},
 	{"DescribeInstances", ec2_call_describe_instances},
+	{"DescribeLaunchTemplateVersions", ec2_call_describe_launch_template_versions},
 	{"DescribeRegions", ec2_call_describe_regions},
 	{"DescribeSnapshotAttribute", ec2_call_describe_snapshot_attribute},
 	{"DescribeSnapshots", ec2_call_describe_snapshots},
