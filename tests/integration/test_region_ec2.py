@@ -172,3 +172,11 @@ def test_launch_templates_keep_their_image(ebs, ec2, region, amiwright):
     with refused(400, "InvalidLaunchTemplateId.NotFound"):
         ec2.delete_launch_template(LaunchTemplateId=first)
     assert amiwright(*command, env=env).stdout == image + "\n"
+
+
+def test_device_names_have_an_end(ebs, ec2):
+    snapshot = make(ebs, {0: A})
+    with refused(400, "InvalidBlockDeviceMapping", "Invalid device name"):
+        register(ec2, snapshot, others=[{"DeviceName": "/dev/" + "x" * 5000, "VirtualName": "ephemeral0"}])
+    with refused(400, "InvalidBlockDeviceMapping"):
+        register(ec2, snapshot, RootDeviceName="/dev/" + "x" * 5000)

@@ -86,6 +86,24 @@ def test_encryption_by_default(region, ebs):
         ec2.disable_ebs_encryption_by_default()
 
 
+@pytest.mark.parametrize("policy,code", [
+    ("{", "MalformedPolicyDocumentException"), ("[]", "MalformedPolicyDocumentException"),
+    ('{"Statement": ' + "[" * 2000 + "]" * 2000 + "}", "MalformedPolicyDocumentException"),
+    ('{"Statement": ' + '{"a":' * 17 + "1" + "}" * 18, "MalformedPolicyDocumentException"),
+    (json.dumps({"Statement": [], "Id": "x" * 33000}), "LimitExceededException"),
+], ids=["cut", "list", "deep", "levels", "long"])
+def test_policies_that_are_none(kms, policy, code):
+    """A new key's, and one that takes another's place; brackets in texts are no levels."""
+    with refused(400, code):
+        kms.create_key(Policy=policy)
+    right = json.dumps({"Statement": [{"Sid": "\\" + "[" * 50 + '"{', "Effect": "Allow",
+                                       "Condition": {"a": {"b": ["c"]}}}]})
+    key = kms.create_key(Policy=right)["KeyMetadata"]["KeyId"]
+    with refused(400, code):
+        kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy)
+    assert kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"] == right
+
+
 def test_keys_survive(region, kms):
     key = kms.create_key()["KeyMetadata"]["Arn"]
     region.stop()

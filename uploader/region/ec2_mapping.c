@@ -32,7 +32,7 @@ struct volume {
 };
 
 /* The name "BlockDeviceMapping.<n>.<field>" into out. */
-enum { FIELD_SIZE = 80 };
+enum { FIELD_SIZE = 80, DEVICE_NAME_MAX = 255 };
 static const char *field(unsigned n, const char *name, char out[FIELD_SIZE])
 {
 	(void)snprintf(out, FIELD_SIZE, "BlockDeviceMapping.%u.%s", n, name);
@@ -207,6 +207,8 @@ static bool get_mapping(struct ec2_ctx *c, unsigned n, const char *root_device,
 	if (!device || !*device)
 		return ec2_refuse(c, "MissingParameter",
 			"The request must contain the parameter deviceName");
+	if (strlen(device) > DEVICE_NAME_MAX)
+		return ec2_refuse(c, "InvalidBlockDeviceMapping", "Invalid device name %.60s…", device);
 	if (ebs + no_device + (virtual_name != NULL) != 1)
 		return ec2_refuse(c, "InvalidBlockDeviceMapping",
 			"The mapping of '%.60s' must have one of ebs, virtualName and noDevice", device);

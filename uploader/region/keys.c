@@ -11,8 +11,12 @@
 #include "base/file.h"
 #include "uploader/region/record.h"
 #include "base/hash.h"
+#include "base/num.h"
 
-enum { KEYS_FILE_MAX = 4 * 1024 * 1024 };
+enum {
+	KEYS_FILE_MAX = 4 * 1024 * 1024,
+	POLICY_NESTING = 16, /* the grammar needs 6, down to a condition's list */
+};
 
 static const char managed_alias[] = "alias/aws/ebs";
 static const char managed_id[] = "00000000-0000-4000-8000-"; /* and the account */
@@ -123,15 +127,51 @@ bool keys_resolve(const struct store *s, const char *account, const char *text, 
 	return !keys_find(s, out) && !keys_is_managed(s, out);
 }
 
+/* The deepest place of brackets in a text of JSON. */
+static size_t nesting(const char *text)
+{
+	size_t depth = 0, deepest = 0;
+	bool quoted = false;
+
+	for (; *text; text++) {
+		if (*text == '"')
+			quoted = !quoted;
+		else if (quoted)
+			text += *text == '\\' && text[1] != '\0';
+		else if (*text == '{' || *text == '[')
+			deepest = MAX(deepest, ++depth);
+		else if ((*text == '}' || *text == ']') && depth > 0)
+			depth--;
+	}
+	return deepest;
+}
+
+enum keys_policy keys_policy_check(const char *policy)
+{
+	CLEANUP(json_cleanup) struct json *doc = NULL;
+
+	if (strlen(policy) > KEYS_POLICY_MAX)
+		return KEYS_POLICY_LONG;
+	if (nesting(policy) > POLICY_NESTING)
+		return KEYS_POLICY_MALFORMED;
+	doc = json_parse(policy, strlen(policy), "policy", NULL);
+	return json_is_object(doc) ? KEYS_POLICY_OK : KEYS_POLICY_MALFORMED;
+}
+
+static bool names_account(const char *text, const char *account)
+{
+	return strcmp(text, "*") == 0 || strstr(text, account) != NULL;
+}
+
 /* Whether a principal (a text or a list of texts) is the account, its root or everybody. */
 static bool principal_is(const struct json *principal, const char *account)
 {
 	const char *text = json_text(principal, NULL);
 
 	if (text)
-		return strcmp(text, "*") == 0 || strstr(text, account) != NULL;
+		return names_account(text, account);
 	for (size_t i = 0; json_is_array(principal) && i < json_length(principal); i++)
-		if (principal_is(json_at(principal, i), account))
+		if (names_account(json_text(json_at(principal, i), ""), account))
 			return true;
 	return false;
 }

@@ -25,7 +25,11 @@ bool keys_usable(const struct store *s, const char *account, const char *arn);
 
 /* A customer key's record (borrowed), or NULL: account, state, description, policy, created. */
 struct json *keys_find(const struct store *s, const char *arn);
-/* Makes one; on disk before it returns. policy NULL: the owner's alone. */
+/* KMS's quota is 32 KB; the document is JSON of a few levels, so that nobody's stack is in question. */
+enum { KEYS_POLICY_MAX = 32 * 1024 };
+enum keys_policy { KEYS_POLICY_OK, KEYS_POLICY_LONG, KEYS_POLICY_MALFORMED };
+enum keys_policy keys_policy_check(const char *policy);
+/* Makes one; on disk before it returns. policy NULL: the owner's alone; else one that was checked. */
 int keys_create(struct store *s, const char *account, const char *description, const char *policy,
 	int64_t now, char arn[KEY_ARN_SIZE], struct error *err) MUST_CHECK;
 int keys_set_alias(struct store *s, const char *account, const char *alias, const char *arn,

@@ -85,8 +85,24 @@ static void describe_key(struct kms_ctx *c)
 		write_metadata(c, arn);
 }
 
+/* True with an answer when it cannot be a key's policy. */
+static bool check_policy(struct kms_ctx *c, const char *policy)
+{
+	switch (keys_policy_check(policy)) {
+	case KEYS_POLICY_OK:
+		return false;
+	case KEYS_POLICY_LONG:
+		return reply_json_error(c->reply, 400, "LimitExceededException",
+			       "The policy is longer than %d bytes", KEYS_POLICY_MAX), true;
+	default:
+		return reply_json_error(c->reply, 400, "MalformedPolicyDocumentException",
+			       "The policy is not a JSON object of a few levels"), true;
+	}
+}
+
 static void create_key(struct kms_ctx *c)
 {
+	const char *policy = json_get_str(c->body, "Policy", NULL);
 	const char *spec = json_get_str(c->body, "KeySpec", "SYMMETRIC_DEFAULT");
 	struct error err = ERROR_INIT;
 	char arn[KEY_ARN_SIZE];
@@ -94,8 +110,10 @@ static void create_key(struct kms_ctx *c)
 	if (strcmp(spec, "SYMMETRIC_DEFAULT") != 0)
 		reply_json_error(c->reply, 400, "UnsupportedOperationException",
 			"KeySpec '%.40s' is not played here", spec);
-	else if (keys_create(c->store, c->account, json_get_str(c->body, "Description", ""),
-			 json_get_str(c->body, "Policy", NULL), c->now, arn, &err) < 0)
+	else if (policy && check_policy(c, policy))
+		return;
+	else if (keys_create(c->store, c->account, json_get_str(c->body, "Description", ""), policy,
+			 c->now, arn, &err) < 0)
 		failed(c, &err);
 	else
 		write_metadata(c, arn);
@@ -182,13 +200,9 @@ static void enable_key(struct kms_ctx *c)
 static void put_key_policy(struct kms_ctx *c)
 {
 	const char *policy = json_get_str(c->body, "Policy", "");
-	CLEANUP(json_cleanup) struct json *doc = json_parse(policy, strlen(policy), "policy", NULL);
 
-	if (doc)
+	if (!check_policy(c, policy))
 		change_key(c, "policy", policy);
-	else
-		reply_json_error(c->reply, 400, "MalformedPolicyDocumentException",
-			"The policy is not JSON");
 }
 
 static void get_key_policy(struct kms_ctx *c)
