@@ -51,16 +51,3 @@ int extent_list_add(struct extent_list *list, uint64_t off, uint64_t len, enum e
 	list->items[list->nr++] = (struct extent){.off = off, .len = len, .kind = kind};
 	return 0;
 }
-
-const char *extent_kind_name(enum extent_kind kind)
-{
-	switch (kind) {
-	case EXTENT_UNUSED:
-		return "unused";
-	case EXTENT_ZERO:
-		return "zero";
-	case EXTENT_DATA:
-		return "data";
-	}
-	return "unknown";
-}

@@ -42,7 +42,4 @@ void extent_list_clear(struct extent_list *list);
 int extent_list_add(struct extent_list *list, uint64_t off, uint64_t len, enum extent_kind kind,
 	struct error *err) MUST_CHECK;
 
-/* "data", "zero" or "unused". */
-const char *extent_kind_name(enum extent_kind kind);
-
 #endif

@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
+import pytest
 
 import strict_server
 from strict_server import EC2_NS, KEY, SECRET, Fault, StrictServer, check_signature
@@ -465,3 +466,12 @@ class StrictImages(StrictServer):
     def do_DisableImageDeregistrationProtection(self, value, _given):
         self.own_image(value["ImageId"])["protection"] = "disabled"
         return {"return": "true"}
+
+
+@pytest.fixture
+def ec2(amiwright):
+    """The server that the program's commands go to; nothing that it found wrong may be left. For import."""
+    with StrictImages() as server:
+        amiwright.env.update(server.env())
+        yield server
+        assert not server.faults

@@ -6,15 +6,7 @@ import time
 
 import pytest
 
-from strict_images import KMS, OTHER, StrictImages
-
-
-@pytest.fixture
-def ec2(amiwright):
-    with StrictImages() as server:
-        amiwright.env.update(server.env())
-        yield server
-        assert not server.faults
+from strict_images import KMS, OTHER, ec2  # noqa: F401
 
 
 def two_disks(ec2, **more):

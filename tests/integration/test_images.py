@@ -4,15 +4,7 @@ import base64
 
 import pytest
 
-from strict_images import OTHER, StrictImages
-
-
-@pytest.fixture
-def ec2(amiwright):
-    with StrictImages() as server:
-        amiwright.env.update(server.env())
-        yield server
-        assert not server.faults
+from strict_images import OTHER, ec2  # noqa: F401
 
 
 def image(ec2, name, region="eu-north-1", **more):

@@ -8,15 +8,7 @@ import time
 
 import pytest
 
-from strict_images import OTHER, StrictImages
-
-
-@pytest.fixture
-def ec2(amiwright):
-    with StrictImages() as server:
-        amiwright.env.update(server.env())
-        yield server
-        assert not server.faults
+from strict_images import OTHER, ec2  # noqa: F401
 
 
 def ago(days):

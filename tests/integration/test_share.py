@@ -2,19 +2,11 @@
 """`share` and `unshare` against the strict server."""
 import pytest
 
-from strict_images import KMS, OTHER, StrictImages
+from strict_images import KMS, OTHER, ec2  # noqa: F401
 
 A, B = "111122223333", "444455556666"
 ORG = "arn:aws:organizations::111122223333:organization/o-abcdefghij"
 UNIT = "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-ab12-11111111"
-
-
-@pytest.fixture
-def ec2(amiwright):
-    with StrictImages() as server:
-        amiwright.env.update(server.env())
-        yield server
-        assert not server.faults
 
 
 @pytest.fixture

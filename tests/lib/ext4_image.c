@@ -459,9 +459,8 @@ void image_check_kinds(const char *path, struct dev *dev)
 			at++;
 		for (size_t i = at; i < list.nr && list.items[i].off < end; i++) {
 			if (used == (list.items[i].kind == EXTENT_UNUSED))
-				fail_msg("block %llu is %s and %s", (unsigned long long)b,
-					used ? "used" : "free",
-					extent_kind_name(list.items[i].kind));
+				fail_msg("block %llu is %s, and its extent is %s", (unsigned long long)b,
+					used ? "used" : "free", used ? "unused" : "not");
 		}
 	}
 	extent_list_release(&list);

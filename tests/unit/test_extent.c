@@ -48,20 +48,11 @@ static void test_grows(void **state)
 	extent_list_release(&list);
 }
 
-static void test_names(void **state)
-{
-	(void)state;
-	assert_string_equal(extent_kind_name(EXTENT_DATA), "data");
-	assert_string_equal(extent_kind_name(EXTENT_ZERO), "zero");
-	assert_string_equal(extent_kind_name(EXTENT_UNUSED), "unused");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_merges_and_refuses_gaps),
 		cmocka_unit_test(test_grows),
-		cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
