@@ -32,10 +32,15 @@ check-unit: $(unit_PROGS) ## unit tests
 		$$t >$(O)/test.log 2>&1 || { failed=$$((failed + 1)); cat $(O)/test.log; echo "FAILED: $$t"; }; \
 	done; echo "unit: $(words $(unit_PROGS)) programs, $$failed failed"; [ $$failed = 0 ]
 
-check-integration: $(B)/amiwright $(bench_PROGS) ## tests with foreign clients and checkers
+# A file of tests has one worker, for what a module's tests share. TEST_JOBS=1: one after the other, in this process.
+TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+test_workers = $(if $(filter 0 1,$(TEST_JOBS)),-p no:xdist,-n $(TEST_JOBS) --dist loadfile)
+
+check-integration: $(B)/amiwright $(bench_PROGS) ## tests with foreign clients and checkers, TEST_JOBS at a time
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_BUILD=$(abspath $(B)) \
 		AMIWRIGHT_OBJECTS=$(abspath $(O)) \
-		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/integration
+		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(test_workers) $(PYTEST_FLAGS) \
+		tests/integration
 
 check-faults: ## uploads on a bad day, and killed fifty times (some minutes)
 	$(Q).ci/install-packages build image test

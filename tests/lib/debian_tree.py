@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tree of images/debian-minimal as a tar, made once by mmdebstrap and kept under the build folder."""
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -25,9 +26,16 @@ def debian_tar(build):
     if tar.exists():
         return tar
     tar.parent.mkdir(parents=True, exist_ok=True)
+    with open(tar.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # pytest's workers share build/
+        if not tar.exists():
+            make_tar(layer, tar)
+    return tar
+
+
+def make_tar(layer, tar):
     part = tar.with_suffix(".part.tar")
     command = ["mmdebstrap", "--quiet", "--variant=" + layer.get("variant", "minbase"),
                "--include=" + ",".join(layer["packages"]), layer["suite"], str(part)]
     subprocess.run(command, check=True, env={**os.environ, "SOURCE_DATE_EPOCH": "1735689600"})
     part.rename(tar)
-    return tar
