@@ -421,8 +421,3 @@ uint32_t tree_nr_nodes(const struct tree *t)
 {
 	return t->nr_nodes;
 }
-
-uint64_t tree_data_bytes(const struct tree *t)
-{
-	return t->data_bytes;
-}

@@ -153,8 +153,6 @@ void tree_piece(const struct tree *t, tree_node node, uint32_t index, struct tre
  */
 bool tree_xattr(const struct tree *t, tree_node node, uint32_t index, const char **name,
 	const void **value, size_t *len);
-/* True when both nodes have equal sets of extended attributes; O(1). */
-bool tree_same_xattrs(const struct tree *t, tree_node a, tree_node b);
 /* Appends "/usr/bin/env" ("/" for the root). */
 int tree_path(const struct tree *t, tree_node node, struct buf *out, struct error *err) MUST_CHECK;
 
@@ -168,10 +166,9 @@ int tree_finish(struct tree *t, int64_t epoch, struct error *err) MUST_CHECK;
 /* After tree_finish(): children in byte order of their names. */
 tree_node tree_first_child(const struct tree *t, tree_node dir);
 tree_node tree_next_sibling(const struct tree *t, tree_node node);
-/* Number of inodes, nodes, and bytes of file content (holes not counted). */
+/* Number of inodes and nodes. */
 uint32_t tree_nr_inodes(const struct tree *t);
 uint32_t tree_nr_nodes(const struct tree *t);
-uint64_t tree_data_bytes(const struct tree *t);
 
 /* Reads [off, off+len) of a regular file, holes as zeros; the range must lie inside its size. */
 int tree_pread(const struct tree *t, tree_node node, void *buf, size_t len, uint64_t off,

@@ -68,8 +68,6 @@ void tree_content_drop(struct tree *t, struct inode *inode)
 {
 	if (!S_ISREG(inode->mode))
 		return;
-	for (uint32_t i = 0; i < inode->nr_pieces; i++)
-		t->data_bytes -= tree_piece_at(t, inode->content + i)->len;
 	if (inode->nr_pieces && inode->content + inode->nr_pieces == t->pieces.nr)
 		t->pieces.nr = inode->content; /* the last run: its room is free again */
 	inode->content = TREE_NONE;
@@ -151,14 +149,12 @@ int tree_add_piece(
 		last->off + last->len == piece->off &&
 		last->src_off + last->len == piece->src_off) {
 		last->len += piece->len;
-		t->data_bytes += piece->len;
 		return 0;
 	}
 	if (grow_run(t, inode, err))
 		return -1;
 	*tree_piece_at(t, inode->content + inode->nr_pieces++) = (struct piece){.off = piece->off,
 		.len = piece->len, .id = piece->id, .src_off = piece->src_off, .src = src};
-	t->data_bytes += piece->len;
 	return 0;
 }
 

@@ -103,7 +103,6 @@ struct tree {
 	uint64_t seed;     /* of the hash; never shows in a result */
 	uint32_t free_node, free_inode;
 	uint32_t nr_nodes, nr_inodes; /* living ones */
-	uint64_t data_bytes;
 	struct xattr_table xattrs;
 	struct tree_source *sources;
 	uint32_t nr_sources, alloc_sources;

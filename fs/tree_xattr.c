@@ -268,8 +268,3 @@ bool tree_xattr(const struct tree *t, tree_node node, uint32_t index, const char
 	*len = set->entries[index].value_len;
 	return true;
 }
-
-bool tree_same_xattrs(const struct tree *t, tree_node a, tree_node b)
-{
-	return tree_node_inode(t, a)->xattrs == tree_node_inode(t, b)->xattrs;
-}

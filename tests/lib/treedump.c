@@ -7,6 +7,8 @@
 
 #include <inttypes.h>
 
+#include "fs/tree_internal.h"
+
 static int dump_content(const struct tree *t, tree_node node, const struct tree_attr *attr,
 	struct buf *out, struct error *err)
 {
@@ -89,4 +91,22 @@ int treedump(const struct tree *t, struct buf *out, struct error *err)
 			return 0;
 		node = next;
 	}
+}
+
+uint64_t treedump_data_bytes(const struct tree *t, tree_node node)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < tree_nr_pieces(t, node); i++) {
+		struct tree_piece piece;
+
+		tree_piece(t, node, i, &piece);
+		sum += piece.len;
+	}
+	return sum;
+}
+
+bool treedump_same_xattrs(const struct tree *t, tree_node a, tree_node b)
+{
+	return tree_node_inode(t, a)->xattrs == tree_node_inode(t, b)->xattrs;
 }

@@ -12,4 +12,9 @@
  */
 int treedump(const struct tree *t, struct buf *out, struct error *err) MUST_CHECK;
 
+/* Bytes of a file's content; holes are not counted. */
+uint64_t treedump_data_bytes(const struct tree *t, tree_node node);
+/* True when both nodes share one set of extended attributes, as those with equal ones must. */
+bool treedump_same_xattrs(const struct tree *t, tree_node a, tree_node b);
+
 #endif
