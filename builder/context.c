@@ -284,6 +284,37 @@ unsigned context_workers(const struct context *ctx)
 	return ctx->opts.workers ? (unsigned)ctx->opts.workers : pool_default_workers();
 }
 
+/* The first that is set decides, as setlocale() has it. */
+static bool is_utf8(const struct context *ctx)
+{
+	static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *value = ctx->env.get(ctx->env.arg, names[i]);
+
+		if (value && *value)
+			return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
+	}
+	return false;
+}
+
+struct context_screen context_screen(const struct context *ctx)
+{
+	const char *term = ctx->env.get(ctx->env.arg, "TERM");
+	const char *no_color = ctx->env.get(ctx->env.arg, "NO_COLOR");
+	const char *columns = ctx->env.get(ctx->env.arg, "COLUMNS");
+	struct context_screen s = {.tty = isatty(STDOUT_FILENO), .unicode = is_utf8(ctx), .width = 80};
+	struct winsize ws;
+	uint64_t width;
+
+	s.color = s.tty && !(term && !strcmp(term, "dumb")) && !(no_color && *no_color);
+	if (columns && !num_parse(columns, 1000, &width, NULL) && width)
+		s.width = (int)width;
+	else if (s.tty && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) && ws.ws_col)
+		s.width = ws.ws_col;
+	return s;
+}
+
 int context_print(const struct buf *text, struct error *err)
 {
 	return file_write_all(STDOUT_FILENO, buf_str(text), text->len, "standard output", err);

@@ -84,6 +84,13 @@ int context_check(struct error *err) MUST_CHECK;
 /* Sleeps until a signal asks to end. */
 void context_wait_for_signal(void);
 
+/* What standard output can show: whether it is a terminal, and columns, colours, UTF-8 there. */
+struct context_screen {
+	bool tty, color, unicode;
+	int width;
+};
+struct context_screen context_screen(const struct context *ctx);
+
 /* Writes text to stdout; a failure (a full disk, a closed pipe) is an error. */
 int context_print(const struct buf *text, struct error *err) MUST_CHECK;
 

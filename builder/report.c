@@ -4,7 +4,9 @@
  *
  *   {"device" or "format", "size", "table", "guid", "partitions": [{"number", "name", "type", "type_guid",
  *    "uuid", "offset", "size", "filesystem"}],
- *    "filesystem": {"type", "label", "uuid", "size", "used", "free", "mount"}}
+ *    "filesystem": {"type", "label", "uuid", "size", "used", "free", "mount", "damage"}}
+ *
+ * Of images also "variant", "allocated", "file": {"size", "on_disk"}, "damage", and os_facts_json().
  *
  * All sizes are bytes. "filesystem" stands in the partition, or in the disk when there is no table.
  */

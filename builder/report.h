@@ -3,9 +3,9 @@
 #ifndef AMIWRIGHT_BUILDER_REPORT_H
 #define AMIWRIGHT_BUILDER_REPORT_H
 
-#include "base/dev.h"
 #include "base/json.h"
 #include "builder/plan.h"
+#include "formats/format.h"
 
 enum { REPORT_TIMES_MAX = 12 };
 
@@ -39,10 +39,10 @@ int report_mapping_text(const struct ec2_mapping *m, size_t nr, struct buf *out,
 	MUST_CHECK;
 
 /*
- * What an image holds (partition table, file systems, space), read from dev. Damage of the table is
- * noted in the document, not an error.
+ * What an image holds (partition table, file systems, space, operating system, how it starts), read
+ * from it. Damage of a table or a file system is noted in the document, not an error.
  */
-struct json *report_image_json(struct dev *dev, const char *format, struct error *err) MUST_CHECK;
+struct json *report_image_json(const struct image *image, struct error *err) MUST_CHECK;
 
 /* A document of report_image_json() or of report_disk_json() as text. */
 int report_disk_text(const struct json *disk, struct buf *out, struct error *err) MUST_CHECK;

@@ -113,14 +113,53 @@ static int add_part(struct buf *out, const struct json *part, struct error *err)
 	return fs ? add_fs(out, fs, "                            ", err) : 0;
 }
 
+static int add_list(struct buf *out, const char *head, const struct json *list, const char *between,
+	struct error *err)
+{
+	if (!list || !json_length(list))
+		return 0;
+	if (buf_addf(out, err, "  %s", head) < 0)
+		return -1;
+	for (size_t i = 0; i < json_length(list); i++)
+		if (buf_addf(out, err, "%s%s", i ? between : "", json_text(json_at(list, i), "?")) < 0)
+			return -1;
+	return buf_add_char(out, '\n', err);
+}
+
+/* What only a found image has: its file, its system, how it starts. */
+static int add_found(struct buf *out, const struct json *disk, struct error *err)
+{
+	const struct json *os = json_get(disk, "os"), *file = json_get(disk, "file");
+	const struct json *modes = json_get(disk, "boot_modes");
+	const char *arch = json_get_str(disk, "architecture", NULL);
+	const char *name = json_get_str(os, "name", json_get_str(os, "id", NULL));
+
+	if (file && (buf_add_str(out, "  file:", err) < 0 || add_size(out, file, "size", 0, err) < 0 ||
+			    buf_add_char(out, ',', err) < 0 || add_size(out, file, "on_disk", 0, err) < 0 ||
+			    buf_add_str(out, " on disk; data:", err) < 0 ||
+			    add_size(out, disk, "allocated", 0, err) < 0 || buf_add_char(out, '\n', err) < 0))
+		return -1;
+	if ((name || arch) && buf_addf(out, err, "  system: %s%s%s\n", name ? name : "", name && arch ? ", " : "",
+				      arch ? arch : "") < 0)
+		return -1;
+	if (add_list(out, "kernels: ", json_get(disk, "kernels"), ", ", err) < 0)
+		return -1;
+	if (modes && json_length(modes))
+		return buf_addf(out, err, "  starts: %s\n", json_get_str(disk, "boot_mode", ""));
+	return modes ? buf_add_str(out, "  starts: by nothing that was found\n", err) : 0;
+}
+
 int report_disk_text(const struct json *disk, struct buf *out, struct error *err)
 {
 	const char *head = json_get_str(disk, "device", json_get_str(disk, "format", "disk"));
 	const char *table = json_get_str(disk, "table", NULL);
+	const char *variant = json_get_str(disk, "variant", NULL);
 	const struct json *parts = json_get(disk, "partitions");
 	const struct json *fs = json_get(disk, "filesystem");
 
-	if (buf_addf(out, err, "%s:", head) < 0 || add_size(out, disk, "size", 0, err) < 0 ||
+	if (buf_add_str(out, head, err) < 0 ||
+		(variant && buf_addf(out, err, " (%s)", variant) < 0) || buf_add_char(out, ':', err) < 0 ||
+		add_size(out, disk, "size", 0, err) < 0 ||
 		buf_addf(out, err, ", %s%s%s\n", table ? table : "no partition table",
 			json_get(disk, "guid") ? " " : "", json_get_str(disk, "guid", "")) < 0)
 		return -1;
@@ -133,5 +172,7 @@ int report_disk_text(const struct json *disk, struct buf *out, struct error *err
 	for (size_t i = 0; parts && i < json_length(parts); i++)
 		if (add_part(out, json_at(parts, i), err) < 0)
 			return -1;
-	return fs ? add_fs(out, fs, "  ", err) : 0;
+	if (fs && add_fs(out, fs, "  ", err) < 0)
+		return -1;
+	return add_found(out, disk, err);
 }
