@@ -280,6 +280,26 @@ static void test_damaged_ext(void **state)
 	try_thousand(state, "mke2fs -q -F -t ext2 -b 1024 -N 400 -d tree image 2M", "ext4");
 }
 
+/* A superblock whose first data block is 53 made libext2fs write beyond its bitmap. */
+static void test_wrong_first_block(void **state)
+{
+	CLEANUP_BUF struct buf image = BUF_INIT(0);
+	struct error err = ERROR_INIT;
+	struct probe probe;
+	struct memdev m;
+	struct reader *r;
+
+	make(*state, "mke2fs -q -F -t ext4 -b 1024 -O ^metadata_csum -N 400 -d tree image 2M", &image);
+	num_put_le32(image.data + 1024 + 20, 53);
+	memdev_init(&m, image.data, image.len);
+	assert_int_equal(probe_dev(&m.dev, &probe, &err), 0);
+	assert_string_equal(probe.type, "ext4");
+	assert_false(probe.usage_known);
+	assert_int_equal(reader_open(&m.dev, "ext4", &r, &err), -1);
+	assert_int_equal(err.kind, ERROR_INPUT);
+	assert_non_null(strstr(err.text, "superblock"));
+}
+
 static void test_damaged_vfat(void **state)
 {
 	need_vfat();
@@ -305,6 +325,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ext, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_vfat, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_ext, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wrong_first_block, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_vfat, setup, teardown),
 	};
 
