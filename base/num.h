@@ -100,4 +100,29 @@ static inline void num_put_le64(void *p, uint64_t v)
 	num_put_le32(b + 4, (uint32_t)(v >> 32));
 }
 
+static inline uint32_t num_get_be32(const void *p)
+{
+	return __builtin_bswap32(num_get_le32(p));
+}
+
+static inline uint64_t num_get_be64(const void *p)
+{
+	return __builtin_bswap64(num_get_le64(p));
+}
+
+static inline void num_put_be16(void *p, uint16_t v)
+{
+	num_put_le16(p, __builtin_bswap16(v));
+}
+
+static inline void num_put_be32(void *p, uint32_t v)
+{
+	num_put_le32(p, __builtin_bswap32(v));
+}
+
+static inline void num_put_be64(void *p, uint64_t v)
+{
+	num_put_le64(p, __builtin_bswap64(v));
+}
+
 #endif

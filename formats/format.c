@@ -8,18 +8,28 @@
 #include "base/num.h"
 #include "formats/pack.h"
 #include "formats/raw_format.h"
+#include "formats/vhd.h"
+#include "formats/vmdk.h"
 
 /* A new format is a line here (and its name one below). */
 static const struct format *const formats[] = {
 	&format_raw,
 	&format_raw_gz,
 	&format_raw_zst,
+	&format_vmdk,
+	&format_vmdk_sparse,
+	&format_vhd,
+	&format_vhd_fixed,
 };
 
 const char *const format_names[] = {
 	"raw",
 	"raw.gz",
 	"raw.zst",
+	"vmdk",
+	"vmdk-sparse",
+	"vhd",
+	"vhd-fixed",
 	NULL,
 };
 

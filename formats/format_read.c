@@ -9,6 +9,8 @@
 #include "base/num.h"
 #include "formats/detect.h"
 #include "formats/unpack.h"
+#include "formats/vhd.h"
+#include "formats/vmdk.h"
 
 /* A new reader is a line here. */
 static const struct format_reader readers[] = {
@@ -17,6 +19,8 @@ static const struct format_reader readers[] = {
 	{"xz", unpack_open},
 	{"bzip2", unpack_open},
 	{"lz4", unpack_open},
+	{"vmdk", vmdk_open},
+	{"vhd", vhd_open},
 	{NULL, NULL},
 };
 
@@ -28,8 +32,6 @@ struct advice {
 };
 
 static const struct advice advices[] = {
-	{"vmdk", "a VMDK image", "convert it first: qemu-img convert -O raw IN OUT"},
-	{"vhd", "a VHD image", "convert it first: qemu-img convert -f vpc -O raw IN OUT"},
 	{"vhdx", "a VHDX image", "convert it first: qemu-img convert -O raw IN OUT"},
 	{"qcow2", "a qcow2 image", "convert it first: qemu-img convert -O raw IN OUT"},
 	{"vdi", "a VDI image", "convert it first: qemu-img convert -O raw IN OUT"},

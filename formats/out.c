@@ -9,8 +9,9 @@
 
 #include "base/file.h"
 #include "base/num.h"
+#include "base/zero.h"
 
-enum { GATHER = 1 << 20 };
+enum { GATHER = 1 << 20, HOLE_MIN = 64 << 10 };
 
 struct out {
 	struct out_opts opts;
@@ -122,7 +123,7 @@ int out_write(struct out *o, const void *data, size_t len, struct error *err)
 
 int out_zeros(struct out *o, uint64_t len, struct error *err)
 {
-	bool hole = is_file(o) && len >= GATHER / 16;
+	bool hole = is_file(o) && len >= HOLE_MIN;
 
 	if (hole && flush(o, err) < 0)
 		return -1;
@@ -140,6 +141,22 @@ int out_zeros(struct out *o, uint64_t len, struct error *err)
 			return -1;
 		o->at += hole ? step : 0;
 		len -= step;
+	}
+	return 0;
+}
+
+int out_sparse(struct out *o, const void *data, size_t len, struct error *err)
+{
+	const uint8_t *p = data;
+
+	for (size_t done = 0, step; done < len; done += step) {
+		int ret;
+
+		step = MIN(len - done, (size_t)HOLE_MIN);
+		ret = step == HOLE_MIN && zero_all(p + done, step) ? out_zeros(o, step, err) :
+								   out_write(o, p + done, step, err);
+		if (ret < 0)
+			return -1;
 	}
 	return 0;
 }

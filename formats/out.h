@@ -28,6 +28,8 @@ uint64_t out_off(const struct out *o);
 const char *out_path(const struct out *o);
 
 int out_write(struct out *o, const void *data, size_t len, struct error *err) MUST_CHECK;
+/* The same, for data of which long parts may be zeros: those become holes. */
+int out_sparse(struct out *o, const void *data, size_t len, struct error *err) MUST_CHECK;
 /* len zeros: a hole where the output is a file. */
 int out_zeros(struct out *o, uint64_t len, struct error *err) MUST_CHECK;
 /* Zeros up to a multiple of align, a power of 2. */

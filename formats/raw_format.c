@@ -8,7 +8,7 @@
 
 static int emit(struct chunk *c, void *arg, struct error *err)
 {
-	return c->data ? out_write(arg, c->data, c->len, err) : out_zeros(arg, c->len, err);
+	return c->data ? out_sparse(arg, c->data, c->len, err) : out_zeros(arg, c->len, err);
 }
 
 static int write_stream(struct dev *dev, struct out *out, const struct format_write_opts *opts,
