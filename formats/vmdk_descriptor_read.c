@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Descriptors of any making. What matters to a reader is whether there is a parent and where the extents are;
- * the disk data base is passed over.
+ * Descriptors of any making. What matters to a reader is whether there is a parent and where the
+ * extents are; the disk data base is passed over.
  */
 #include "formats/vmdk_descriptor.h"
 
@@ -59,7 +59,7 @@ static bool split(struct words *w, const char *text, size_t len)
 	return true;
 }
 
-/* KEY = VALUE with any spaces and quotes; NULL when the line has another key. Cuts the value in place. */
+/* KEY = VALUE with any spaces and quotes, cut in place; NULL when the line has another key. */
 static const char *value_of(char *line, const char *key)
 {
 	size_t len = strlen(key);

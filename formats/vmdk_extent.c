@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The grains of a sparse extent. A read asks for the entries of the grains that it touches (one read of a
- * few bytes), takes runs of plain grains that lie together in one read, and inflates compressed ones into
- * the caller's memory.
+ * The grains of a sparse extent. A read asks for the entries of the grains that it touches (one read
+ * of a few bytes), takes runs of plain grains that lie together in one read, and inflates compressed
+ * ones into the caller's memory.
  */
 #include "formats/vmdk_extent.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Private to the VMDK files: one sparse extent, read. Its directory is in memory (4 bytes a grain table; it must lie in
- * the file), its tables are read as they are asked for. Reading is safe from many threads at once.
+ * Private to the VMDK files: one sparse extent, read. Its directory is in memory (4 bytes a grain
+ * table; it must lie in the file), its tables are read as they are asked for. Reading is safe from many
+ * threads at once.
  */
 #ifndef AMIWRIGHT_FORMATS_VMDK_EXTENT_H
 #define AMIWRIGHT_FORMATS_VMDK_EXTENT_H
@@ -20,7 +21,7 @@ const struct vmdk_header *vmdk_extent_header(const struct vmdk_extent *x);
 /* Of its part of the disk, in bytes. */
 uint64_t vmdk_extent_size(const struct vmdk_extent *x);
 
-/* The range lies within the extent. A whole grain is inflated into buf, parts of one by way of a small cache. */
+/* The range lies within the extent. A whole grain is inflated into buf, a part by way of a small cache. */
 int vmdk_extent_pread(
 	struct vmdk_extent *x, void *buf, size_t len, uint64_t off, struct error *err) MUST_CHECK;
 /* Appends what is there to list, as offsets of the disk: the extent begins at base there. */

@@ -120,7 +120,8 @@ static int bad_grain(const struct vmdk_grains *g, uint64_t grain, const char *wh
 }
 
 /*
- * The marker at sector: *off and *len of the compressed bytes, which lie in the file and fit a worker's memory.
+ * The marker at sector: *off and *len of the compressed bytes, which lie in the file and fit a
+ * worker's memory.
  */
 static int read_marker(struct vmdk_grains *g, uint64_t grain, uint32_t sector, uint64_t *off,
 	size_t *len, struct error *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Private to the VMDK files: compressed grains. Whole ones go to the caller's memory; the last few of which only
- * a part was asked for are kept, so that small reads in a row inflate a grain once.
+ * Private to the VMDK files: compressed grains. Whole ones go to the caller's memory; the last few of
+ * which only a part was asked for are kept, so that small reads in a row inflate a grain once.
  */
 #ifndef AMIWRIGHT_FORMATS_VMDK_GRAIN_H
 #define AMIWRIGHT_FORMATS_VMDK_GRAIN_H

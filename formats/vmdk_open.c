@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A VMDK as a device: a row of parts, each a sparse extent, a range of a flat file or zeros. A file that begins with
- * a sparse header is one part of itself; a descriptor names its parts.
+ * A VMDK as a device: a row of parts, each a sparse extent, a range of a flat file or zeros. A file
+ * that begins with a sparse header is the one part of itself; a descriptor names its parts.
  */
 #include "formats/vmdk.h"
 
@@ -257,40 +257,44 @@ static int open_descriptor(struct dev *file, const char *path, struct image *out
 	return ret;
 }
 
-/* The extent's own descriptor: whether there is a parent, and what it is called. */
+/*
+ * The extent's own descriptor; empty when there is none, or only room for one, as in QEMU's parts of a
+ * disk.
+ */
 static int read_embedded(struct dev *file, const struct vmdk_header *h, const char *path,
-	struct image *out, struct error *err)
+	struct buf *text, struct error *err)
 {
-	CLEANUP_BUF struct buf text = BUF_INIT(VMDK_DESCRIPTOR_MAX);
-	struct vmdk_descriptor d = {0};
-	int ret;
-
+	if (!h->descriptor || !h->descriptor_size)
+		return 0;
 	if (h->descriptor_size > VMDK_DESCRIPTOR_MAX / VMDK_SECTOR ||
 		h->descriptor > file->size / VMDK_SECTOR ||
 		h->descriptor_size * VMDK_SECTOR > file->size - h->descriptor * VMDK_SECTOR)
 		return error_set(err, ERROR_INPUT, 0,
 			"'%s' says that its descriptor is where the file does not reach: it is damaged or cut off",
 			path);
-	if (read_text(file, h->descriptor * VMDK_SECTOR, h->descriptor_size * VMDK_SECTOR, &text, err) < 0)
-		return -1;
-	ret = vmdk_descriptor_parse(&d, text.data, text.len, false, path, err);
-	snprintf(out->variant, sizeof(out->variant), "%s", d.create_type);
-	vmdk_descriptor_release(&d);
-	return ret;
+	return read_text(file, h->descriptor * VMDK_SECTOR, h->descriptor_size * VMDK_SECTOR, text, err);
 }
 
+/* Whether there is a parent, and what the extent is called. */
 static int check_embedded(
 	struct dev *file, const struct vmdk_header *h, const char *path, struct image *out, struct error *err)
 {
-	if (h->descriptor && h->descriptor_size)
-		return read_embedded(file, h, path, out, err);
-	if (!vmdk_header_compressed(h))
+	CLEANUP_BUF struct buf text = BUF_INIT(VMDK_DESCRIPTOR_MAX);
+	struct vmdk_descriptor d = {0};
+	int ret;
+
+	if (read_embedded(file, h, path, &text, err) < 0)
+		return -1;
+	if (!*buf_str(&text) && !vmdk_header_compressed(h))
 		return error_set(err, ERROR_INPUT, 0,
 			"'%s' is one of several files of a disk: name the descriptor that belongs to it (a small .vmdk "
 			"of text)",
 			path);
-	snprintf(out->variant, sizeof(out->variant), "streamOptimized");
-	return 0;
+	ret = vmdk_descriptor_parse(&d, buf_str(&text), text.len, false, path, err);
+	snprintf(out->variant, sizeof(out->variant), "%s",
+		d.create_type[0] || !vmdk_header_compressed(h) ? d.create_type : "streamOptimized");
+	vmdk_descriptor_release(&d);
+	return ret;
 }
 
 /* Takes file with success only. */

@@ -10,7 +10,8 @@
  *       zeros up to a whole grain
  *       grains in the order of the disk, those of zeros left out
  *
- * All grain tables are there, as with VMware's own files. Memory: the survey's bit a grain, and the directory.
+ * All grain tables are there, as with VMware's own files. Memory: the survey's bit a grain, and the
+ * directory.
  */
 #include "formats/vmdk.h"
 

@@ -4,7 +4,7 @@
  *
  *   0    header: the directory is at the end
  *   1    descriptor, zeros up to 128
- *   128  grains in the order of the disk, those of zeros left out: marker, zlib stream, padding to a sector
+ *   128  grains in the order of the disk, those of zeros left out: marker, zlib stream, padding
  *        behind the last grain of each 32 MiB: marker, grain table
  *        marker, grain directory
  *        marker, footer: the header again, knowing the directory

@@ -286,6 +286,55 @@ ami: {{name: "{{name}}-{{version}}"}}
         print("| peak RSS MiB | budget MiB | client CPU s | wall s |\n|---|---|---|---|")
         print(f"| {run.rss / 2**20:.0f} | {budget / 2**20:.0f} | {run.cpu:.1f} | {run.wall:.1f} |")
 
+    def vmdk_image(self):
+        """A raw image of 4 GiB with about 1.4 GiB of data: the Debian tree three times, on ext4."""
+        image = self.work / "vmdk.raw"
+        if image.exists():
+            return image
+        _, folder = self.root()
+        tree = self.work / "vmdk-tree"
+        shutil.rmtree(tree, ignore_errors=True)
+        for name in "abc":
+            shutil.copytree(folder, tree / name, symlinks=True)
+        spec = self.work / "vmdk.yaml"
+        spec.write_text(f"""\
+name: bench-vmdk
+version: "1"
+architecture: x86_64
+epoch: 1735689600
+root:
+  - directory: {{path: "{tree}", owner: root}}
+disks:
+  - device: /dev/xvda
+    size: 4G
+    table: gpt
+    partitions:
+      - {{name: root, type: root, filesystem: ext4, mount: /, size: rest}}
+ami: {{name: "{{name}}-{{version}}"}}
+""")
+        Run([self.amiwright, "build", spec, "-o", image, "-q"])
+        shutil.rmtree(tree)
+        return image
+
+    def bench_vmdk(self):
+        """streamOptimized beside qemu-img: time and size of the files. And back."""
+        image = self.vmdk_image()
+        ours, theirs, back = (self.work / name for name in ("ours.vmdk", "qemu.vmdk", "back.raw"))
+        convert = [self.amiwright, "convert", "-q"]
+        results = alternate(self.args.runs, {
+            "qemu-img convert": ["qemu-img", "convert", "-O", "vmdk", "-o", "subformat=streamOptimized",
+                                 image, theirs],
+            "amiwright convert": [*convert, "--to", "vmdk", image, ours],
+        })
+        table("streamOptimized VMDK of a Debian image with 1.4 GiB of data", results, "qemu-img convert")
+        print(f"\nsize: qemu-img {theirs.stat().st_size / 2**20:.1f} MiB, "
+              f"amiwright {ours.stat().st_size / 2**20:.1f} MiB")
+        results = alternate(self.args.runs, {
+            "qemu-img convert": ["qemu-img", "convert", "-O", "raw", ours, back],
+            "amiwright convert": [*convert, "--to", "raw", ours, back],
+        }, clean=[back])
+        table("and back to raw", results, "qemu-img convert")
+
     @staticmethod
     def region_env(region):
         env = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
