@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * XML answers of the EC2 Query API: a thin face over libxml2, so that one place knows the library.
- * Only elements and their text are seen; a document with a DTD is refused, nothing is fetched or
- * expanded.
+ * XML answers of the EC2 Query API, read by base/xmldoc.h: only elements and their text are seen.
  */
 #ifndef AMIWRIGHT_UPLOADER_EC2_XML_H
 #define AMIWRIGHT_UPLOADER_EC2_XML_H

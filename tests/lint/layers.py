@@ -23,7 +23,7 @@ FOREIGN = {
     r"curl/": r"uploader/http\w*\.[ch]",
     r"openssl/": r"base/(hash|crypto)\w*\.[ch]",
     r"jansson\.h": r"base/json\w*\.[ch]",
-    r"libxml/": r"uploader/(ec2_xml|xml)\w*\.[ch]",
+    r"libxml/": r"base/xmldoc\w*\.[ch]",
     r"microhttpd\.h": r"uploader/region/\w+\.[ch]",
     r"yaml\.h": r"builder/spec\w*\.[ch]",
     r"zlib\.h": r"formats/gunzip\w*\.[ch]",

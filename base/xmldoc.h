@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * XML documents, read only: a thin face over libxml2, so that one place knows the library. Only
+ * elements, their attributes and their text are seen; a document with a DTD is refused, nothing is
+ * fetched or expanded.
+ */
+#ifndef AMIWRIGHT_BASE_XMLDOC_H
+#define AMIWRIGHT_BASE_XMLDOC_H
+
+#include "base/cleanup.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct xmldoc;      /* a document */
+struct xmldoc_node; /* an element; borrowed from its document */
+
+/* ERROR_INPUT, as the end of a sentence: "is not well-formed XML", "has a document type …". */
+struct xmldoc *xmldoc_parse(const char *text, size_t len, struct error *err) MUST_CHECK;
+void xmldoc_free(struct xmldoc *x);
+DEFINE_CLEANUP(xmldoc, struct xmldoc, xmldoc_free)
+
+const struct xmldoc_node *xmldoc_root(const struct xmldoc *x);
+/* First child element of that name; NULL when there is none, or node is NULL. */
+const struct xmldoc_node *xmldoc_child(const struct xmldoc_node *node, const char *name);
+/* The next sibling element of the same name, or NULL. */
+const struct xmldoc_node *xmldoc_next(const struct xmldoc_node *node);
+/* Whether any child element has a child element of that name. */
+bool xmldoc_has_grandchild(const struct xmldoc_node *node, const char *name);
+bool xmldoc_is(const struct xmldoc_node *node, const char *name);
+
+/*
+ * The element's own text into out, cut to size with its NUL; "" when node is NULL. Returns the whole
+ * length in bytes: what is not less than size was cut.
+ */
+size_t xmldoc_text(const struct xmldoc_node *node, char *out, size_t size);
+/* The same of an attribute. */
+size_t xmldoc_attribute(const struct xmldoc_node *node, const char *name, char *out, size_t size);
+
+#endif
