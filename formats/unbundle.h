@@ -41,6 +41,9 @@ struct unbundle_opts {
 
 /* ERROR_INPUT says what is wrong and names path. Release in any case; zeroed is fine. */
 int unbundle_read(struct unbundle *u, const char *path, struct error *err) MUST_CHECK;
+/* The same of a text; path for messages, and its folder for the parts. */
+int unbundle_parse(struct unbundle *u, const char *path, const struct buf *text, struct error *err)
+	MUST_CHECK;
 void unbundle_release(struct unbundle *u);
 
 /* ERROR_INPUT when the certificate's owner has not signed it. */

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A private key and its certificate, for tests and for nothing else. */
+#ifndef AMIWRIGHT_TESTS_LIB_BUNDLEKEYS_H
+#define AMIWRIGHT_TESTS_LIB_BUNDLEKEYS_H
+
+static const char bundle_test_key[] =
+	"-----BEGIN PRIVATE KEY-----\n"
+	"MIICeAIBADANBgkqhkiG9w0BAQEFAASCAmIwggJeAgEAAoGBAOmEDrHWjsgNOok2\n"
+	"EsA1JWd7rSjr8ObxuTVrFFnlk7mliaHUszks6RUJTwofFYty9SuIePEb0xNUEgNE\n"
+	"4VxDOUcwSoXj0M8w3vSRoEl2rWWh/xFBY7ozFzYkUb/SqPpKSnS+szEzWdjDSO0L\n"
+	"aHq7ihjKfBoYowFsW9q5H1xxQtJFAgMBAAECgYEA2u2vZTXWKWKVpbynecKZ7do6\n"
+	"7ym9cpff32Aj9WBSznOPhMTIvusHH2zZyJB5/4Jor0bEtLA0hWOFe8EhVAHGeNe6\n"
+	"41++FTN5g+v0Y2nDzNrmTbEdRCpWfdCMcFE7yHRCJUUFrqASjArcl2mAC8NfFWyU\n"
+	"KW9fc4QupYzN5kug02ECQQD/hiSsldSZjVUjfAgP+1zmS14V4h4D69bUWD0PHBES\n"
+	"sK8NOozTG8T5SXq4EqTR/2e5FAwxbVj6tnprCV1adu4ZAkEA6fNrLvdlGJfGqfMt\n"
+	"WwyeaASTqVI3JR8QXskOLeQCD8d/OaPKnNOJQ9Olx+19Ve/ma8QqmowSJgyMGduA\n"
+	"x8/zDQJBAJbtbwAZx+ei2WUKP+DgwfCtF7epRb1fMhdev0ILe/IkNmGD8eZIAsKU\n"
+	"Kk5LhNsdFvD07HbNdb8wxYIvl9p1YRECQFIPvC0BQkjaFClQzzv8tSOvV0wxNn6i\n"
+	"4s8cnwihzcdTJuFE/rD70k4kUyZJu4kFWUG70WXcdBE8nXgEcquj2ZECQQCMBQI8\n"
+	"Nyh6kd/NgWOIPLGkZ4/uXYq9mkr+00wjUjBT+wjciXsZTU6IL4MqqbuuSj5+9757\n"
+	"c1pU9CugVoyYa/YG\n"
+	"-----END PRIVATE KEY-----\n";
+
+static const char bundle_test_certificate[] =
+	"-----BEGIN CERTIFICATE-----\n"
+	"MIIB9jCCAV+gAwIBAgIUKNV7BGv7vuqbV4q3/k8yYBKQ/IQwDQYJKoZIhvcNAQEL\n"
+	"BQAwDDEKMAgGA1UEAwwBdDAgFw0yNjExMjYyMDQ1MjNaGA8yMTI2MTEwMjIwNDUy\n"
+	"M1owDDEKMAgGA1UEAwwBdDCBnzANBgkqhkiG9w0BAQEFAAOBjQAwgYkCgYEA6YQO\n"
+	"sdaOyA06iTYSwDUlZ3utKOvw5vG5NWsUWeWTuaWJodSzOSzpFQlPCh8Vi3L1K4h4\n"
+	"8RvTE1QSA0ThXEM5RzBKhePQzzDe9JGgSXatZaH/EUFjujMXNiRRv9Ko+kpKdL6z\n"
+	"MTNZ2MNI7QtoeruKGMp8GhijAWxb2rkfXHFC0kUCAwEAAaNTMFEwHQYDVR0OBBYE\n"
+	"FFQJxj2nXZC8Qlif4dMjASEYttF3MB8GA1UdIwQYMBaAFFQJxj2nXZC8Qlif4dMj\n"
+	"ASEYttF3MA8GA1UdEwEB/wQFMAMBAf8wDQYJKoZIhvcNAQELBQADgYEAJdcbgM5w\n"
+	"YScwsS4Bf/vjHToJrTeBHazZ83AVWOPp7FsXGTeEaj6pPqXl/JR8+zrw/ek40BUY\n"
+	"e82yU9AV6Js5F2ZE17/7FMMS2jBo/SYdG6McvC6RL/ASrSGIQdLSH2d7GDEtBNJ7\n"
+	"0skuL1E8PsUhp0h1c2Rd+k07hr9VzxN9jF0=\n"
+	"-----END CERTIFICATE-----\n";
+
+#endif
