@@ -11,6 +11,8 @@ const struct command *const command_table[] = {
 	&cmd_build,
 	&cmd_publish,
 	&cmd_convert,
+	&cmd_bundle,
+	&cmd_unbundle,
 	&cmd_inspect,
 	&cmd_upload,
 	&cmd_download,

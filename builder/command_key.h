@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private keys and certificates that commands take, with what people are to be told of them. */
+#ifndef AMIWRIGHT_BUILDER_COMMAND_KEY_H
+#define AMIWRIGHT_BUILDER_COMMAND_KEY_H
+
+#include "base/crypto_rsa.h"
+
+/*
+ * An RSA private key. The passphrase of an encrypted one is the first line of pass_file, or with
+ * NULL asked on the terminal; ERROR_USAGE when there is none.
+ */
+struct crypto_rsa_key *command_key_open(const char *path, const char *pass_file, struct error *err)
+	MUST_CHECK;
+/* Dates in the past or the future are noted in the log and no error: the formats ignore them. */
+struct crypto_certificate *command_key_certificate(const char *path, struct error *err) MUST_CHECK;
+/* The same for one of EC2's: the log says which it is, or that it is not known. */
+struct crypto_certificate *command_key_ec2(const char *path, struct error *err) MUST_CHECK;
+
+#endif

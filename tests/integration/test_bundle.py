@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bundle` and `unbundle`, held against openssl, gzip, tar and Python."""
+import hashlib
+import os
+import random
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+
+import pytest
+
+import bundle_oracle as oracle
+
+MIB = 1024 * 1024
+SEED = "0123456789abcdef" * 4
+NEEDLE = b"this must never reach a disk unencrypted; "
+
+
+@pytest.fixture
+def keys(tmp_path):
+    oracle.make_pair(tmp_path, "user")
+    oracle.make_pair(tmp_path, "ec2")
+    (tmp_path / "out").mkdir()
+    return ["--key", "user.key", "--cert", "user.crt", "--ec2-cert", "ec2.crt", "--user", "1111-2222-3333",
+            "--out", "out"]
+
+
+def make_image(path, size=45 * MIB):
+    """Three parts: bytes that do not compress, a text, holes, an odd end."""
+    with open(path, "wb") as f:
+        f.write(random.Random(1).randbytes(21 * MIB + 4711))
+        f.write(NEEDLE * 2000)
+        f.seek(30 * MIB)
+        f.write(bytes(100000) + b"end of data")
+        f.truncate(size)
+    return path
+
+
+@pytest.fixture
+def image(tmp_path):
+    return make_image(tmp_path / "disk.img", 45 * MIB + 512)
+
+
+def holds(path):
+    return path.stat().st_blocks * 512
+
+
+def test_another_program_takes_it_apart(amiwright, keys, image, tmp_path):
+    printed = amiwright("bundle", "disk.img", *keys).stdout
+    assert printed == "out/disk.img.manifest.xml\n"
+    manifest = tmp_path / printed.strip()
+    for who in ("user", "ec2"):
+        member, content = oracle.take_apart(manifest, tmp_path / f"{who}.key", who)
+        assert content == image.read_bytes()
+    assert (member.name, member.uid, member.gid, member.mode, member.mtime) == ("disk.img", 0, 0, 0o644, 0)
+    oracle.check_signature(manifest, tmp_path / "user.crt", tmp_path)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == \
+        ["disk.img.manifest.xml", *(f"disk.img.part.{i:02}" for i in range(3))]
+    subprocess.run(["xmllint", "--noout", manifest], check=True)
+
+
+def test_the_manifest_says_what_was_asked(amiwright, keys, image, tmp_path):
+    amiwright("bundle", "disk.img", *keys, "--prefix", "web-1", "--arch", "i386", "--kernel", "aki-12345678",
+              "--ramdisk", "ari-12345678", "--product-code", "ABC123", "--product-code", "XYZ", "--ancestor",
+              "ami-0123456789abcdef0", "--mapping", "root=/dev/sda1", "--mapping", "ami=sda1",
+              "--mapping", "ephemeral0=sdb", "--level", "1")
+    text = (tmp_path / "out/web-1.manifest.xml").read_text()
+    assert ">\n" not in text and "> <" not in text
+    assert oracle.cut(text, "machine_configuration") == (
+        "<machine_configuration><architecture>i386</architecture><block_device_mapping>"
+        "<mapping><virtual>ami</virtual><device>sda1</device></mapping>"
+        "<mapping><virtual>ephemeral0</virtual><device>sdb</device></mapping>"
+        "<mapping><virtual>root</virtual><device>/dev/sda1</device></mapping></block_device_mapping>"
+        "<kernel_id>aki-12345678</kernel_id><ramdisk_id>ari-12345678</ramdisk_id>"
+        "<product_codes><product_code>ABC123</product_code><product_code>XYZ</product_code></product_codes>"
+        "</machine_configuration>")
+    top = ET.fromstring(text)
+    assert [e.tag for e in top] == ["version", "bundler", "machine_configuration", "image", "signature"]
+    assert [e.tag for e in top.find("image")] == [
+        "name", "user", "type", "ancestry", "digest", "size", "bundled_size", "ec2_encrypted_key",
+        "user_encrypted_key", "ec2_encrypted_iv", "user_encrypted_iv", "parts"]
+    assert top.findtext("image/user") == "111122223333"
+    assert top.findtext("image/ancestry/ancestor_ami_id") == "ami-0123456789abcdef0"
+
+
+def test_there_and_back(amiwright, keys, image, tmp_path):
+    result = amiwright.json("bundle", "disk.img", *keys)
+    assert result["size"] == image.stat().st_size and result["parts"] == 3
+    amiwright("bundle", "--verify", result["manifest"], "--cert", "user.crt")
+    amiwright("bundle", "--verify", result["manifest"], "--cert", "user.crt", "--key", "user.key")
+    amiwright("unbundle", result["manifest"], "--key", "user.key", "--cert", "user.crt", "--out", "back.img")
+    assert (tmp_path / "back.img").read_bytes() == image.read_bytes()
+    assert holds(tmp_path / "back.img") <= holds(image) + MIB
+
+
+def test_parts_in_another_folder(amiwright, keys, image, tmp_path):
+    amiwright("bundle", "disk.img", *keys)
+    shutil.move(tmp_path / "out/disk.img.manifest.xml", tmp_path / "m.xml")
+    assert "part.00" in amiwright("unbundle", "m.xml", "--key", "user.key", "--out", "b", status=1).stderr
+    amiwright("unbundle", "m.xml", "--key", "user.key", "--out", "b", "--parts", "out")
+    assert (tmp_path / "b").read_bytes() == image.read_bytes()
+
+
+@pytest.mark.parametrize("tar,quote,pack", [
+    ("tar -c --owner=0 --group=0", "'", "gzip"),
+    ("tar -c -S --format=gnu", '"', "gzip -9"),
+    ("tar -c -S --format=oldgnu", "'", "gzip -1"),
+    ("tar -c -S --format=pax --sparse-version=0.0", "'", "gzip"),
+    ("tar -c -S --format=pax --sparse-version=0.1", "'", "gzip"),
+    ("tar -c -S --format=pax --sparse-version=1.0", "'", "gzip"),
+    ("tar -c --format=ustar -b 2048", "'", "gzip"),
+    ("tar -c --format=v7", "'", "gzip"),
+])
+def test_bundles_by_others(amiwright, keys, image, tmp_path, tar, quote, pack):
+    manifest = oracle.put_together(image, tmp_path / "other", tar, quote, pack=pack)
+    amiwright("unbundle", manifest, "--key", "user.key", "--cert", "user.crt", "--out", "back.img")
+    assert (tmp_path / "back.img").read_bytes() == image.read_bytes()
+    assert holds(tmp_path / "back.img") <= holds(image) + MIB
+
+
+def test_sparse_members_of_all_kinds(amiwright, keys, tmp_path):
+    """Many pieces (headers that go on), none at all, data at both ends."""
+    many = tmp_path / "many.img"
+    with open(many, "wb") as f:
+        for i in range(300):
+            f.seek(i * 65536)
+            f.write(b"piece %d" % i)
+        f.truncate(300 * 65536)
+    empty = tmp_path / "empty.img"
+    with open(empty, "wb") as f:
+        f.truncate(3 * MIB)
+    kinds = ["gnu", *(f"pax --sparse-version={v}" for v in ("0.0", "0.1", "1.0"))]
+    for i, (source, kind) in enumerate((s, k) for s in (many, empty) for k in kinds):
+        manifest = oracle.put_together(source, tmp_path / f"b{i}", f"tar -c -S --format={kind}")
+        amiwright("unbundle", manifest, "--key", "user.key", "--out", "back.img")
+        assert (tmp_path / "back.img").read_bytes() == source.read_bytes(), kind
+
+
+def test_an_empty_last_part(amiwright, keys, image, tmp_path):
+    manifest = oracle.put_together(image, tmp_path / "other", empty_part=True)
+    amiwright("bundle", "--verify", manifest, "--cert", "user.crt", "--key", "user.key")
+
+
+def test_same_bits(amiwright, keys, image, tmp_path):
+    seen = set()
+    for jobs in (1, 8):
+        amiwright("bundle", "disk.img", *keys, "--seed", SEED, "--force", "-j", jobs)
+        files = sorted((tmp_path / "out").iterdir())
+        seen.add(tuple((f.name, hashlib.sha256(f.read_bytes()).hexdigest()) for f in files))
+    assert len(seen) == 1
+    first = (tmp_path / "out/disk.img.part.00").read_bytes()
+    amiwright("bundle", "disk.img", *keys, "--force")
+    assert (tmp_path / "out/disk.img.part.00").read_bytes() != first
+
+
+def test_of_a_spec(amiwright, keys, spec, tmp_path):
+    manifest = tmp_path / amiwright("bundle", spec, *keys).stdout.strip()
+    assert manifest.name == "tiny.manifest.xml"
+    amiwright("build", spec, "-o", "disk.raw")
+    amiwright("unbundle", manifest, "--key", "user.key", "--out", "back.img")
+    assert (tmp_path / "back.img").read_bytes() == (tmp_path / "disk.raw").read_bytes()
+    assert "<architecture>x86_64</architecture>" in manifest.read_text()
+
+
+def test_beyond_eight_gib(amiwright, keys, tmp_path):
+    """A size that octal digits of a tar header cannot hold; and more than ten is refused before any work."""
+    big = tmp_path / "big.img"
+    with open(big, "wb") as f:
+        f.write(b"\x01" * 4096)
+        f.truncate(8 * 1024 * MIB + 512)
+    amiwright("bundle", big, *keys, "--level", "1")
+    amiwright("unbundle", "out/big.img.manifest.xml", "--key", "user.key", "--out", "back.img")
+    back = tmp_path / "back.img"
+    assert back.stat().st_size == big.stat().st_size and holds(back) < MIB
+    key = oracle.unwrap(ET.parse(tmp_path / "out/big.img.manifest.xml").getroot().find("image"),
+                        "user_encrypted_key", tmp_path / "user.key")
+    iv = oracle.unwrap(ET.parse(tmp_path / "out/big.img.manifest.xml").getroot().find("image"),
+                       "user_encrypted_iv", tmp_path / "user.key")
+    listing = subprocess.run(["bash", "-c", f"cat out/big.img.part.* | openssl enc -d -aes-128-cbc -K {key} "
+                              f"-iv {iv} | gzip -d | tar -tv"], cwd=tmp_path, check=True, text=True,
+                             capture_output=True).stdout
+    assert str(big.stat().st_size) in listing
+    os.truncate(big, 10 * 1024 * MIB + 512)
+    failed = amiwright("bundle", big, *keys, "--prefix", "huge", status=1)
+    assert "10 GiB" in failed.stderr
+    assert not list((tmp_path / "out").glob("*huge*")) and not list((tmp_path / "out").glob(".amiwright*"))
+
+
+def test_what_is_there_is_not_replaced(amiwright, keys, image, tmp_path):
+    amiwright("bundle", "disk.img", *keys)
+    (tmp_path / "out/disk.img.part.07").write_text("of an older, longer bundle")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    assert "--force" in amiwright("bundle", "disk.img", *keys, status=3).stderr
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
+    amiwright("bundle", "disk.img", *keys, "--force")
+    assert not (tmp_path / "out/disk.img.part.07").exists()
+    amiwright("bundle", "--verify", "out/disk.img.manifest.xml", "--cert", "user.crt", "--key", "user.key")
+
+
+@pytest.mark.parametrize("change,status,says", [
+    (["--cert", "ec2.crt"], 1, "not that of the key 'user.key'"),
+    (["--key", "user.crt"], 1, "is no private key in PEM but a certificate"),
+    (["--cert", "user.key"], 1, "is no certificate in PEM but a private key"),
+    (["--ec2-cert", "missing.crt"], 1, "missing.crt"),
+    (["--user", "12345"], 2, "12 digits"),
+    (["--user", "1111222233334"], 2, "12 digits"),
+    (["--out", "nowhere"], 1, "nowhere"),
+    (["--prefix", "a/b"], 2, "cannot name a bundle"),
+    (["--prefix", "x" * 100], 2, "cannot name a bundle"),
+    (["--kernel", "ari-12345678"], 2, "--kernel"),
+    (["--ramdisk", "nonsense"], 2, "--ramdisk"),
+    (["--ancestor", "ami-1"], 2, "--ancestor"),
+    (["--product-code", "a b"], 2, "--product-code"),
+    (["--mapping", "data=sdb"], 2, "--mapping"),
+    (["--mapping", "ami=sda1", "--mapping", "ami=sdb"], 2, "twice"),
+    (["--level", "13"], 2, "--level"),
+    (["--seed", "abc"], 2, "--seed"),
+    (["--arch", "ppc"], 2, "--arch"),
+    (["--parts", "out"], 2, "--verify"),
+    (["--verify"], 2, "--verify"),
+])
+def test_bad_usage_is_told_before_work(amiwright, keys, image, tmp_path, change, status, says):
+    assert says in amiwright("bundle", "disk.img", *keys, *change, status=status).stderr
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_keys_that_are_not_rsa(amiwright, keys, image, tmp_path):
+    oracle.openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", tmp_path / "ec.key")
+    failed = amiwright("bundle", "disk.img", *keys, "--key", "ec.key", status=1)
+    assert "no RSA key" in failed.stderr
+
+
+def test_certificates_whose_time_is_over(amiwright, keys, image, tmp_path):
+    (tmp_path / "ca").mkdir()
+    (tmp_path / "ca/index").touch()
+    (tmp_path / "ca/conf").write_text("[ca]\ndefault_ca=c\n[c]\ndatabase=ca/index\nrand_serial=yes\nnew_certs_dir=ca\n"
+                                      "default_md=sha1\npolicy=p\n[p]\ncommonName=supplied\n")
+    oracle.openssl("req", "-new", "-key", tmp_path / "user.key", "-subj", "/CN=old", "-out", tmp_path / "old.csr")
+    subprocess.run(["openssl", "ca", "-batch", "-selfsign", "-config", "ca/conf", "-keyfile", "user.key", "-in",
+                    "old.csr", "-out", "old.crt", "-startdate", "050809000000Z", "-enddate", "060809000000Z",
+                    "-notext"], cwd=tmp_path, check=True, capture_output=True)
+    result = amiwright("bundle", "disk.img", *keys, "--cert", "old.crt")
+    assert "has expired (2006-08-09" in result.stderr
+    oracle.check_signature(tmp_path / "out/disk.img.manifest.xml", tmp_path / "old.crt", tmp_path)
+
+
+def test_encrypted_keys(amiwright, keys, image, tmp_path):
+    oracle.openssl("rsa", "-aes128", "-in", tmp_path / "user.key", "-out", tmp_path / "locked.key", "-passout",
+                   "pass:open sesame")
+    (tmp_path / "pass").write_text("open sesame\nsecond line\n")
+    (tmp_path / "wrong").write_text("sesame\n")
+    (tmp_path / "empty").write_text("\n")
+    locked = [*keys, "--key", "locked.key"]
+    asked = amiwright("bundle", "disk.img", *locked, status=2, start_new_session=True)
+    assert "--key-pass-file" in asked.stderr
+    assert "passphrase is wrong" in \
+        amiwright("bundle", "disk.img", *locked, "--key-pass-file", "wrong", status=1).stderr
+    assert "is empty" in amiwright("bundle", "disk.img", *locked, "--key-pass-file", "empty", status=1).stderr
+    amiwright("bundle", "disk.img", *locked, "--key-pass-file", "pass")
+    amiwright("unbundle", "out/disk.img.manifest.xml", "--key", "locked.key", "--key-pass-file", "pass", "--out",
+              "b")
+
+
+def test_a_passphrase_is_asked_on_the_terminal(amiwright, keys, image, tmp_path):
+    oracle.openssl("rsa", "-aes128", "-in", tmp_path / "user.key", "-out", tmp_path / "locked.key", "-passout",
+                   "pass:open sesame")
+    pid, terminal = os.forkpty()
+    if not pid:
+        os.chdir(tmp_path)
+        os.execve(amiwright.path, ["amiwright", "bundle", "disk.img", *keys, "--key", "locked.key"],
+                  amiwright.env)
+    seen = b""
+    while b"Passphrase" not in seen:
+        seen += os.read(terminal, 1000)
+    os.write(terminal, b"open sesame\n")
+    try:
+        while more := os.read(terminal, 1000):
+            seen += more
+    except OSError:
+        pass
+    assert os.waitpid(pid, 0)[1] == 0, seen
+    assert b"open sesame" not in seen and b"disk.img.manifest.xml" in seen
+
+
+def test_other_security_levels(amiwright, keys, image, tmp_path):
+    """A machine whose configuration forbids SHA-1 and short keys."""
+    conf = tmp_path / "openssl.cnf"
+    conf.write_text("openssl_conf=a\n[a]\nssl_conf=b\nalg_section=e\n[b]\nsystem_default=c\n[c]\n"
+                    "CipherString=DEFAULT@SECLEVEL=5\n[e]\nrh-allow-sha1-signatures=no\n")
+    amiwright("bundle", "disk.img", *keys, env={"OPENSSL_CONF": str(conf)})
+    oracle.check_signature(tmp_path / "out/disk.img.manifest.xml", tmp_path / "user.crt", tmp_path)
+
+
+def test_known_certificates_of_ec2_are_named(amiwright, keys, image):
+    """The fingerprints are the ones that the tools' packages have; a strange one gets a note."""
+    assert "none of the certificates of EC2" in amiwright("bundle", "disk.img", *keys).stderr
+
+
+def test_nothing_in_plain_text(amiwright, keys, image, tmp_path):
+    """All bytes that system calls write, but for what is told to people."""
+    trace = tmp_path / "trace"
+    command = ["strace", "-f", "-qq", "-s", str(2 * MIB), "-x", "-e",
+               "trace=write,pwrite64,writev,pwritev,copy_file_range,sendfile,ftruncate", "-o", trace, amiwright.path,
+               "bundle", "disk.img", *keys]
+    if not shutil.which("strace"):
+        pytest.skip("no strace here")
+    subprocess.run(command, cwd=tmp_path, env=amiwright.env, check=True, capture_output=True)
+    seen = trace.read_bytes()
+    assert b"must never reach" not in seen
+    assert b"copy_file_range" not in seen and b"sendfile" not in seen
+    assert image.read_bytes()[:200].hex() not in seen.replace(b"\\x", b"").decode(errors="replace")
+    assert re.search(rb"p?write", seen)
+
+
+def test_wrong_keys_at_the_other_end(amiwright, keys, image, tmp_path):
+    amiwright("bundle", "disk.img", *keys)
+    manifest = "out/disk.img.manifest.xml"
+    oracle.make_pair(tmp_path, "third")
+    assert "not encrypted for this private key" in \
+        amiwright("unbundle", manifest, "--key", "third.key", "--out", "b", status=1).stderr
+    assert "was not signed by" in amiwright("unbundle", manifest, "--key", "user.key", "--cert", "third.crt",
+                                            "--out", "b", status=1).stderr
+    assert not (tmp_path / "b").exists()
+
+
+def test_what_is_not_signed_is_not_believed(amiwright, keys, image, tmp_path):
+    """Another image element before the signed one is found by verifiers' way of cutting, or not at all."""
+    amiwright("bundle", "disk.img", *keys)
+    manifest = tmp_path / "out/disk.img.manifest.xml"
+    text = manifest.read_text()
+    other = oracle.cut(text, "image").replace("111122223333", "999999999999")
+    for fake in (text.replace("<bundler>", other + "<bundler>"), text.replace("</manifest>", other + "</manifest>"),
+                 text.replace("<bundler>", f"<!-- {other} --><bundler>"), text.replace("111122223333", "9" * 12),
+                 text.replace("<image>", "<image x='1'>"), "\ufeff" + text.replace("<signature>", "<signature>00")):
+        manifest.write_text(fake)
+        run = subprocess.run([amiwright.path, "bundle", "--verify", manifest, "--cert", tmp_path / "user.crt",
+                              "--json"], env=amiwright.env, capture_output=True, text=True, check=False)
+        # What stands behind the signed element changes nothing of what is believed.
+        assert (run.returncode == 0) == (fake.endswith(other + "</manifest>")), (fake[:300], run.stderr)
+
+
+def test_names_of_parts_stay_in_their_folder(amiwright, keys, image, tmp_path):
+    manifest = oracle.put_together(image, tmp_path / "other")
+    text = manifest.read_text()
+    for name in ("../disk.img", "/etc/passwd", "..", "", "a/b"):
+        manifest.write_text(text.replace("disk.img.part.00", name))
+        assert "name is none of a file" in \
+            amiwright("unbundle", manifest, "--key", "user.key", "--out", "b", status=1).stderr
+
+
+@pytest.mark.parametrize("damage,says", [
+    (lambda d: (d / "disk.img.part.01").unlink(), "disk.img.part.01"),
+    (lambda d: os.truncate(d / "disk.img.part.02", 1000), "bytes"),
+    (lambda d: shutil.copy(d / "disk.img.part.01", d / "disk.img.part.00"), "disk.img.part.00"),
+])
+def test_damaged_parts_are_named(amiwright, keys, image, tmp_path, damage, says):
+    amiwright("bundle", "disk.img", *keys)
+    damage(tmp_path / "out")
+    (tmp_path / "b").write_text("what was there stays")
+    failed = amiwright("unbundle", "out/disk.img.manifest.xml", "--key", "user.key", "--out", "b", status=1)
+    assert says in failed.stderr
+    assert (tmp_path / "b").read_text() == "what was there stays"
+
+
+def test_interrupted_leaves_nothing(amiwright, keys, tmp_path):
+    big = make_image(tmp_path / "big.img", 1500 * MIB)
+    process = subprocess.Popen([amiwright.path, "bundle", big, *keys], cwd=tmp_path, env=amiwright.env,
+                               stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    while not list((tmp_path / "out").glob(".amiwright*/*")) and process.poll() is None:
+        pass
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 130
+    assert not list((tmp_path / "out").iterdir())
