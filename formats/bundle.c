@@ -14,12 +14,11 @@
 #include "base/hash_stream.h"
 #include "formats/chunks.h"
 #include "formats/deflate.h"
+#include "formats/tar_header.h"
 
 /* Larger ones compress 0.1 % better and cost memory in each worker. */
 enum { CHUNK = 1 << 20, MANIFEST_MAX = 16 << 20 };
 
-/* Octal digits in a header reach to 8 GiB - 1. */
-#define OCTAL_MAX (8 * GIB - 1)
 
 struct writer {
 	const struct bundle_opts *opts;
@@ -64,47 +63,7 @@ int bundle_check(const struct bundle_opts *o, uint64_t size, struct error *err)
 uint64_t bundle_size_max(uint64_t size)
 {
 	/* Stored blocks of deflate and the frames of members: far below 1 KiB for each chunk. */
-	return size + (num_div_up(size, CHUNK) + 2) * KIB + BUNDLE_TAR_RECORD;
-}
-
-static void put_octal(uint8_t *field, size_t len, uint64_t value)
-{
-	field[len - 1] = 0;
-	for (size_t i = len - 1; i-- > 0; value >>= 3)
-		field[i] = (uint8_t)('0' + (value & 7));
-}
-
-/* GNU's form for what octal digits cannot hold: the top bit, then a big-endian number. */
-static void put_size(uint8_t field[12], uint64_t value)
-{
-	if (value <= OCTAL_MAX) {
-		put_octal(field, 12, value);
-		return;
-	}
-	for (size_t i = 12; i-- > 0; value >>= 8)
-		field[i] = (uint8_t)value;
-	field[0] |= 0x80;
-}
-
-void bundle_tar_header(uint8_t b[BUNDLE_TAR_BLOCK], const char *name, uint64_t size)
-{
-	unsigned sum = 0;
-
-	memset(b, 0, BUNDLE_TAR_BLOCK);
-	memcpy(b, name, strlen(name));
-	put_octal(b + 100, 8, 0644);
-	put_octal(b + 108, 8, 0);
-	put_octal(b + 116, 8, 0);
-	put_size(b + 124, size);
-	put_octal(b + 136, 12, 0); /* no time: the same bytes at any */
-	memset(b + 148, ' ', 8);
-	b[156] = '0';
-	memcpy(b + 257, "ustar  ", 8); /* GNU's magic and version */
-	memcpy(b + 265, "root", 4);
-	memcpy(b + 297, "root", 4);
-	for (size_t i = 0; i < BUNDLE_TAR_BLOCK; i++)
-		sum += b[i];
-	put_octal(b + 148, 7, sum);
+	return size + (num_div_up(size, CHUNK) + 2) * KIB + TAR_RECORD;
 }
 
 static int send_part(struct writer *w, struct error *err)
@@ -197,8 +156,8 @@ static void free_state(void *state)
 /* Zeros to the next block, two blocks of zeros, and to the end of the record. */
 static int put_end(struct writer *w, uint64_t size, struct error *err)
 {
-	uint64_t block = num_align(size, BUNDLE_TAR_BLOCK);
-	uint64_t end = num_align(block + 3 * BUNDLE_TAR_BLOCK, BUNDLE_TAR_RECORD) - BUNDLE_TAR_BLOCK;
+	uint64_t block = num_align(size, TAR_BLOCK);
+	uint64_t end = num_align(block + 3 * TAR_BLOCK, TAR_RECORD) - TAR_BLOCK;
 
 	return put(w, w->zeros, (size_t)(end - size), err);
 }
@@ -218,9 +177,9 @@ static int put_image(struct writer *w, struct dev *dev, struct error *err)
 		.emit = emit,
 		.arg = w,
 	};
-	uint8_t header[BUNDLE_TAR_BLOCK];
+	uint8_t header[TAR_BLOCK];
 
-	bundle_tar_header(header, w->opts->prefix, dev->size);
+	tar_header(header, w->opts->prefix, dev->size, 0);
 	if (put(w, header, sizeof(header), err) < 0 || chunks_run(dev, &opts, err) < 0 ||
 		put_end(w, dev->size, err) < 0)
 		return -1;

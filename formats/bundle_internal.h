@@ -7,8 +7,6 @@
 
 #include "base/crypto_cipher.h"
 
-enum { BUNDLE_TAR_BLOCK = 512, BUNDLE_TAR_RECORD = 10240 };
-
 /* What the seed gives; wiped by its owner. */
 struct bundle_keys {
 	uint8_t key[CRYPTO_AES_SIZE], iv[CRYPTO_AES_SIZE];
@@ -18,9 +16,6 @@ struct bundle_keys {
 int bundle_keys_make(struct bundle_keys *k, const struct bundle_opts *opts, struct error *err)
 	MUST_CHECK;
 void bundle_keys_release(struct bundle_keys *k);
-
-/* A tar header of one plain file of size bytes, owner root. */
-void bundle_tar_header(uint8_t block[BUNDLE_TAR_BLOCK], const char *name, uint64_t size);
 
 /* The names and digests of all parts, as the manifest has them: XML. */
 int bundle_manifest_add_part(struct buf *parts, const struct bundle_part *part, struct error *err)

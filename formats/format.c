@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/num.h"
+#include "formats/ova.h"
 #include "formats/pack.h"
 #include "formats/raw_format.h"
 #include "formats/vhd.h"
@@ -20,6 +21,7 @@ static const struct format *const formats[] = {
 	&format_vmdk_sparse,
 	&format_vhd,
 	&format_vhd_fixed,
+	&format_ova,
 };
 
 const char *const format_names[] = {
@@ -30,6 +32,7 @@ const char *const format_names[] = {
 	"vmdk-sparse",
 	"vhd",
 	"vhd-fixed",
+	"ova",
 	NULL,
 };
 

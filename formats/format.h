@@ -102,6 +102,7 @@ struct format_read_opts {
 	unsigned workers;
 	bool (*cancelled)(void); /* may be NULL */
 	const struct progress_opts *progress; /* of decompressing; may be NULL */
+	unsigned depth;          /* private: how many images this one lies in */
 };
 
 /* An image that was opened. */
@@ -134,6 +135,9 @@ int format_open(const char *path, const struct format_read_opts *opts, bool warn
 	struct error *err) MUST_CHECK;
 /* The same for the bytes of a device that is no file of its own (a member of an archive). Takes file. */
 int format_open_dev(struct dev *file, const char *path, const struct format_read_opts *opts,
+	struct image *out, struct error *err) MUST_CHECK;
+/* For readers: the image that lies in the one that opts are of. Takes file. */
+int format_open_inside(struct dev *file, const char *path, const struct format_read_opts *opts,
 	struct image *out, struct error *err) MUST_CHECK;
 /* Warns when it was not recognised: taken as a raw disk. */
 void format_warn(const struct image *image, const char *path);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "formats/detect.h"
+#include "formats/ova.h"
 #include "formats/unpack.h"
 #include "formats/vhd.h"
 #include "formats/vmdk.h"
@@ -21,6 +22,7 @@ static const struct format_reader readers[] = {
 	{"lz4", unpack_open},
 	{"vmdk", vmdk_open},
 	{"vhd", vhd_open},
+	{"tar", ova_open},
 	{NULL, NULL},
 };
 
@@ -37,7 +39,6 @@ static const struct advice advices[] = {
 	{"vdi", "a VDI image", "convert it first: qemu-img convert -O raw IN OUT"},
 	{"iso9660", "an ISO 9660 image",
 		"it is an installation medium, not a disk: install from it into a raw image"},
-	{"tar", "a tar archive", "use it as a layer of a spec's root, as `tar: IN`"},
 };
 
 static int refuse(const char *path, const char *format, struct error *err)
@@ -78,6 +79,19 @@ int format_open_dev(struct dev *file, const char *path, const struct format_read
 	}
 	out->dev = file;
 	return 0;
+}
+
+int format_open_inside(struct dev *file, const char *path, const struct format_read_opts *opts,
+	struct image *out, struct error *err)
+{
+	enum { DEPTH_MAX = 2 }; /* a compressed OVA has the most */
+	struct format_read_opts inside = *opts;
+
+	if (inside.depth++ < DEPTH_MAX)
+		return format_open_dev(file, path, &inside, out, err);
+	dev_close(file, NULL);
+	return error_set(err, ERROR_INPUT, 0, "'%s' is an image in an image in an image: take it apart first",
+		path);
 }
 
 /* Disks of a volume manager or a database may look like nothing: that must not forbid them. */

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/num.h"
+#include "base/scratch.h"
 #include "base/zero.h"
 
 enum { GATHER = 1 << 20, HOLE_MIN = 64 << 10 };
@@ -17,7 +18,8 @@ struct out {
 	struct out_opts opts;
 	struct atomic_file file; /* not open: standard output */
 	char *path;
-	int fd;
+	int fd;                  /* of either, or of a temporary file, which is owned */
+	bool temporary;
 	uint64_t off;    /* of the next byte */
 	uint64_t at;     /* bytes that the file has, or will have by its length: off less what is gathered */
 	struct sha256 *hash;
@@ -28,45 +30,61 @@ struct out {
 
 static bool is_file(const struct out *o)
 {
-	return o->file.fd >= 0;
+	return o->file.fd >= 0 || o->temporary;
+}
+
+static struct out *new_out(const char *path, const struct out_opts *opts, struct error *err)
+{
+	struct out *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return error_null(err, ERROR_NOMEM, 0, "out of memory for an output");
+	o->opts = *opts;
+	o->file = (struct atomic_file)ATOMIC_FILE_INIT;
+	o->path = strdup(path);
+	o->buf = malloc(GATHER);
+	o->zeros = calloc(1, GATHER);
+	if (opts->digest)
+		o->hash = sha256_new(err);
+	if (o->path && o->buf && o->zeros && (o->hash || !opts->digest))
+		return o;
+	error_nomem(err, "output buffers");
+	out_abort(o);
+	return NULL;
 }
 
 static int open_path(struct out *o, const char *path, struct error *err)
 {
-	o->path = strdup(strcmp(path, "-") ? path : "standard output");
-	o->buf = malloc(GATHER);
-	o->zeros = calloc(1, GATHER);
-	if (!o->path || !o->buf || !o->zeros)
-		return error_nomem(err, "output buffers");
-	if (o->opts.digest) {
-		o->hash = sha256_new(err);
-		if (!o->hash)
+	if (strcmp(path, "-")) {
+		if (atomic_file_open(&o->file, path, 0644, err) < 0)
 			return -1;
-	}
-	if (!strcmp(path, "-")) {
-		if (isatty(STDOUT_FILENO))
-			return error_set(err, ERROR_USAGE, 0,
-				"an image does not go to a terminal: give a file, or lead it into a pipe");
-		o->fd = STDOUT_FILENO;
+		o->fd = o->file.fd;
 		return 0;
 	}
-	if (atomic_file_open(&o->file, path, 0644, err) < 0)
-		return -1;
-	o->fd = o->file.fd;
-	return 0;
+	o->fd = STDOUT_FILENO;
+	return !isatty(o->fd) ? 0 : error_set(err, ERROR_USAGE, 0,
+		"an image does not go to a terminal: give a file, or lead it into a pipe");
 }
 
 struct out *out_open(const char *path, const struct out_opts *opts, struct error *err)
 {
-	struct out *o = calloc(1, sizeof(*o));
+	struct out *o = new_out(strcmp(path, "-") ? path : "standard output", opts, err);
 
-	if (!o) {
-		error_nomem(err, "an output");
+	if (!o || !open_path(o, path, err))
+		return o;
+	out_abort(o);
+	return NULL;
+}
+
+struct out *out_temporary(const char *dir, const struct out_opts *opts, struct error *err)
+{
+	struct out *o = new_out("a temporary file", opts, err);
+
+	if (!o)
 		return NULL;
-	}
-	o->opts = *opts;
-	o->file = (struct atomic_file)ATOMIC_FILE_INIT;
-	if (!open_path(o, path, err))
+	o->fd = scratch_open(dir, err);
+	o->temporary = o->fd >= 0;
+	if (o->temporary)
 		return o;
 	out_abort(o);
 	return NULL;
@@ -188,6 +206,8 @@ int out_copy(struct out *o, int fd, uint64_t off, uint64_t len, struct error *er
 
 static void release(struct out *o)
 {
+	if (o->temporary)
+		close(o->fd);
 	sha256_free(o->hash);
 	free(o->path);
 	free(o->buf);
@@ -209,12 +229,22 @@ int out_commit(struct out *o, uint8_t sha256[SHA256_SIZE], struct error *err)
 {
 	int ret = finish(o, sha256, err);
 
-	if (!ret && is_file(o))
+	if (!ret && o->file.fd >= 0)
 		ret = atomic_file_commit(&o->file, o->opts.durable, err);
 	else
 		atomic_file_abort(&o->file);
 	release(o);
 	return ret;
+}
+
+int out_take_fd(struct out *o, uint8_t sha256[SHA256_SIZE], struct error *err)
+{
+	int fd = finish(o, sha256, err) < 0 ? -1 : o->fd;
+
+	if (fd >= 0)
+		o->temporary = false;
+	release(o);
+	return fd;
 }
 
 void out_abort(struct out *o)

@@ -23,6 +23,14 @@ struct out;
 /* path "-" is standard output; ERROR_USAGE when that is a terminal. End with commit or abort. */
 struct out *out_open(const char *path, const struct out_opts *opts, struct error *err) MUST_CHECK;
 
+/* A temporary file without a name in dir (NULL: /var/tmp). End with out_take_fd() or out_abort(). */
+struct out *out_temporary(const char *dir, const struct out_opts *opts, struct error *err) MUST_CHECK;
+/*
+ * The temporary file whole, the caller's to close; sha256 as for out_commit(). -1 on error. Frees o in any
+ * case.
+ */
+int out_take_fd(struct out *o, uint8_t sha256[SHA256_SIZE], struct error *err) MUST_CHECK;
+
 /* Bytes so far: where the next one goes. */
 uint64_t out_off(const struct out *o);
 const char *out_path(const struct out *o);

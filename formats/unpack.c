@@ -195,7 +195,7 @@ static int open_inside(struct dev *dev, const char *path, const struct format_re
 		dev_close(dev, NULL);
 		return -1;
 	}
-	if (format_open_dev(dev, path, opts, out, err) < 0)
+	if (format_open_inside(dev, path, opts, out, err) < 0)
 		return -1;
 	out->file_size = size;
 	if (!strcmp(out->format, "raw") || !strcmp(out->format, "unknown"))
