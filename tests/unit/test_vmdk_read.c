@@ -180,6 +180,39 @@ static void test_no_markers(void **state)
 	buf_release(&z);
 }
 
+/* A table that was mixed up is told by the markers, which say of which grain they are. */
+static void test_wrong_marker(void **state)
+{
+	struct vmdk_header h = plain_header();
+	struct buf z = BUF_INIT(0);
+	struct error err = ERROR_INIT;
+	struct deflate *d = deflate_new(0, &err);
+	uint8_t grain[GRAIN];
+	struct image image;
+
+	(void)state;
+	h.flags |= VMDK_FLAG_COMPRESSED | VMDK_FLAG_MARKERS;
+	h.compression = VMDK_COMPRESSION_DEFLATE;
+	make_file(&h);
+	memset(grain, 'g', sizeof(grain));
+	assert_int_equal(deflate_zlib(d, grain, sizeof(grain), &z, &err), 0);
+	num_put_le64(file + DATA * 512, 2 * GRAIN_SECTORS);
+	num_put_le32(file + DATA * 512 + 8, (uint32_t)z.len);
+	memcpy(file + DATA * 512 + 12, z.data, z.len);
+	set_entry(1, DATA);
+	set_entry(2, DATA);
+	assert_int_equal(open_file(&image, &err), 0);
+	assert_int_equal(dev_pread(image.dev, grain, GRAIN, 2 * GRAIN, &err), 0);
+	assert_int_equal(dev_pread(image.dev, grain, GRAIN, GRAIN, &err), -1);
+	assert_non_null(strstr(err.text, "not where its table says"));
+	num_put_le32(file + DATA * 512 + 8, FILE_SIZE);
+	assert_int_equal(dev_pread(image.dev, grain, GRAIN, 2 * GRAIN, &err), -1);
+	assert_non_null(strstr(err.text, "impossible length"));
+	image_close(&image);
+	deflate_free(d);
+	buf_release(&z);
+}
+
 static void test_refused_heads(void **state)
 {
 	struct vmdk_header h = plain_header();
@@ -473,6 +506,7 @@ int main(void)
 		cmocka_unit_test(test_zero_grains),
 		cmocka_unit_test(test_redundant_only),
 		cmocka_unit_test(test_no_markers),
+		cmocka_unit_test(test_wrong_marker),
 		cmocka_unit_test(test_refused_heads),
 		cmocka_unit_test(test_bad_tables),
 		cmocka_unit_test(test_extents),
