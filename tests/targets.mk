@@ -85,7 +85,7 @@ check-sanitize: ## unit tests and fuzz seeds under ASan + UBSan, the pool under 
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SANITIZE=thread check-threads
 
 # Programs in which threads share anything.
-thread_TESTS := test_pool test_verity test_squashfs test_log test_disk test_raw test_format test_tree_dir test_snapshot test_aws test_region_api \
+thread_TESTS := test_pool test_vmdk test_verity test_squashfs test_log test_disk test_raw test_format test_tree_dir test_snapshot test_aws test_region_api \
 	test_region_store test_region_faults test_aws_provider
 .PHONY: check-threads
 check-threads: $(filter $(thread_TESTS:%=$(O)/%),$(unit_PROGS))

@@ -117,6 +117,25 @@ static void test_round_trip(void **state)
 	dev_close(disk, NULL);
 }
 
+/* Read by four at once, which lend one another decompressors, the copy is the same file. */
+static void test_read_by_many(void **state)
+{
+	CLEANUP_BUF struct buf first = BUF_INIT(0), copy = BUF_INIT(0);
+	struct dev *disk = make_disk(num_align(SIZE, GRAIN)), *dev;
+	struct error err = ERROR_INIT;
+	struct image image;
+
+	(void)state;
+	write_file(&format_vmdk, disk, 1, &first);
+	dev = open_bytes(first.data, first.len, &image, &err);
+	assert_non_null(dev);
+	write_file(&format_vmdk, dev, 4, &copy);
+	assert_int_equal(first.len, copy.len);
+	assert_memory_equal(first.data, copy.data, first.len);
+	image_close(&image);
+	dev_close(disk, NULL);
+}
+
 static void test_extents(void **state)
 {
 	static const uint64_t grains[] = {0, 5, 511, 512, 900, SIZE / GRAIN};
@@ -330,6 +349,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_read_by_many),
 		cmocka_unit_test(test_extents),
 		cmocka_unit_test(test_inflated_once),
 		cmocka_unit_test(test_read_faults),
