@@ -124,7 +124,7 @@ $(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(testlib_OBJS) $(O)/libamiwright.a
 		-o $@ $^ $(all_libs)
 
 bench: $(B)/amiwright $(bench_PROGS) ## measure against mke2fs; prints medians and ratios
-	$(Q).ci/install-packages build image test
+	$(Q).ci/install-packages build image test bench
 	$(Q)$(PYTHON) -B tests/bench/bench.py --build $(abspath $(B)) --objects $(abspath $(O)) $(BENCH_FLAGS)
 
 coverage: ## line coverage of the unit tests (gcov) under build/

@@ -239,6 +239,35 @@ class Bench:
             server.send_signal(signal.SIGTERM)
             server.wait()
 
+    def bench_bundle(self):
+        """An ext4 image of the Debian tree as a bundle, against euca2ools' pipe of programs: the same steps, no manifest."""
+        tar, _ = self.root()
+        image = self.work / "bundle.img"
+        if not image.exists():
+            subprocess.run([self.ext4_program, "tar", tar, image, str(2 * GIB)], check=True)
+        folder = self.work / "bundle"
+        for name in ("user", "ec2"):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout",
+                            self.work / f"{name}.key", "-out", self.work / f"{name}.crt", "-subj", f"/CN={name}"],
+                           check=True, capture_output=True)
+        keys = ["--key", self.work / "user.key", "--cert", self.work / "user.crt", "--ec2-cert",
+                self.work / "ec2.crt", "--user", "111122223333"]
+        pipe = f"""set -e -o pipefail; rm -rf {folder}; mkdir {folder}; cd {folder}
+            tar -c -C {self.work} bundle.img | tee >(sha1sum >digest) | pigz |
+                openssl enc -e -aes-128-cbc -K {'0' * 32} -iv {'0' * 32} | split -b 10M -d - bundle.img.part.
+            sha1sum bundle.img.part.* >digests; du -sb . >&2"""
+        ours = ("rm -rf {0}; mkdir {0}; exec " + " ".join(str(a) for a in [
+            self.amiwright, "bundle", image, *keys, "--out", "{0}", "-q"]) + " {1}").format
+        commands = {"tar, pigz, openssl, split": ["bash", "-c", pipe],
+                    "amiwright": ["bash", "-c", ours(folder, "")],
+                    "amiwright --level 6": ["bash", "-c", ours(folder, "--level 6")]}
+        sizes = {}
+        for name, command in commands.items():
+            Run(command)
+            sizes[name] = sum(p.stat().st_size for p in folder.iterdir()) / 2**20
+        table("A bundle of a 2 GiB image", alternate(self.args.runs, commands), "tar, pigz, openssl, split")
+        print("\nsizes: " + ", ".join(f"{name} {size:.1f} MiB" for name, size in sizes.items()))
+
     def data_folder(self):
         """4 GiB in 50,000 files that do not compress and are not alike."""
         folder = self.work / "data-4g"

@@ -17,10 +17,19 @@ SEED = "0123456789abcdef" * 4
 NEEDLE = b"this must never reach a disk unencrypted; "
 
 
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory):
+    """Two keys and their certificates, made once."""
+    folder = tmp_path_factory.mktemp("pairs")
+    oracle.make_pair(folder, "user")
+    oracle.make_pair(folder, "ec2")
+    return folder
+
+
 @pytest.fixture
-def keys(tmp_path):
-    oracle.make_pair(tmp_path, "user")
-    oracle.make_pair(tmp_path, "ec2")
+def keys(tmp_path, pairs):
+    for path in pairs.iterdir():
+        shutil.copy(path, tmp_path)
     (tmp_path / "out").mkdir()
     return ["--key", "user.key", "--cert", "user.crt", "--ec2-cert", "ec2.crt", "--user", "1111-2222-3333",
             "--out", "out"]
@@ -163,6 +172,16 @@ def test_of_a_spec(amiwright, keys, spec, tmp_path):
     assert "<architecture>x86_64</architecture>" in manifest.read_text()
 
 
+def test_of_other_formats(amiwright, keys, image, tmp_path):
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "vmdk", image, "disk.vmdk"], cwd=tmp_path, check=True)
+    subprocess.run(["gzip", "-k", "-1", image], check=True)
+    for source in ("disk.vmdk", "disk.img.gz"):
+        printed = amiwright("bundle", source, *keys).stdout
+        content = oracle.take_apart(tmp_path / printed.strip(), tmp_path / "user.key")[1]
+        assert content == image.read_bytes().ljust(len(content), b"\0")
+        assert len(content) - image.stat().st_size < MIB
+
+
 def test_beyond_eight_gib(amiwright, keys, tmp_path):
     """A size that octal digits of a tar header cannot hold; and more than ten is refused before any work."""
     big = tmp_path / "big.img"
@@ -178,7 +197,7 @@ def test_beyond_eight_gib(amiwright, keys, tmp_path):
     iv = oracle.unwrap(ET.parse(tmp_path / "out/big.img.manifest.xml").getroot().find("image"),
                        "user_encrypted_iv", tmp_path / "user.key")
     listing = subprocess.run(["bash", "-c", f"cat out/big.img.part.* | openssl enc -d -aes-128-cbc -K {key} "
-                              f"-iv {iv} | gzip -d | tar -tv"], cwd=tmp_path, check=True, text=True,
+                              f"-iv {iv} | gzip -d | head -c 1M | tar -tv"], cwd=tmp_path, check=False, text=True,
                              capture_output=True).stdout
     assert str(big.stat().st_size) in listing
     os.truncate(big, 10 * 1024 * MIB + 512)
