@@ -86,12 +86,9 @@ void inflate_free(struct inflate *i)
 	free(i);
 }
 
-int inflate_zlib(struct inflate *i, const void *data, size_t len, void *out, size_t out_len,
-	struct error *err)
+static int judge(enum libdeflate_result result, struct error *err)
 {
-	size_t used;
-
-	switch (libdeflate_zlib_decompress_ex(i->lib, data, len, out, out_len, &used, NULL)) {
+	switch (result) {
 	case LIBDEFLATE_SUCCESS:
 		return 0;
 	case LIBDEFLATE_SHORT_OUTPUT:
@@ -101,6 +98,22 @@ int inflate_zlib(struct inflate *i, const void *data, size_t len, void *out, siz
 	default:
 		return error_set(err, ERROR_INPUT, 0, "compressed data is damaged");
 	}
+}
+
+int inflate_zlib(struct inflate *i, const void *data, size_t len, void *out, size_t out_len,
+	struct error *err)
+{
+	size_t used;
+
+	return judge(libdeflate_zlib_decompress_ex(i->lib, data, len, out, out_len, &used, NULL), err);
+}
+
+int inflate_raw(struct inflate *i, const void *data, size_t len, void *out, size_t out_len,
+	struct error *err)
+{
+	size_t used;
+
+	return judge(libdeflate_deflate_decompress_ex(i->lib, data, len, out, out_len, &used, NULL), err);
 }
 
 uint32_t deflate_crc32(uint32_t crc, const void *data, size_t len)

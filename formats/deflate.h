@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whole pieces through libdeflate: a grain of a VMDK as a zlib stream, a piece of a file as a member of
- * a gzip file. The same bytes, level and version of libdeflate give the same bytes; no time and no
- * name is in them.
+ * Whole pieces through libdeflate: a grain of a VMDK as a zlib stream, a cluster of a qcow2 as bare deflate
+ * data, a piece of a file as a member of a gzip file. The same bytes, level and version of libdeflate give
+ * the same bytes; no time and no name is in them.
  *
  * Sources: RFC 1950 (zlib), RFC 1951 (deflate), RFC 1952 (gzip; 2.2: members one after another are
  * one content).
@@ -38,6 +38,9 @@ DEFINE_CLEANUP(inflate, struct inflate, inflate_free)
  * is not looked at). ERROR_INPUT, without saying where, when it is damaged, shorter or longer.
  */
 int inflate_zlib(struct inflate *i, const void *data, size_t len, void *out, size_t out_len,
+	struct error *err) MUST_CHECK;
+/* The same from bare deflate data: nothing says whether what came out is right. */
+int inflate_raw(struct inflate *i, const void *data, size_t len, void *out, size_t out_len,
 	struct error *err) MUST_CHECK;
 
 /* CRC-32 of RFC 1952, going on from crc (0 at the start). */

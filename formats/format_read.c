@@ -9,6 +9,7 @@
 #include "base/num.h"
 #include "formats/detect.h"
 #include "formats/ova.h"
+#include "formats/qcow2.h"
 #include "formats/unpack.h"
 #include "formats/vhd.h"
 #include "formats/vmdk.h"
@@ -23,6 +24,7 @@ static const struct format_reader readers[] = {
 	{"vmdk", vmdk_open},
 	{"vhd", vhd_open},
 	{"tar", ova_open},
+	{"qcow2", qcow2_open},
 	{NULL, NULL},
 };
 
@@ -35,7 +37,6 @@ struct advice {
 
 static const struct advice advices[] = {
 	{"vhdx", "a VHDX image", "convert it first: qemu-img convert -O raw IN OUT"},
-	{"qcow2", "a qcow2 image", "convert it first: qemu-img convert -O raw IN OUT"},
 	{"vdi", "a VDI image", "convert it first: qemu-img convert -O raw IN OUT"},
 	{"iso9660", "an ISO 9660 image",
 		"it is an installation medium, not a disk: install from it into a raw image"},
