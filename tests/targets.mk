@@ -86,7 +86,7 @@ check-sanitize: ## unit tests and fuzz seeds under ASan + UBSan, the pool under 
 
 # Programs in which threads share anything.
 thread_TESTS := test_pool test_vmdk test_verity test_squashfs test_log test_disk test_raw test_format test_tree_dir test_snapshot test_aws test_region_api \
-	test_region_store test_region_faults test_aws_provider
+	test_region_store test_region_faults test_aws_provider test_qcow2
 .PHONY: check-threads
 check-threads: $(filter $(thread_TESTS:%=$(O)/%),$(unit_PROGS))
 	$(Q)for t in $^; do $$t >$(O)/test.log 2>&1 || { cat $(O)/test.log; exit 1; }; done
