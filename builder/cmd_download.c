@@ -67,30 +67,24 @@ static int print_result(struct context *ctx, const char *snapshot, const char *p
 	return context_print(&out, err);
 }
 
-/*
- * Where the journal of a download to a device is kept: there is no room beside it. By the device's
- * name, which another device may have the next time: the journal is checked against the content.
- */
-static int journal_of(struct context *ctx, const char *snapshot, const char *path, char **journal,
-	struct error *err)
+/* Where the journal of a download to a device is kept: there is no room beside it. */
+static int journal_dir(struct context *ctx, const char *snapshot, char **dir, struct error *err)
 {
-	CLEANUP_FREE char *real = realpath(path, NULL);
-	const char *slash = strrchr(real ? real : path, '/');
-	CLEANUP_FREE char *dir = NULL;
 	struct error why = ERROR_INIT;
 
-	*journal = NULL;
+	*dir = NULL;
 	/* What is no id goes no further than to the first call, but a path must not come of it. */
 	if (strchr(snapshot, '/'))
 		return 0;
-	dir = context_state_dir(ctx, &why);
-	if (!dir) {
-		log_info("%s; the download cannot be resumed", why.text);
+	*dir = context_state_dir(ctx, &why);
+	if (*dir)
 		return 0;
+	if (why.kind == ERROR_NOMEM) {
+		*err = why;
+		return -1;
 	}
-	*journal = buf_strf(err, "%s/download-%s-%s.journal", dir, snapshot,
-		slash ? slash + 1 : path);
-	return *journal ? 0 : -1;
+	log_info("%s; the download cannot be resumed", why.text);
+	return 0;
 }
 
 /* Whether a device holds something: then it is overwritten only when that is said, or begun already. */
@@ -111,7 +105,7 @@ static int holds_something(const char *path, bool *holds, struct error *err)
 static int to_path(struct context *ctx, const struct download_options *o, const char *snapshot,
 	const char *path, struct snapshot_download_opts *opts, struct error *err)
 {
-	CLEANUP_FREE char *journal = NULL;
+	CLEANUP_FREE char *dir = NULL;
 	struct snapshot_download_result result;
 	struct aws *aws;
 	struct stat st;
@@ -119,10 +113,10 @@ static int to_path(struct context *ctx, const struct download_options *o, const 
 	if (!*path)
 		return error_set(err, ERROR_USAGE, 0, "OUT is '': a file, a block device or '-' is right");
 	if (stat(path, &st) == 0 && S_ISBLK(st.st_mode)) {
-		if (journal_of(ctx, snapshot, path, &journal, err) < 0 ||
+		if (journal_dir(ctx, snapshot, &dir, err) < 0 ||
 		    (!o->force && holds_something(path, &opts->guarded, err) < 0))
 			return -1;
-		opts->journal = journal;
+		opts->journal_dir = dir;
 	} else if (o->force) {
 		return error_set(err, ERROR_USAGE, 0,
 			"--force is for block devices, and '%s' is none", path);

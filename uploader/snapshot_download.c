@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "uploader/snapshot_internal.h"
+#include "uploader/download_device.h"
 #include "uploader/download_journal.h"
 #include "uploader/snapshot_read.h"
 #include "uploader/download_check.h"
@@ -180,8 +181,8 @@ static int stream_tail(struct download *d, struct error *err)
 
 /*
  * Whether what was found on a guarded device is an earlier run's. It was found by what block 0 has, so
- * that must be one of the blocks that are known to be ours. A name would prove nothing: another
- * device may have it by now.
+ * that must be one of the blocks that are known to be ours. That the journal is this device's is not
+ * enough: others may have written to it since.
  */
 static int check_guarded(struct download *d, bool noted, struct error *err)
 {
@@ -237,22 +238,29 @@ static int match_file(struct download *d, bool noted, uint64_t size, struct erro
 	return download_target_reset(&d->target, size, err);
 }
 
+/* Where the target's journal is; NULL: it has none. */
+static int find_journal(const struct download *d, char **journal, struct error *err)
+{
+	*journal = NULL;
+	if (d->target.kind == TARGET_DEVICE)
+		return d->opts->journal_dir ? download_device_journal(d->target.fd,
+						      d->opts->journal_dir, d->snapshot, journal, err)
+					    : 0;
+	*journal = buf_strf(err, "%s.journal", d->target.name);
+	return *journal ? 0 : -1;
+}
+
 /* Opens target and journal, and finds out what is there of an earlier run. */
 static int open_target(struct download *d, const char *path, struct error *err)
 {
 	uint64_t size = d->out->size_gib * GIB;
-	CLEANUP_FREE char *beside = NULL;
-	const char *journal = d->opts->journal;
+	CLEANUP_FREE char *journal = NULL;
 	bool noted = false;
 
 	if (download_target_open(&d->target, path, d->snapshot, size, &d->found, err) < 0)
 		return -1;
-	if (d->target.kind == TARGET_FILE) {
-		beside = buf_strf(err, "%s.journal", d->target.name);
-		if (!beside)
-			return -1;
-		journal = beside;
-	}
+	if (find_journal(d, &journal, err) < 0)
+		return -1;
 	if (journal && download_journal_open(&d->journal, journal, d->snapshot, aws_region(d->aws),
 			       d->out->size_gib, &noted, err) < 0)
 		return -1;

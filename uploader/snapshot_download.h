@@ -18,7 +18,7 @@ struct snapshot_download_opts {
 	bool (*cancelled)(void);              /* may be NULL */
 	const struct progress_opts *progress; /* may be NULL */
 	bool durable;                         /* a file is forced to the disk before it gets its name */
-	const char *journal;                  /* for a device: where it is; NULL: none, no resuming */
+	const char *journal_dir;              /* for a device: where its journal is; NULL: none, no resuming */
 	bool guarded;                         /* a device holds something: go on only where it is
 	                                         what an earlier run wrote */
 };
@@ -39,7 +39,8 @@ struct snapshot_download_result {
  * nothing is left when nothing came.
  *
  * Or onto the block device `path`: its first size_gib GiB then read as the volume does. ERROR_IO
- * when it is in use, ERROR_INPUT when it is too small. What it held is lost; ERROR_POLICY, and all is
+ * when it is in use, ERROR_INPUT when it is too small. The journal is of this very device, not of its
+ * name; where nothing tells it from others there is none. What it held is lost; ERROR_POLICY, and all is
  * as it was, when it is guarded and holds anything but what the journal says of an earlier run.
  */
 int snapshot_download(struct aws *a, const char *snapshot, const char *path,

@@ -332,27 +332,27 @@ def test_download_to_a_device(run, snapshot, loop, tmp_path):
 def test_download_to_a_device_is_resumed(run, amiwright, region, large, loop, tmp_path):
     snapshot, blocks = large
     device = loop(GIB)
-    journal = tmp_path / f"state/amiwright/download-{snapshot}-{os.path.basename(device)}.journal"
-    process = started(run, amiwright, region, snapshot, device)
-    while records(journal) < 40:
-        assert process.poll() is None
-        time.sleep(0.001)
-    process.kill()
-    process.wait()
-    had = records(journal)
+    had = kill_at(run, amiwright, region, snapshot, device, tmp_path, 40)
     result = json.loads(run("download", snapshot, device, "--json").stdout)
     assert result["blocks_kept"] == had
     assert holds(device, blocks)
 
 
-def kill_at(run, amiwright, region, snapshot, device, journal, at_least):
+def noted(folder):
+    """The blocks in the journals of devices, one number a journal."""
+    return sorted(records(j) for j in (folder / "state/amiwright").glob("download-*.journal"))
+
+
+def kill_at(run, amiwright, region, snapshot, device, folder, at_least):
+    """Cuts a first download off; how many blocks it noted."""
     process = started(run, amiwright, region, snapshot, device)
-    while records(journal) < at_least:
+    while sum(noted(folder)) < at_least:
         assert process.poll() is None
         time.sleep(0.001)
     process.kill()
     process.wait()
-    return records(journal)
+    had, = noted(folder)
+    return had
 
 
 def attach(device, path):
@@ -365,8 +365,7 @@ def test_another_device_of_the_same_name_is_not_overwritten(run, amiwright, regi
     blocks = {i * 3: content(12, i) for i in range(500)}
     blocks[0] = content(12, 0)[:510] + b"\x55\xaa" + content(12, 0)[512:]
     snapshot, device, other = snapshots.make(blocks), loop(GIB), tmp_path / "other"
-    journal = tmp_path / f"state/amiwright/download-{snapshot}-{os.path.basename(device)}.journal"
-    had = kill_at(run, amiwright, region, snapshot, device, journal, 40)
+    had = kill_at(run, amiwright, region, snapshot, device, tmp_path, 40)
     with open(other, "wb") as f:
         f.truncate(GIB)
     subprocess.run(["mke2fs", "-q", "-F", other, "64M"], check=True, capture_output=True)
@@ -374,7 +373,7 @@ def test_another_device_of_the_same_name_is_not_overwritten(run, amiwright, regi
     attach(device, other)
     error = run("download", snapshot, device, status=3).stderr
     assert "--force overwrites it" in error and "rerun" not in error
-    assert hashlib.sha256(other.read_bytes()).digest() == before and records(journal) == had
+    assert hashlib.sha256(other.read_bytes()).digest() == before and noted(tmp_path) == [had]
     attach(device, tmp_path / "backing0")
     # A file system made on it since then is not ours either.
     with open(tmp_path / "backing0", "r+b") as f:
@@ -382,13 +381,42 @@ def test_another_device_of_the_same_name_is_not_overwritten(run, amiwright, regi
         f.write(b"theirs")
     attach(device, tmp_path / "backing0")
     assert "--force overwrites it" in run("download", snapshot, device, status=3).stderr
-    assert records(journal) == had
+    assert noted(tmp_path) == [had]
     with open(tmp_path / "backing0", "r+b") as f:
         f.seek(3 * BLOCK)
         f.write(blocks[3][:6])
     attach(device, tmp_path / "backing0")
     assert json.loads(run("download", snapshot, device, "--json").stdout)["blocks_kept"] == had
     assert holds(device, blocks)
+
+
+def test_a_twin_under_the_same_name_is_not_overwritten(run, amiwright, region, snapshots, loop, tmp_path):
+    """A clone of what the earlier run wrote is another device: only the one it was written to is gone on with."""
+    blocks = {i * 3: content(13, i) for i in range(500)}
+    blocks[0] = content(13, 0)[:510] + b"\x55\xaa" + content(13, 0)[512:]
+    snapshot, device = snapshots.make(blocks), loop(GIB)
+    ours, twin = tmp_path / "backing0", tmp_path / "twin"
+    had = kill_at(run, amiwright, region, snapshot, device, tmp_path, 40)
+    subprocess.run(["cp", "--sparse=always", ours, twin], check=True)
+    with open(twin, "r+b") as f:  # what the journal does not have is somebody's
+        f.seek(GIB - BLOCK)
+        f.write(b"theirs")
+    before = hashlib.sha256(twin.read_bytes()).digest()
+    attach(device, twin)
+    assert "--force overwrites it" in run("download", snapshot, device, status=3).stderr
+    assert hashlib.sha256(twin.read_bytes()).digest() == before and noted(tmp_path) == [had]
+    # The same file from another place on is another device, too; and it has no leave to be longer.
+    subprocess.run(["losetup", "-d", device], check=True)
+    subprocess.run(["losetup", "--sizelimit", str(GIB), device, ours], check=True)
+    assert "--force overwrites it" in run("download", snapshot, device, status=3).stderr
+    # Under another name it is still the same.
+    attach(device, twin)
+    again = subprocess.run(["losetup", "-f", "--show", ours], capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        result = json.loads(run("download", snapshot, again, "--json").stdout)
+    finally:
+        subprocess.run(["losetup", "-d", again], check=True)
+    assert result["blocks_kept"] == had and holds(ours, blocks) and noted(tmp_path) == []
 
 
 def test_devices_that_are_refused(run, snapshot, loop, tmp_path):
