@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Any bytes as a VMDK. It is opened or refused with a reason; what is opened can be read and asked for its
- * extents all over, each time with data or a reason, and extents and data agree.
+ * Any bytes as an image of whatever format they seem to be. It is opened or refused with a reason; what is
+ * opened can be read and asked for its extents all over, each time with data or a reason, and extents and
+ * data agree.
  */
 #include "tests/fuzz/replay.h"
 
@@ -9,7 +10,8 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "formats/vmdk.h"
+#include "base/zero.h"
+#include "formats/format.h"
 #include "tests/lib/bytesdev.h"
 
 enum { INPUT_MAX = 1 << 20, STEP = 200000, STEPS = 64 };
@@ -18,11 +20,6 @@ static void check(bool ok)
 {
 	if (!ok)
 		abort();
-}
-
-static bool all_zero(const uint8_t *p, size_t len)
-{
-	return !len || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
 }
 
 static void read_step(struct dev *dev, uint64_t off, uint8_t *buf)
@@ -38,7 +35,7 @@ static void read_step(struct dev *dev, uint64_t off, uint8_t *buf)
 		check(err.text[0] != '\0');
 	for (size_t i = 0; read && i < list.nr; i++)
 		check(list.items[i].kind == EXTENT_DATA ||
-			all_zero(buf + (list.items[i].off - off), (size_t)list.items[i].len));
+			zero_all(buf + (list.items[i].off - off), (size_t)list.items[i].len));
 	extent_list_release(&list);
 }
 
@@ -60,14 +57,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct format_read_opts opts = {.workers = 1};
 	struct error err = ERROR_INIT;
-	struct image image = {.format = "vmdk"};
+	struct image image;
 	struct dev *file;
 
 	if (size == 0 || size > INPUT_MAX)
 		return 0;
 	file = bytesdev_new(data, size);
 	check(file != NULL);
-	if (vmdk_open(file, "/nonexistent/fuzz.vmdk", &opts, &image, &err) < 0) {
+	if (format_open_dev(file, "/nonexistent/fuzz", &opts, &image, &err) < 0) {
 		check(err.text[0] && !image.dev);
 		return 0;
 	}

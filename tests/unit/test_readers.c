@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A thousand damaged files for each format that is written: cut, with flipped bits, with fields that lie. Each is
+ * refused with a reason, or read to its end; memory and time stay bounded, which the sanitizers and the
+ * run's own time-out watch. Formats that are only read have such a test of their own.
+ */
+#include "formats/format.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/disk.h"
+#include "base/file.h"
+#include "base/num.h"
+#include "tests/lib/bytesdev.h"
+#include "tests/lib/tmpdir.h"
+
+enum { DAMAGED = 1000, STEP = 512 << 10, STEPS = 8 };
+
+static int enter(void **state)
+{
+	char *folder = tmpdir_new();
+
+	*state = folder;
+	return folder && chdir(folder) == 0 ? 0 : -1;
+}
+
+static int leave(void **state)
+{
+	int ret = chdir("/");
+
+	tmpdir_free(*state);
+	return ret;
+}
+
+static uint64_t draw(uint64_t *state)
+{
+	*state = *state * 6364136223846793005u + 1442695040888963407u;
+	return *state >> 33;
+}
+
+/* 3 MiB of which little is data, so that each format's own structures are most of the file. */
+static struct dev *make_disk(void)
+{
+	struct error err = ERROR_INIT;
+	struct dev *dev = disk_new(3 * MIB, NULL, &err);
+	uint8_t bytes[3000];
+	uint64_t state = 1;
+
+	assert_non_null(dev);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)draw(&state);
+	assert_int_equal(dev_pwrite(dev, bytes, sizeof(bytes), 0, &err), 0);
+	assert_int_equal(dev_pwrite(dev, bytes, sizeof(bytes), 2 * MIB + 5000, &err), 0);
+	return dev;
+}
+
+static void make_image(const struct format *f, struct buf *out)
+{
+	static const struct format_write_opts opts = {.spool_dir = "."};
+	struct format_result result;
+	struct error err = ERROR_INIT;
+	struct dev *dev = make_disk();
+
+	assert_int_equal(format_write(f, dev, "image", &opts, &result, &err), 0);
+	dev_close(dev, NULL);
+	assert_int_equal(file_read("image", out, &err), 0);
+	unlink("image");
+}
+
+/* The heads and ends of files are where a damage has most to say. */
+static size_t draw_place(uint64_t *state, size_t len)
+{
+	size_t near = MIN(len, (size_t)4096);
+
+	switch (draw(state) % 3) {
+	case 0:
+		return draw(state) % len;
+	case 1:
+		return draw(state) % near;
+	default:
+		return len - 1 - draw(state) % near;
+	}
+}
+
+static size_t damage(uint8_t *bytes, size_t len, uint64_t *state)
+{
+	static const uint32_t lies[] = {0, 1, 0x7fffffff, 0x80000000, UINT32_MAX, 512, 0x00020000};
+	size_t at = draw_place(state, len);
+
+	switch (draw(state) % 3) {
+	case 0:
+		return 1 + draw(state) % (len - 1);
+	case 1:
+		for (unsigned n = 1 + (unsigned)draw(state) % 4; n; n--) {
+			bytes[at] ^= (uint8_t)(1u << draw(state) % 8);
+			at = draw_place(state, len);
+		}
+		return len;
+	default:
+		at = MIN(at & ~(size_t)3, len - 4);
+		num_put_le32(bytes + at, lies[draw(state) % ARRAY_SIZE(lies)]);
+		return len;
+	}
+}
+
+/* False when a piece was refused. */
+static bool read_all(struct dev *dev)
+{
+	uint64_t steps = num_div_up(dev->size, STEP);
+	uint8_t *buf = malloc(STEP);
+	bool whole = true;
+
+	assert_non_null(buf);
+	for (uint64_t i = 0; i < steps; i = i == STEPS && steps > 2 * STEPS ? steps - STEPS : i + 1) {
+		size_t len = (size_t)MIN((uint64_t)STEP, dev->size - i * STEP);
+		struct extent_list list = EXTENT_LIST_INIT;
+		struct error err = ERROR_INIT;
+
+		if (dev_pread(dev, buf, len, i * STEP, &err) < 0) {
+			assert_non_null(strstr(err.text, "'bad'"));
+			whole = false;
+		}
+		error_clear(&err);
+		if (dev_extents(dev, i * STEP, len, &list, &err) < 0)
+			assert_true(err.text[0]);
+		extent_list_release(&list);
+	}
+	free(buf);
+	return whole;
+}
+
+static void test_damaged(void **state)
+{
+	static const struct format_read_opts opts = {.spool_dir = "."};
+
+	(void)state;
+	for (size_t i = 0; format_names[i]; i++) {
+		CLEANUP_BUF struct buf good = BUF_INIT(0);
+		CLEANUP_FREE uint8_t *bad = NULL;
+		uint64_t seed = i + 1;
+		unsigned refused = 0;
+
+		make_image(format_find(format_names[i]), &good);
+		bad = malloc(good.len);
+		assert_non_null(bad);
+		for (unsigned n = 0; n < DAMAGED; n++) {
+			struct error err = ERROR_INIT;
+			struct image image;
+			size_t len;
+
+			memcpy(bad, good.data, good.len);
+			len = damage(bad, good.len, &seed);
+			if (format_open_dev(bytesdev_new(bad, len), "bad", &opts, &image, &err) < 0) {
+				assert_non_null(strstr(err.text, "'bad'"));
+				refused++;
+				continue;
+			}
+			refused += !read_all(image.dev);
+			image_close(&image);
+		}
+		/* What is raw cannot tell damage, and a fixed VHD that lost its footer is raw. */
+		if (strncmp(format_names[i], "vhd", 3) && strcmp(format_names[i], "raw"))
+			assert_true(refused > DAMAGED / 4);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_damaged)};
+
+	return cmocka_run_group_tests(tests, enter, leave);
+}
