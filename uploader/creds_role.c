@@ -21,6 +21,7 @@ enum { MAX_CODE = 32, POLL_MS = 200, MAX_TOKEN = 64 * 1024 };
 struct role {
 	struct aws_provider *source; /* owned */
 	char *profile, *arn, *session, *external_id, *mfa_serial, *duration;
+	bool renewal; /* there was a session before */
 };
 
 static void role_free(void *state)
@@ -37,10 +38,12 @@ static void role_free(void *state)
 	free(r);
 }
 
+/* Who has given a code already is told why he is asked again, hours later and amid other output. */
 static int write_prompt(int fd, const struct role *r, struct error *err)
 {
-	CLEANUP_FREE char *text =
-		buf_strf(err, "MFA code of %s for profile '%s': ", r->mfa_serial, r->profile);
+	CLEANUP_FREE char *text = buf_strf(err, "%sMFA code of %s for profile '%s': ",
+		r->renewal ? "\nThe session has ended, or is about to; to go on, another is needed.\n" : "",
+		r->mfa_serial, r->profile);
 
 	return text ? file_write_all(fd, text, strlen(text), "the terminal", err) : -1;
 }
@@ -107,7 +110,7 @@ static int fetch_role(void *state, const struct creds_world *w, struct aws_creds
 	struct error *err)
 {
 	CLEANUP_SECRET_BUF struct buf body = BUF_INIT(0);
-	const struct role *r = state;
+	struct role *r = state;
 
 	/* Before the code is asked for, which is good for half a minute only. */
 	if (aws_provider_load(r->source, err) < 0)
@@ -117,6 +120,7 @@ static int fetch_role(void *state, const struct creds_world *w, struct aws_creds
 		return -1;
 	if (creds_sts_call(w, r->source, "AssumeRole", &body, out, err) < 0)
 		return error_wrap(err, "the role of profile '%s'", r->profile);
+	r->renewal = true;
 	return 0;
 }
 

@@ -3,6 +3,8 @@
 endpoint, the instance metadata service; and EC2, which notes who signed. Each holds what it is asked against what its
 contract demands, and signatures against botocore's signer. What is wrong is kept in `faults`."""
 import json
+import os
+import pty
 import re
 import ssl
 import threading
@@ -24,6 +26,27 @@ IMDS_TOKEN = "imds-session-token-marker"
 
 class Fault(Exception):
     pass
+
+
+def on_a_terminal(args, env):
+    """Runs a program that has a terminal and answers each question for an MFA code: 100000, 100001 ... Its wait status, and
+    what was shown before each answer (behind the last one)."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(args[0], args, env)
+    prompts, shown = [], b""
+    try:
+        while chunk := os.read(terminal, 1000):
+            shown += chunk
+            if re.search(rb"MFA code of .*: $", shown):
+                os.write(terminal, b"%d\n" % (100000 + len(prompts)))
+                prompts.append(shown.decode())
+                shown = b""
+    except OSError:  # the other side is closed
+        pass
+    finally:
+        os.close(terminal)
+    return os.waitpid(pid, 0)[1], prompts
 
 
 def iso(when):

@@ -5,11 +5,12 @@ import json
 import subprocess
 import threading
 import time
+import urllib.parse
 from pathlib import Path
 
 import pytest
 
-from creds_server import IMDS_TOKEN, Surroundings, iso
+from creds_server import IMDS_TOKEN, Surroundings, iso, on_a_terminal
 from strict_server import BLOCK, KEY, REGION, SECRET, StrictServer
 
 
@@ -97,6 +98,40 @@ def test_upload_with_a_process(amiwright, image, tmp_path):
                                         "AWS_ENDPOINT_URL": server.endpoint, "HOME": str(tmp_path)})
         check_upload(server, image)
         assert len(server.tokens_seen) >= 2
+
+
+class MfaServer(ExpiringServer):
+    """STS too; `codes` are those it was given."""
+
+    def __init__(self, lifetime):
+        super().__init__(lifetime)
+        self.codes = []
+
+    def answer(self, method, target, headers, body):
+        form = dict(urllib.parse.parse_qsl(body.decode("latin-1"))) if target == "/" else {}
+        if form.get("Action") != "AssumeRole":
+            return super().answer(method, target, headers, body)
+        self.codes.append(form["TokenCode"])
+        end = time.time() + self.lifetime
+        return 200, {"Content-Type": "text/xml"}, (
+            f"<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>{KEY}</AccessKeyId><SecretAccessKey>{SECRET}"
+            f"</SecretAccessKey><SessionToken>tok-{end}</SessionToken><Expiration>{iso(end)}</Expiration></Credentials>"
+            "</AssumeRoleResult></AssumeRoleResponse>").encode()
+
+
+def test_renewal_says_why_a_code_is_asked_for(amiwright, image, tmp_path):
+    (tmp_path / "config").write_text("[default]\nsource_profile = b\nrole_arn = arn:aws:iam::111122223333:role/alpha\n"
+                                     "mfa_serial = arn:aws:iam::1:mfa/me\n[profile b]\naws_access_key_id = AKIDSOURCE\n"
+                                     "aws_secret_access_key = source/secret\n")
+    with MfaServer(lifetime=3) as server:
+        env = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_REGION": REGION, "AWS_ENDPOINT_URL": server.endpoint,
+               "HOME": str(tmp_path)}
+        status, prompts = on_a_terminal([amiwright.path, "upload", image], {**amiwright.env, **env})
+        assert status == 0, prompts
+        check_upload(server, image)
+        assert len(prompts) >= 2 and server.codes == [str(100000 + i) for i in range(len(prompts))]
+        assert "session has ended" not in prompts[0]
+        assert all("session has ended" in prompt for prompt in prompts[1:])
 
 
 def test_upload_with_a_file_that_others_renew(amiwright, image, tmp_path):

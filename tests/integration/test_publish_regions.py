@@ -14,7 +14,8 @@ import urllib.parse
 
 import pytest
 
-from region_clients import query
+from creds_server import on_a_terminal
+from region_clients import A, make, query, register
 from region_server import RegionServer
 
 REGIONS = ("us-east-1", "eu-west-1", "us-west-2")
@@ -439,3 +440,26 @@ def test_no_wildcards_in_actions(amiwright, ami):
     actions = [a for s in policy["Statement"] for a in s["Action"]]
     assert actions and not any(fnmatch.fnmatch(a, "*[*]*") for a in actions)
     assert "arn:aws:ec2:eu-central-1::snapshot/*" in json.dumps(policy)
+
+
+@pytest.mark.parametrize("command", ["copy", "publish"])
+def test_mfa_code_is_asked_for_once(amiwright, ami, region, proxy, tmp_path, command):
+    """One session signs for all regions, whatever the number of clients."""
+    key, secret = region.credentials()
+    (tmp_path / "config").write_text(
+        f"[profile mfa]\nsource_profile = keys\nrole_arn = arn:aws:iam::{region.account()}:role/builder\n"
+        "mfa_serial = arn:aws:iam::1:mfa/me\n"
+        f"[profile keys]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n")
+    env = {**amiwright.env, "AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+           "AWS_ENDPOINT_URL_STS": proxy.endpoint}
+    if command == "copy":
+        ec2 = region.client("ec2")
+        args = ["copy", register(ec2, make(region.client("ebs"), {0: A}), Name="mfa"), "--to", "eu-west-1", "--to", "us-west-2"]
+    else:
+        args = ["publish", str(ami("{name: mfa, copies: [eu-west-1, us-west-2]}"))]
+    status, prompts = on_a_terminal([amiwright.path, *args, "--endpoint-url", proxy.endpoint, "--region", "us-east-1",
+                                     "--profile", "mfa"], env)
+    assert status == 0 and len(prompts) == 1, prompts
+    for name in REGIONS:
+        image, = images(region, name).values()
+        assert image["Name"] == "mfa"
