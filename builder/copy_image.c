@@ -73,7 +73,9 @@ static int check_encryption(struct copy *c, struct copy_dest *d, const struct ec
 static int remove_failed(struct copy *c, struct copy_dest *d, const struct ec2_image *image,
 	struct error *err)
 {
-	const struct retire_opts how = {.snapshots = true, .shared = true, .used = true};
+	/* An available copy's snapshots have their own origins there: so only failed ones have this. */
+	const struct aws_tag mark = {COPY_TAG, c->origin};
+	const struct retire_opts how = {.snapshots = true, .shared = true, .used = true, .mark = &mark};
 	struct retire_result r = {0};
 	int ret;
 
@@ -87,6 +89,62 @@ static int remove_failed(struct copy *c, struct copy_dest *d, const struct ec2_i
 	}
 	retire_result_release(&r);
 	return ret < 0 ? error_wrap(err, "%s", d->region) : 0;
+}
+
+/* One snapshot that a failed copy left, with all others of that copy. */
+static int remove_rest(struct copy_dest *d, const char *snapshot, struct error *err)
+{
+	const struct retire_opts how = {.snapshots = true, .shared = true, .used = true};
+	struct ec2_tag_list tags = {0};
+	struct retire_result r = {0};
+	const char *ami;
+	int ret = ec2_snapshot_tags(d->aws, snapshot, &tags, err);
+
+	ami = ret ? NULL : ec2_tag_value(&tags, RETIRE_TAG);
+	if (ami) {
+		log_info("%s: deleting what an earlier run left of the failed copy %s", d->region, ami);
+		/* EC2 would answer the token of that one with its id, which nobody knows any more. */
+		snprintf(d->salt, sizeof(d->salt), "%.*s", EC2_ID_SIZE - 1, ami);
+		ret = retire_find_rest(d->aws, ami, &how, &r, err);
+		if (!ret)
+			ret = retire_rest(d->aws, ami, &how, &r, err);
+	}
+	retire_result_release(&r);
+	ec2_tag_list_release(&tags);
+	return ret;
+}
+
+/*
+ * A run that was killed while it removed a failed copy may have left its snapshots, and no AMI that
+ * would lead to them: they are known by the two marks. What cannot be deleted is told, and does not
+ * hold up the copy.
+ */
+static int remove_rests(struct copy *c, struct copy_dest *d, struct error *err)
+{
+	CLEANUP_FREE struct ec2_snapshot *list = NULL;
+	struct error why = ERROR_INIT;
+	size_t nr = 0;
+	int ret;
+
+	if (c->opts->dry_run)
+		return 0;
+	ret = ec2_find_snapshots(d->aws, COPY_TAG, c->origin, &list, &nr, &why);
+	for (size_t i = 0; i < nr && !ret; i++) {
+		ret = remove_rest(d, list[i].id, &why);
+		/* It went with one before it. */
+		if (ret < 0 && !strcmp(why.code, "InvalidSnapshot.NotFound")) {
+			error_clear(&why);
+			ret = 0;
+		}
+	}
+	if (!ret)
+		return 0;
+	if (why.kind == ERROR_INTERRUPTED) {
+		*err = why;
+		return error_wrap(err, "%s", d->region);
+	}
+	log_warn("%s: of a failed copy, snapshots may stay: %s", d->region, why.text);
+	return 0;
 }
 
 static int take_existing(struct copy *c, struct copy_dest *d, const struct ec2_image *image,
@@ -115,8 +173,10 @@ static int find(struct copy *c, struct copy_dest *d, struct error *err)
 {
 	struct ec2_filter by_name = {"name", c->name};
 	struct ec2_image_list list = {0};
-	int ret = ec2_describe_images(d->aws, NULL, &by_name, 1, &list, err);
+	int ret = remove_rests(c, d, err);
 
+	if (!ret)
+		ret = ec2_describe_images(d->aws, NULL, &by_name, 1, &list, err);
 	for (size_t i = 0; i < list.nr && !ret && !d->id[0]; i++)
 		/* Wildcards in a name would match others. */
 		if (!strcmp(list.items[i].name, c->name))

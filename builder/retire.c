@@ -172,15 +172,15 @@ static int plan_snapshots(struct aws *aws, const struct ec2_image *image, const 
 }
 
 /* Without the mark only a rerun after an interruption suffers. */
-static int mark_snapshots(struct aws *aws, const char *ami, const struct retire_result *r,
-	struct error *err)
+static int mark_snapshots(struct aws *aws, const char *ami, const struct retire_opts *o,
+	const struct retire_result *r, struct error *err)
 {
-	const struct aws_tag mark = {RETIRE_TAG, ami};
+	const struct aws_tag marks[] = {{RETIRE_TAG, ami}, o->mark ? *o->mark : (struct aws_tag){0}};
 
 	for (size_t i = 0; i < r->nr_snapshots; i++) {
 		struct error why = ERROR_INIT;
 
-		if (!r->snapshots[i].goes || !ec2_create_tags(aws, r->snapshots[i].id, &mark, 1, &why))
+		if (!r->snapshots[i].goes || !ec2_create_tags(aws, r->snapshots[i].id, marks, o->mark ? 2 : 1, &why))
 			continue;
 		if (why.kind == ERROR_INTERRUPTED) {
 			*err = why;
@@ -337,7 +337,7 @@ int retire_image(struct aws *aws, const struct ec2_image *image, const struct re
 {
 	memset(r, 0, sizeof(*r));
 	if (plan_snapshots(aws, image, o, r, err) < 0 ||
-		(!o->dry_run && mark_snapshots(aws, image->id, r, err) < 0) ||
+		(!o->dry_run && mark_snapshots(aws, image->id, o, r, err) < 0) ||
 		deregister(aws, image->id, o->dry_run, r, err) < 0)
 		return -1;
 	return delete_snapshots(aws, image->id, o, r, err);

@@ -20,6 +20,7 @@ struct retire_opts {
 	bool used;            /* also when instances of it are there or were launched lately, or templates name it */
 	int64_t used_since;   /* launched after this (seconds since 1970) is lately; 0: not looked at */
 	bool dry_run;         /* EC2 says whether it may be done */
+	const struct aws_tag *mark; /* another tag for the snapshots that go, beside RETIRE_TAG; may be NULL */
 };
 
 enum { RETIRE_WHY_SIZE = 320 };

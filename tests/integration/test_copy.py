@@ -89,6 +89,42 @@ def test_failed_copy_whose_snapshots_are_shared_or_stay(amiwright, ec2):
     assert snapshots[0] in ec2.snapshots and snapshots[1] not in ec2.snapshots
 
 
+@pytest.mark.parametrize("action, stay", [("DeregisterImage", 2), ("DeleteSnapshot", 1)])
+def test_killed_while_a_failed_copy_is_removed(amiwright, ec2, action, stay):
+    """A rerun finds the snapshots, which no AMI leads to any more; others that are to go elsewhere are not its business."""
+    ami, root, data = two_disks(ec2)
+    ec2.broken["eu-west-1"] = "Given key ID is not accessible"
+    amiwright("copy", ami, "--to", "eu-west-1", status=4)
+    ec2.broken.clear()
+    failed, = ec2.in_region("eu-west-1")
+    left = {s for _, s in ec2.images[failed]["mapping"]}
+    others = {ec2.add_snapshot(region="eu-west-1", tags={"amiwright:retire": "ami-0123456789abcdef0"}),
+              ec2.add_snapshot(region="eu-west-1", tags={"amiwright:copy-of": f"eu-north-1/{root}"}),
+              ec2.add_snapshot(region="eu-west-1", tags={"amiwright:copy-of": f"eu-north-1/{ami}"})}
+    ec2.hang = action
+    with subprocess.Popen([amiwright.path, "copy", ami, "--to", "eu-west-1"], env=amiwright.env) as process:
+        while failed in ec2.images or len(left & set(ec2.snapshots)) > stay:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    ec2.hang = None
+    ec2.go.set()
+    amiwright("copy", ami, "--to", "eu-west-1", "--dry-run")
+    assert len(left & set(ec2.snapshots)) == stay
+    out = amiwright("copy", ami, "--to", "eu-west-1")
+    assert out.stdout.startswith("eu-west-1 ami-")
+    assert not left & set(ec2.snapshots) and others <= set(ec2.snapshots)
+
+
+def test_rest_of_a_failed_copy_that_cannot_be_deleted(amiwright, ec2):
+    ami, *_ = two_disks(ec2)
+    rest = ec2.add_snapshot(region="eu-west-1", tags={"amiwright:retire": "ami-0123456789abcdef0",
+                                                      "amiwright:copy-of": f"eu-north-1/{ami}"})
+    ec2.denied["DeleteSnapshot"] = "UnauthorizedOperation"
+    out = amiwright("copy", ami, "--to", "eu-west-1")
+    assert out.stdout.startswith("eu-west-1 ami-") and rest in out.stderr and rest in ec2.snapshots
+
+
 @pytest.mark.parametrize("args", [[], ["--no-encrypt"]])
 def test_region_that_takes_no_calls(amiwright, ec2, args):
     ami, *_ = two_disks(ec2)
