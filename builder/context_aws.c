@@ -180,6 +180,7 @@ static struct aws *make_client(struct context *ctx, const char *region, struct e
 		.cancelled = context_cancelled,
 		.fips = c->settings.fips,
 		.dualstack = c->settings.dualstack,
+		.s3_hosts = c->settings.s3_hosts,
 		.max_attempts = (unsigned)c->settings.max_attempts,
 		.http = http_opts(ctx, c),
 	};

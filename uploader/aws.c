@@ -35,7 +35,7 @@ struct aws {
 	struct http_client *http;
 	unsigned max_attempts, budget_ms;
 	bool (*cancelled)(void);
-	bool hurry;
+	bool hurry, s3_hosts;
 	int64_t skew_s; /* server's clock minus ours, 0 until one is measured that matters */
 	struct aws_call *waiting;
 	unsigned running;
@@ -78,6 +78,7 @@ struct aws *aws_new(const struct aws_opts *opts, struct error *err)
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for the AWS client");
 	a->clock = *opts->clock;
 	a->cancelled = opts->cancelled;
+	a->s3_hosts = opts->s3_hosts;
 	a->max_attempts = opts->max_attempts ? opts->max_attempts : DEFAULT_ATTEMPTS;
 	a->budget_ms = opts->retry_budget_ms ? opts->retry_budget_ms : DEFAULT_BUDGET_MS;
 	if (init_endpoints(a, opts, err) < 0 || init_provider(a, opts, err) < 0)
@@ -152,27 +153,60 @@ unsigned aws_running(const struct aws *a)
 	return a->running;
 }
 
+/* As the SDKs have it: a given address is not known to be what was asked for. */
+static int check_conflict(const struct aws_endpoint *e, const char *operation, struct error *err)
+{
+	if (!e->conflict)
+		return 0;
+	return error_set(err, ERROR_USAGE, 0,
+		"FIPS or dual-stack endpoints are asked for (AWS_USE_FIPS_ENDPOINT, "
+		"AWS_USE_DUALSTACK_ENDPOINT or the profile), and '%s' is given for %s: leave "
+		"out one of them",
+		e->base, operation);
+}
+
+/* url is taken. */
+static int init_call(struct aws *a, struct aws_call *call, enum aws_service service,
+	const char *method, char *url, const char *operation, struct error *err)
+{
+	int ret = url ? 0 : -1;
+
+	memset(call, 0, sizeof(*call));
+	if (!ret)
+		ret = check_conflict(&a->endpoint[service], operation, err);
+	call->aws = a;
+	call->service = service;
+	call->operation = operation;
+	if (!ret)
+		ret = http_request_init(&call->http, method, url, err);
+	free(url);
+	return ret;
+}
+
 int aws_call_init(struct aws *a, struct aws_call *call, enum aws_service service, const char *method,
 	const char *path_query, const char *operation, struct error *err)
 {
 	const struct aws_endpoint *e = &a->endpoint[service];
-	CLEANUP_FREE char *url = NULL;
 
-	memset(call, 0, sizeof(*call));
-	/* As the SDKs have it: a given address is not known to be what was asked for. */
-	if (e->conflict)
-		return error_set(err, ERROR_USAGE, 0,
-			"FIPS or dual-stack endpoints are asked for (AWS_USE_FIPS_ENDPOINT, "
-			"AWS_USE_DUALSTACK_ENDPOINT or the profile), and '%s' is given for %s: leave "
-			"out one of them",
-			e->base, operation);
-	call->aws = a;
-	call->service = service;
-	call->operation = operation;
-	url = buf_strf(err, "%s%s%s", e->base, e->prefix, path_query);
-	if (!url)
+	return init_call(a, call, service, method, buf_strf(err, "%s%s%s", e->base, e->prefix, path_query),
+		operation, err);
+}
+
+int aws_call_init_bucket(struct aws *a, struct aws_call *call, const char *method, const char *bucket,
+	const char *path_query, bool whole_path, const char *operation, struct error *err)
+{
+	const struct aws_endpoint *e = &a->endpoint[AWS_S3];
+	const char *host = strstr(e->base, "://") + 3;
+	bool by_host = (e->own || a->s3_hosts) && !whole_path && !strchr(bucket, '.');
+	char *url = by_host ? buf_strf(err, "%.*s%s.%s%s%s", (int)(host - e->base), e->base, bucket, host,
+				      e->prefix, path_query) :
+			      buf_strf(err, "%s%s/%s%s", e->base, e->prefix, bucket, path_query);
+
+	if (init_call(a, call, AWS_S3, method, url, operation, err) < 0)
 		return -1;
-	return http_request_init(&call->http, method, url, err);
+	if (by_host)
+		snprintf(call->host_label, sizeof(call->host_label), "%s", bucket);
+	return 0;
 }
 
 void aws_call_release(struct aws_call *call)
@@ -343,6 +377,18 @@ static bool plan_retry(struct aws *a, struct aws_call *call, enum retry_class cl
 	return call->attempts < attempts && spent + *delay < budget;
 }
 
+/* False, and what is wrong as the answer's message, when the call's own look at it finds a fault. */
+static bool check_answer(const struct aws_call *call, struct aws_answer *answer)
+{
+	struct error why = ERROR_INIT;
+
+	if (!call->check || call->check(call, &why) == 0)
+		return true;
+	snprintf(answer->code, sizeof(answer->code), "%s", why.code);
+	snprintf(answer->message, sizeof(answer->message), "%.*s", (int)sizeof(answer->message) - 1, why.text);
+	return false;
+}
+
 static void attempt_done(struct http_request *http, void *arg)
 {
 	struct aws_call *call = arg;
@@ -352,14 +398,18 @@ static void attempt_done(struct http_request *http, void *arg)
 	unsigned delay;
 
 	if (http->status >= 200 && http->status < 300) {
-		call->ok = true;
-		finish(a, call);
-		return;
+		if (check_answer(call, &answer)) {
+			call->ok = true;
+			finish(a, call);
+			return;
+		}
+		cls = RETRY_TRANSIENT;
+	} else {
+		if (http->status != 0)
+			aws_answer_read(call->service, http, &answer);
+		cls = retry_classify(http->status, answer.code, answer.reason, answer.message,
+			call->fresh_snapshot);
 	}
-	if (http->status != 0)
-		aws_answer_read(call->service, http, &answer);
-	cls = retry_classify(http->status, answer.code, answer.reason, answer.message,
-		call->fresh_snapshot);
 	set_error(call, &answer);
 	if (!plan_retry(a, call, cls, &delay)) {
 		finish(a, call);

@@ -10,6 +10,7 @@
 #ifndef AMIWRIGHT_UPLOADER_AWS_H
 #define AMIWRIGHT_UPLOADER_AWS_H
 
+#include "base/hash.h"
 #include "uploader/aws_service.h"
 #include "uploader/aws_provider.h"
 #include "uploader/creds.h"
@@ -22,6 +23,7 @@ struct aws_opts {
 	const char *region;                 /* required */
 	const char *endpoint[AWS_SERVICES]; /* NULL: AWS's own for the region */
 	bool fips, dualstack;               /* of AWS's own: the FIPS ones, those with IPv6 */
+	bool s3_hosts;                      /* a given S3 endpoint has a host name for each bucket */
 	struct aws_provider *provider;      /* borrowed; NULL: creds */
 	struct aws_creds creds;             /* without provider: used as they are; borrowed, copied */
 	const struct aws_clock *clock;      /* required, borrowed */
@@ -64,6 +66,13 @@ struct aws_call {
 	bool fresh_snapshot;    /* a 404 SNAPSHOT_NOT_FOUND is retried for two minutes */
 	bool anonymous;         /* sent without a signature */
 	bool once;              /* an attempt whose fate is unknown (no answer, 5xx) is not repeated */
+	char host_label[64];    /* before the endpoint's host: a bucket; "" for none */
+	char payload_hash[SHA256_HEX_SIZE]; /* hex SHA-256 of the body when it is known; else "" */
+	/*
+	 * Looks at an answer that says 2xx: an attempt whose answer it refuses counts as one that met a
+	 * passing trouble of the service, and is made again. May be NULL.
+	 */
+	int (*check)(const struct aws_call *call, struct error *err);
 	void (*done)(struct aws_call *call, void *arg); /* once, at the end */
 	void *arg;
 
@@ -84,6 +93,13 @@ struct aws_call {
 /* path_query as on the request line: "/snapshots/snap-1/blocks/3?x=y". */
 int aws_call_init(struct aws *a, struct aws_call *call, enum aws_service service, const char *method,
 	const char *path_query, const char *operation, struct error *err) MUST_CHECK;
+/*
+ * The same for S3: path_query begins behind the bucket ("/key", "/?location"). AWS's own endpoints are
+ * asked as bucket.host, given ones by path, unless s3_hosts says otherwise; a bucket with a dot always by path
+ * (no certificate is for it). With whole_path by path in any case.
+ */
+int aws_call_init_bucket(struct aws *a, struct aws_call *call, const char *method, const char *bucket,
+	const char *path_query, bool whole_path, const char *operation, struct error *err) MUST_CHECK;
 void aws_call_release(struct aws_call *call);
 
 int aws_start(struct aws *a, struct aws_call *call, struct error *err) MUST_CHECK;

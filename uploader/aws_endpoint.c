@@ -164,6 +164,7 @@ int aws_endpoint_init(struct aws_endpoint *e, enum aws_service service, const ch
 		if (!own)
 			return -1;
 		url = own;
+		e->own = true;
 	}
 	return parse_endpoint(e, url, err);
 }

@@ -30,6 +30,7 @@ struct aws_endpoint {
 	char *prefix;    /* "" or "/path"; owned */
 	bool loopback;
 	bool conflict;   /* given, and one of AWS's own of a certain kind is wanted */
+	bool own;        /* AWS's own */
 };
 
 /* Which of AWS's own endpoints: bits. */

@@ -20,6 +20,10 @@ static int payload_hash(const struct aws_call *call, char hex[SHA256_HEX_SIZE], 
 		memcpy(hex, "UNSIGNED-PAYLOAD", sizeof("UNSIGNED-PAYLOAD"));
 		return 0;
 	}
+	if (call->payload_hash[0]) {
+		memcpy(hex, call->payload_hash, SHA256_HEX_SIZE);
+		return 0;
+	}
 	if (sha256(call->http.body ? call->http.body : "", call->http.body ? call->http.body_len : 0,
 		    digest, err) < 0)
 		return -1;
@@ -46,8 +50,10 @@ static int add_signed_headers(const struct aws_signer *s, struct aws_call *call,
 	const struct sigv4_scope *scope, const char *hash, struct error *err)
 {
 	struct http_request *http = &call->http;
+	CLEANUP_FREE char *host = buf_strf(err, "%s%s%s", call->host_label, call->host_label[0] ? "." : "",
+		s->endpoint->authority);
 
-	if (http_add_header(http, "Host", s->endpoint->authority, err) < 0 ||
+	if (!host || http_add_header(http, "Host", host, err) < 0 ||
 	    http_add_header(http, "X-Amz-Date", scope->time, err) < 0)
 		return -1;
 	/* The credentials of an earlier attempt may have had one. */
@@ -62,10 +68,10 @@ static int add_signed_headers(const struct aws_signer *s, struct aws_call *call,
 }
 
 /* Path and query of the request line, from the URL. */
-static int split_target(const char *url, const char *base, char **path, const char **query,
-	struct error *err)
+static int split_target(const char *url, char **path, const char **query, struct error *err)
 {
-	const char *target = url + strlen(base), *mark = strchr(target, '?');
+	const char *host = strstr(url, "://") + 3, *target = host + strcspn(host, "/");
+	const char *mark = strchr(target, '?');
 
 	*query = mark ? mark + 1 : "";
 	*path = buf_strf(err, "%.*s", (int)(mark ? mark - target : (long)strlen(target)), target);
@@ -89,7 +95,7 @@ int aws_sign(const struct aws_signer *s, struct aws_call *call, struct error *er
 	if (payload_hash(call, hash, err) < 0 ||
 	    add_signed_headers(s, call, &scope, hash, err) < 0 ||
 	    scope_key(s, call->service, &scope, &key, err) < 0 ||
-	    split_target(call->http.url, s->endpoint->base, &path, &req.query, err) < 0)
+	    split_target(call->http.url, &path, &req.query, err) < 0)
 		return -1;
 	if (call->http.nr_headers > MAX_HEADERS)
 		return error_set(err, ERROR_BUG, 0, "%s has over %d headers", call->operation,

@@ -33,6 +33,7 @@ struct aws_settings {
 	char *region;                 /* AWS_REGION, AWS_DEFAULT_REGION, the profile's */
 	char *endpoint[AWS_SERVICES]; /* AWS_ENDPOINT_URL_EBS …, AWS_ENDPOINT_URL, services sections, endpoint_url */
 	bool fips, dualstack;         /* AWS's own endpoints of that kind are wanted */
+	bool s3_hosts;                /* the profile's s3 map has addressing_style = virtual */
 	char *ca_bundle;
 	char *proxy_http, *proxy_https, *no_proxy;
 	int max_attempts;             /* 0: not set */

@@ -130,6 +130,20 @@ static int endpoints(struct aws_settings *out, const struct sources *s, struct e
 	return 0;
 }
 
+/* "s3 =" with "addressing_style = virtual" in the profile: what a given endpoint is asked by. */
+static int addressing(struct aws_settings *out, const struct sources *s, struct error *err)
+{
+	CLEANUP_FREE char *text = NULL;
+
+	if (creds_shared_nested(s->shared, s->shared->profile, "s3", "addressing_style", &text, err) < 0)
+		return -1;
+	out->s3_hosts = text && strcmp(text, "virtual") == 0;
+	if (!text || out->s3_hosts || strcmp(text, "path") == 0 || strcmp(text, "auto") == 0)
+		return 0;
+	return error_set(err, ERROR_USAGE, 0,
+		"the profile's S3 addressing_style is '%s', not virtual, path or auto", text);
+}
+
 /* Lower-case names first, as curl and Python have it. */
 static int proxies(struct aws_settings *out, const struct sources *s, struct error *err)
 {
@@ -156,7 +170,7 @@ static int fill_settings(struct aws_settings *out, const struct sources *s, stru
 
 	if (setting(s, region, "region", &out->region, err) < 0 ||
 	    setting(s, bundle, "ca_bundle", &out->ca_bundle, err) < 0 ||
-	    endpoints(out, s, err) < 0 || proxies(out, s, err) < 0 ||
+	    endpoints(out, s, err) < 0 || addressing(out, s, err) < 0 || proxies(out, s, err) < 0 ||
 	    setting(s, attempts, "max_attempts", &text, err) < 0)
 		return -1;
 	if (text && (num_parse(text, 1000, &number, err) < 0 || number == 0))

@@ -128,3 +128,9 @@ int creds_shared_section(const struct creds_shared *s, const char *kind, const c
 {
 	return creds_ini_get(buf_str(&s->config), kind, name, key, sub, value, err);
 }
+
+int creds_shared_nested(const struct creds_shared *s, const char *profile, const char *key,
+	const char *sub, char **value, struct error *err)
+{
+	return creds_ini_get(buf_str(&s->config), config_kind(s, profile), profile, key, sub, value, err);
+}

@@ -36,6 +36,9 @@ int creds_shared_get(const struct creds_shared *s, const char *profile, const ch
 /* The same in one of the files alone. */
 int creds_shared_get_in(const struct creds_shared *s, bool config, const char *profile,
 	const char *key, char **value, struct error *err) MUST_CHECK;
+/* A key of a nested map in the profile's section of the config file. */
+int creds_shared_nested(const struct creds_shared *s, const char *profile, const char *key,
+	const char *sub, char **value, struct error *err) MUST_CHECK;
 /* A section "[kind name]" of the config file; sub as for creds_ini_get(). */
 int creds_shared_section(const struct creds_shared *s, const char *kind, const char *name,
 	const char *key, const char *sub, char **value, struct error *err) MUST_CHECK;

@@ -136,6 +136,8 @@ static void slot_setup(const struct http_client *c, struct slot *s)
 	curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+	/* A key of S3 may have "." and ".." in it, and a signature is over the path as it is. */
+	curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
@@ -294,6 +296,12 @@ static void set_body(CURL *e, const struct http_request *req)
 {
 	if (strcmp(req->method, "GET") == 0 && !req->body) {
 		curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
+		curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, NULL);
+		return;
+	}
+	/* Else the body that a HEAD's headers speak of would be waited for. */
+	if (strcmp(req->method, "HEAD") == 0) {
+		curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
 		curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, NULL);
 		return;
 	}

@@ -35,9 +35,14 @@ static double next_random(void *arg)
 
 struct aws *test_client(const char *url, struct test_clock *clock)
 {
+	return test_client_in(url, "us-east-1", clock);
+}
+
+struct aws *test_client_in(const char *url, const char *region, struct test_clock *clock)
+{
 	char key[] = "AKIDEXAMPLE", secret[] = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 	struct aws_opts opts = {
-		.region = "us-east-1",
+		.region = region,
 		.endpoint = {url, url, url, url, url},
 		.creds = {.access_key = key, .secret_key = secret},
 		.clock = &face,

@@ -15,4 +15,7 @@ struct test_clock {
 /* All services at url. The clock is borrowed until aws_free(). */
 struct aws *test_client(const char *url, struct test_clock *clock);
 
+/* The same for another Region; url NULL: AWS's own endpoints, which are not to be asked. */
+struct aws *test_client_in(const char *url, const char *region, struct test_clock *clock);
+
 #endif
