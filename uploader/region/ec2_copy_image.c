@@ -111,6 +111,9 @@ static bool take_source(struct ec2_ctx *c, struct copy_image *ci)
 	if (strcmp(json_get_str(image->doc, "imageState", ""), "available") != 0)
 		return ec2_refuse(c, "InvalidAMIID.Unavailable",
 			"The image ID '%s' is not available", ci->source_id);
+	if (strcmp(json_get_str(image->doc, "rootDeviceType", ""), "instance-store") == 0)
+		return ec2_refuse(c, "UnsupportedOperation",
+			"This region copies EBS-backed images only: a bundle's copy would be a bucket of its own");
 	mappings = json_get(image->doc, "blockDeviceMapping");
 	for (size_t i = 0; i < json_length(mappings); i++) {
 		const char *id = json_get_str(json_get(json_at(mappings, i), "ebs"), "snapshotId", NULL);

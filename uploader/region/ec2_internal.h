@@ -186,7 +186,13 @@ void ec2_call_get_snapshot_block(struct ec2_ctx *c);
 void ec2_call_enable_snapshot_block(struct ec2_ctx *c);
 void ec2_call_disable_snapshot_block(struct ec2_ctx *c);
 
-/* BlockDeviceMapping.N of RegisterImage as a new array; with store->lock held. */
+/* BlockDeviceMapping.N of RegisterImage as a new array; with store->lock held. root_device NULL: it is none's. */
 bool ec2_get_mappings(struct ec2_ctx *c, const char *root_device, struct json **mappings);
+
+/*
+ * ec2_bundle.c: the bundle that RegisterImage names, checked; root device, architecture and location go into the
+ * record.
+ */
+bool ec2_take_bundle(struct ec2_ctx *c, const char *location, struct json *doc);
 
 #endif

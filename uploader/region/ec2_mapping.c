@@ -170,13 +170,15 @@ static bool add_volume(struct ec2_ctx *c, unsigned n, const char *device, const 
 {
 	struct error err = ERROR_INIT;
 	struct volume v;
+	bool root;
 
 	if (get_volume(c, n, &v))
 		return true;
-	if (strcmp(device, root_device) == 0 && !v.snapshot_id)
+	root = root_device && strcmp(device, root_device) == 0;
+	if (root && !v.snapshot_id)
 		return ec2_refuse(c, "InvalidBlockDeviceMapping",
 			"No root snapshot specified in device mapping.");
-	if (strcmp(device, root_device) == 0 && !v.type->bootable)
+	if (root && !v.type->bootable)
 		return ec2_refuse(c, "BootForVolumeTypeUnsupported",
 			"Booting from a %s volume is not supported.", v.type->name);
 	return volume_json(mapping, &v, &err) < 0 && ec2_internal(c, &err);
@@ -253,7 +255,7 @@ bool ec2_get_mappings(struct ec2_ctx *c, const char *root_device, struct json **
 		if (json_append(list, steal_ptr(&one), &err) < 0)
 			return ec2_internal(c, &err);
 	}
-	if (!is_mapped(list, root_device))
+	if (root_device && !is_mapped(list, root_device))
 		return ec2_refuse(c, "InvalidBlockDeviceMapping",
 			"No root snapshot specified in device mapping.");
 	*mappings = steal_ptr(&list);

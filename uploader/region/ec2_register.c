@@ -144,7 +144,7 @@ int ec2_set_new_image(struct ec2_ctx *c, struct json *doc, const char *name, str
 static int set_fixed(struct ec2_ctx *c, struct json *doc, const char *name, const char *root_device,
 	struct error *err)
 {
-	if (json_set_str(doc, "rootDeviceName", root_device, err) < 0 ||
+	if ((root_device && json_set_str(doc, "rootDeviceName", root_device, err) < 0) ||
 	    json_set_str(doc, "rootDeviceType", "ebs", err) < 0 ||
 	    json_set_str(doc, "imageType", "machine", err) < 0 ||
 	    json_set_str(doc, "hypervisor", "xen", err) < 0 ||
@@ -193,26 +193,21 @@ void ec2_call_register_image(struct ec2_ctx *c)
 {
 	struct error err = ERROR_INIT;
 	CLEANUP(json_cleanup) struct json *doc = json_new_object(&err);
-	const char *name, *root_device;
+	const char *name, *root_device = NULL, *location = form_get(&c->form, "ImageLocation");
 
 	if (!doc) {
 		ec2_internal(c, &err);
 		return;
 	}
-	if (form_get(&c->form, "ImageLocation")) {
-		ec2_refuse(c, "UnsupportedOperation",
-			"This region registers EBS-backed images only, not ImageLocation");
-		return;
-	}
 	if (ec2_get_required(c, "Name", &name) || ec2_check_image_name(c, name) ||
-	    ec2_get_required(c, "RootDeviceName", &root_device))
+	    (!location && ec2_get_required(c, "RootDeviceName", &root_device)))
 		return;
 	if (set_fixed(c, doc, name, root_device, &err) < 0) {
 		ec2_internal(c, &err);
 		return;
 	}
 	if (get_choices(c, doc) || get_texts(c, doc) || get_flags(c, doc) ||
-	    check_combinations(c, doc))
+	    check_combinations(c, doc) || (location && ec2_take_bundle(c, location, doc)))
 		return;
 	pthread_mutex_lock(&c->store->lock);
 	register_image(c, &doc, name, root_device);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the S3 files share: s3.c (routes, buckets), s3_store.c (the folder), s3_body.c (uploads and
- * their checksums), s3_object.c, s3_list.c, s3_multipart.c. Folder, in DIR/regions/NAME/:
+ * their checksums), s3_object.c, s3_acl.c, s3_list.c, s3_multipart.c. Folder, in DIR/regions/NAME/:
  *
  *   buckets/B/bucket.json         owner, created, ownership
  *   buckets/B/objects/H.json      an object's record; H is the SHA-256 of its key
@@ -57,6 +57,9 @@ int s3_bucket_remove(const struct s3_bucket *b, struct error *err) MUST_CHECK;
 struct json *s3_object_read(const struct s3_bucket *b, const char *key, struct error *err);
 /* Writes the record; content that an earlier one named goes. */
 int s3_object_write(const struct s3_bucket *b, const char *key, const struct json *doc, struct error *err) MUST_CHECK;
+/* The record alone: its content stays. */
+int s3_object_rewrite(const struct s3_bucket *b, const char *key, const struct json *doc, struct error *err) MUST_CHECK;
+int s3_bucket_save(const struct s3_bucket *b, struct error *err) MUST_CHECK;
 int s3_object_remove(const struct s3_bucket *b, const char *key, struct error *err) MUST_CHECK;
 char *s3_data_path(const struct s3_bucket *b, const char *id, struct error *err) MUST_CHECK;
 int s3_json_read(const char *path, struct json **doc, struct error *err) MUST_CHECK;
@@ -80,12 +83,20 @@ bool s3_body_text(struct s3_ctx *c, struct buf *text);
 void s3_put_object(struct s3_ctx *c);
 void s3_get_object(struct s3_ctx *c);
 void s3_delete_object(struct s3_ctx *c);
+void s3_get_acl(struct s3_ctx *c);
+void s3_put_acl(struct s3_ctx *c);
+void s3_get_ownership(struct s3_ctx *c);
+void s3_put_ownership(struct s3_ctx *c);
 void s3_list_objects(struct s3_ctx *c);
 void s3_create_upload(struct s3_ctx *c);
 void s3_put_part(struct s3_ctx *c);
 void s3_list_parts(struct s3_ctx *c);
 void s3_complete_upload(struct s3_ctx *c);
 void s3_abort_upload(struct s3_ctx *c);
+/* Whether it is a canned ACL, and the bucket has ACLs; true with an answer when not. */
+bool s3_check_acl(struct s3_ctx *c, const char *acl);
+/* x-amz-checksum-* of a list {"sha256": base64 …}. */
+void s3_write_checksums(struct s3_ctx *c, const struct json *all);
 /* Of PutObject and CreateMultipartUpload: what the headers say, into a record. */
 bool s3_take_headers(struct s3_ctx *c, struct json *doc);
 /* The object's record from what was sent; replies with ETag. etag without quotes. */

@@ -112,6 +112,8 @@ void s3_put_part(struct s3_ctx *c)
 	pthread_mutex_lock(&c->region->s3_lock);
 	ret = write_part(&c->bucket, path, &content, etag, region_now(c->region), &err);
 	pthread_mutex_unlock(&c->region->s3_lock);
+	if (ret == 0)
+		s3_write_checksums(c, content.checksums);
 	s3_content_release(&content);
 	if (ret < 0) {
 		s3_internal(c, &err);

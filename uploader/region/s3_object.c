@@ -14,7 +14,7 @@
 static const char *const acls[] = {"private", "public-read", "public-read-write", "authenticated-read",
 	"aws-exec-read", "bucket-owner-read", "bucket-owner-full-control"};
 
-static bool check_acl(struct s3_ctx *c, const char *acl)
+bool s3_check_acl(struct s3_ctx *c, const char *acl)
 {
 	bool known = false;
 
@@ -60,7 +60,7 @@ bool s3_take_headers(struct s3_ctx *c, struct json *doc)
 
 	if (request_header(c->req, "x-amz-tagging") || request_header(c->req, "x-amz-copy-source"))
 		return s3_refuse(c, 501, "NotImplemented", "This region has no tags and copies of objects");
-	if (acl && check_acl(c, acl))
+	if (acl && s3_check_acl(c, acl))
 		return true;
 	if (type && strlen(type) >= S3_TEXT_SIZE)
 		return s3_refuse(c, 400, "InvalidArgument", "The content type is too long");
@@ -93,10 +93,8 @@ bool s3_publish(struct s3_ctx *c, struct json *doc, const struct s3_content *con
 	return false;
 }
 
-/* x-amz-checksum-* of a record. */
-static void write_checksums(struct s3_ctx *c, const struct json *doc)
+void s3_write_checksums(struct s3_ctx *c, const struct json *all)
 {
-	const struct json *all = json_get(doc, "checksums");
 	struct json *value;
 	char name[40];
 
@@ -123,7 +121,7 @@ void s3_put_object(struct s3_ctx *c)
 	if (json_set(doc, "checksums", steal_ptr(&content.checksums), &err) < 0)
 		s3_internal(c, &err);
 	else if (!s3_publish(c, doc, &content, etag))
-		write_checksums(c, doc);
+		s3_write_checksums(c, json_get(doc, "checksums"));
 	s3_content_release(&content);
 }
 
@@ -217,7 +215,7 @@ static void send_content(struct s3_ctx *c, const struct json *doc)
 		return;
 	write_headers(c, doc);
 	if (request_header(c->req, "x-amz-checksum-mode") && c->reply->status == 200)
-		write_checksums(c, doc);
+		s3_write_checksums(c, json_get(doc, "checksums"));
 	if (len == 0)
 		return;
 	path = s3_data_path(&c->bucket, json_get_str(doc, "data", ""), &err);

@@ -193,6 +193,20 @@ int s3_object_write(const struct s3_bucket *b, const char *key, const struct jso
 	return 0;
 }
 
+int s3_object_rewrite(const struct s3_bucket *b, const char *key, const struct json *doc, struct error *err)
+{
+	CLEANUP_FREE char *path = object_path(b, key, err);
+
+	return path ? s3_json_write(path, doc, err) : -1;
+}
+
+int s3_bucket_save(const struct s3_bucket *b, struct error *err)
+{
+	CLEANUP_FREE char *path = buf_strf(err, "%s/bucket.json", b->dir);
+
+	return path ? s3_json_write(path, b->doc, err) : -1;
+}
+
 int s3_object_remove(const struct s3_bucket *b, const char *key, struct error *err)
 {
 	CLEANUP_FREE char *path = object_path(b, key, err);
