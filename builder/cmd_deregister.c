@@ -3,6 +3,7 @@
 #include "builder/command.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "builder/own_image.h"
@@ -58,6 +59,17 @@ static int check(struct aws *aws, const struct retire_opts *o, struct job *job, 
 	if (retire_check(aws, &job->image.items[0], o, why, err) < 0)
 		return -1;
 	return why[0] ? error_set(err, ERROR_POLICY, 0, "%s %s", job->ami, why) : 0;
+}
+
+/* EC2 leaves a bundle where it is, and S3 goes on charging for it. */
+static void say_bundle(const struct job *job)
+{
+	const struct ec2_image *image = job->image.items;
+
+	if (!job->image.nr || strcmp(image->root_type, "instance-store") || job->result.image != RETIRE_DONE)
+		return;
+	log_info("the bundle of %s stays in S3: 'amiwright delete-bundle s3://%s' removes it", image->id,
+		image->location);
 }
 
 static int retire(struct aws *aws, const struct retire_opts *o, struct job *job, struct error *err)
@@ -137,8 +149,10 @@ static int work(struct context *ctx, const struct retire_opts *o, const struct o
 	if (ret)
 		return ret;
 	for (size_t i = 0; i < args->nr && !ret; i++)
-		if (!jobs[i].repeats)
+		if (!jobs[i].repeats) {
 			ret = retire(aws, o, &jobs[i], err);
+			say_bundle(&jobs[i]);
+		}
 	/* What was done is part of the result, also when the next one failed. */
 	if (print(ctx, jobs, args->nr, o->dry_run && !ret, ret ? &ignored : err) < 0)
 		return -1;

@@ -58,6 +58,11 @@ static const char *or_null(const char *text)
 	return text[0] ? text : NULL;
 }
 
+static bool is_bundle(const struct ec2_image *image)
+{
+	return !strcmp(image->root_type, "instance-store");
+}
+
 static struct json *tags_json(const struct ec2_image *image, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *tags = json_new_object(err);
@@ -82,6 +87,9 @@ static int add_texts(struct json *out, const struct ec2_image *image, const char
 		{"created", image->creation_date},
 		{"owner", image->owner},
 		{"root_device", image->root_device},
+		{"root_type", or_null(image->root_type)},
+		/* Others have no more than account and name there. */
+		{"location", is_bundle(image) ? image->location : NULL},
 		{"boot_mode", or_null(image->boot_mode)},
 		{"imds", or_null(image->imds)},
 		{"tpm", or_null(image->tpm)},
@@ -142,6 +150,7 @@ static int add_more(const struct listing *l, size_t i, struct buf *out, struct e
 	const struct ec2_image *image = &l->images.items[i];
 
 	if (add_line(out, "owner", image->owner, err) < 0 ||
+		(is_bundle(image) && add_line(out, "bundle", image->location, err) < 0) ||
 		add_line(out, "description", image->description, err) < 0 ||
 		add_line(out, "boot mode", image->boot_mode, err) < 0 ||
 		add_line(out, "deprecation", image->deprecation, err) < 0 ||

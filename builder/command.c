@@ -27,6 +27,9 @@ const struct command *const command_table[] = {
 	&cmd_protect,
 	&cmd_deregister,
 	&cmd_prune,
+	&cmd_upload_bundle,
+	&cmd_download_bundle,
+	&cmd_delete_bundle,
 	&cmd_boot,
 	&cmd_iam_policy,
 	&cmd_serve,
@@ -62,7 +65,7 @@ static int add_overview(struct buf *out, struct error *err)
 			     "no EC2\ninstance.\n\ncommands:\n", err) < 0)
 		return -1;
 	for (const struct command *const *c = command_table; *c; c++)
-		if (!(*c)->hidden && buf_addf(out, err, "  %-11s %-14s %s\n", (*c)->name, (*c)->args,
+		if (!(*c)->hidden && buf_addf(out, err, "  %-15s %-14s %s\n", (*c)->name, (*c)->args,
 			    (*c)->summary) < 0)
 			return -1;
 	return buf_add_str(out, "\n'amiwright help COMMAND' says more.\n", err);

@@ -34,7 +34,8 @@ int command_print_ids(struct context *ctx, const char *key, const struct buf *li
 
 extern const struct command cmd_build, cmd_publish, cmd_convert, cmd_bundle, cmd_unbundle, cmd_inspect,
 	cmd_upload, cmd_download, cmd_diff, cmd_verify, cmd_register, cmd_copy, cmd_share, cmd_unshare,
-	cmd_images, cmd_deprecate, cmd_protect, cmd_deregister, cmd_prune, cmd_iam_policy, cmd_boot,
+	cmd_images, cmd_deprecate, cmd_protect, cmd_deregister, cmd_prune, cmd_upload_bundle,
+	cmd_download_bundle, cmd_delete_bundle, cmd_iam_policy, cmd_boot,
 	cmd_imds_bridge, cmd_serve, cmd_version, cmd_help;
 
 #endif

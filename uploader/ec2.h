@@ -70,6 +70,7 @@ struct ec2_image_opts {
 	const char *architecture; /* x86_64, arm64, i386 */
 	const char *root_device; /* may be NULL with a location */
 	const char *location;    /* "bucket/path/x.manifest.xml" of a bundle in S3; NULL: from snapshots */
+	const char *virtualization; /* hvm, paravirtual (of a location only); NULL: hvm */
 	const char *boot_mode;   /* legacy-bios, uefi, uefi-preferred; NULL: not sent */
 	const char *imds;        /* v2.0; NULL: not sent */
 	const char *tpm;         /* v2.0; NULL: not sent */
@@ -86,7 +87,7 @@ struct ec2_image_opts {
 
 /* Refuses what EC2 would refuse, before any call; ERROR_USAGE. */
 int ec2_check_image(const struct ec2_image_opts *opts, struct error *err) MUST_CHECK;
-/* VirtualizationType hvm always. A lost answer is recovered by name. id gets the AMI id. */
+/* A lost answer is recovered by name. id gets the AMI id. */
 int ec2_register_image(struct aws *a, const struct ec2_image_opts *opts, char id[EC2_ID_SIZE],
 	struct error *err) MUST_CHECK;
 /* Whether EC2 would let it be registered; nothing is. */

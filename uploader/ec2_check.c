@@ -216,6 +216,24 @@ static int check_boot(const struct ec2_image_opts *o, struct error *err)
 	return 0;
 }
 
+/* What an instance whose root is in S3 cannot have: the types that start one are all of before UEFI. */
+static int check_bundle(const struct ec2_image_opts *o, struct error *err)
+{
+	if (check_location(o->location, err) < 0)
+		return -1;
+	if ((o->boot_mode && strcmp(o->boot_mode, "legacy-bios") != 0) || o->tpm || o->uefi_data)
+		return error_set(err, ERROR_USAGE, 0,
+			"UEFI and a TPM need an EBS-backed AMI: instance types that start from a bundle "
+			"(C3, D2, G2, I2, M3, R3) have a BIOS only");
+	for (size_t i = 0; i < o->nr_mappings; i++) {
+		if (o->root_device && strcmp(o->mappings[i].device, o->root_device) == 0)
+			return bad(err, &o->mappings[i], "it is the root device, and the root is in the bundle");
+	}
+	if (o->virtualization && strcmp(o->virtualization, "paravirtual") == 0 && (o->ena || o->sriov))
+		return error_set(err, ERROR_USAGE, 0, "enhanced networking needs virtualization hvm");
+	return 0;
+}
+
 int ec2_check_image(const struct ec2_image_opts *o, struct error *err)
 {
 	static const char *const machines[] = {"x86_64", "arm64", "i386", NULL};
@@ -229,8 +247,11 @@ int ec2_check_image(const struct ec2_image_opts *o, struct error *err)
 			o->architecture ? o->architecture : "");
 	if (!o->location && (!o->root_device || !o->root_device[0]))
 		return error_set(err, ERROR_USAGE, 0, "the AMI has no root device");
-	if (check_boot(o, err) < 0 || (o->location && check_location(o->location, err) < 0))
+	if (check_boot(o, err) < 0 || (o->location && check_bundle(o, err) < 0))
 		return -1;
+	if (!o->location && o->virtualization && strcmp(o->virtualization, "hvm") != 0)
+		return error_set(err, ERROR_USAGE, 0,
+			"virtualization '%s' is for bundles only: AMIs from snapshots are hvm", o->virtualization);
 	if (o->imds && strcmp(o->imds, "v2.0") != 0)
 		return error_set(err, ERROR_USAGE, 0, "instance metadata '%s' is not v2.0", o->imds);
 	return check_mappings(o, err);

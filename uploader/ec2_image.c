@@ -57,7 +57,7 @@ static int register_query(const struct ec2_image_opts *o, struct buf *q, struct 
 	    ec2_query_add(q, err, text, "Description") < 0 ||
 	    ec2_query_add(q, err, o->location, "ImageLocation") < 0 ||
 	    ec2_query_add(q, err, o->architecture, "Architecture") < 0 ||
-	    ec2_query_add(q, err, "hvm", "VirtualizationType") < 0 ||
+	    ec2_query_add(q, err, o->virtualization ? o->virtualization : "hvm", "VirtualizationType") < 0 ||
 	    ec2_query_add(q, err, o->root_device, "RootDeviceName") < 0 ||
 	    ec2_query_add(q, err, o->ena ? "true" : NULL, "EnaSupport") < 0 ||
 	    ec2_query_add(q, err, o->sriov ? "simple" : NULL, "SriovNetSupport") < 0 ||

@@ -93,12 +93,6 @@ def test_register_all(amiwright, ec2, tmp_path):
         "BlockDeviceMapping.7.DeviceName": "/dev/sdc", "BlockDeviceMapping.7.NoDevice": ""}
 
 
-def test_register_bundle(amiwright, ec2):
-    ami = amiwright("register", "--name", "old", "--bundle", "bucket/x/web.manifest.xml").stdout.strip()
-    given = ec2.images[ami]["given"]
-    assert given["ImageLocation"] == "bucket/x/web.manifest.xml" and "RootDeviceName" not in given
-
-
 def test_uefi_data_as_text(amiwright, ec2, tmp_path):
     root = ec2.add_snapshot()
     (tmp_path / "vars").write_text("QU1a\nTlVF\n")

@@ -151,8 +151,8 @@ static void test_register_bundle(void **state)
 {
 	const struct step steps[] = {{"RegisterImage", "200 OK", REGISTERED}};
 	const char *const products[] = {"bp-1", "bp-2"};
-	struct ec2_image_opts o = {.name = "web", .architecture = "i386", .boot_mode = "uefi", .tpm = "v2.0",
-		.location = "b/web.manifest.xml", .uefi_data = "QU+/", .sriov = true,
+	struct ec2_image_opts o = {.name = "web", .architecture = "i386", .boot_mode = "legacy-bios",
+		.location = "b/web.manifest.xml", .imds = "v2.0", .virtualization = "paravirtual",
 		.billing_products = products, .nr_billing_products = 2};
 	struct error err = ERROR_INIT;
 	char id[EC2_ID_SIZE];
@@ -164,8 +164,8 @@ static void test_register_bundle(void **state)
 		fail_msg("%s", err.text);
 	assert_string_equal(f.bodies[0],
 		"Action=RegisterImage&Version=2016-11-15&Name=web&ImageLocation=b%2Fweb.manifest.xml"
-		"&Architecture=i386&VirtualizationType=hvm&SriovNetSupport=simple&BootMode=uefi"
-		"&TpmSupport=v2.0&UefiData=QU%2B%2F&BillingProduct.1=bp-1&BillingProduct.2=bp-2");
+		"&Architecture=i386&VirtualizationType=paravirtual&BootMode=legacy-bios"
+		"&ImdsSupport=v2.0&BillingProduct.1=bp-1&BillingProduct.2=bp-2");
 	stop(&f);
 }
 
@@ -430,6 +430,10 @@ static void test_image_rules(void **state)
 	o = good, o.location = "/b/x.manifest.xml", bad_image(o, "BUCKET/PATH");
 	o = good, o.location = "x.manifest.xml", bad_image(o, "BUCKET/PATH");
 	o = good, o.location = "b/x.xml", bad_image(o, "BUCKET/PATH");
+	o = good, o.location = "b/x.manifest.xml", bad_image(o, "the root is in the bundle");
+	o = good, o.location = "b/x.manifest.xml", o.boot_mode = "uefi", bad_image(o, "EBS-backed");
+	o = good, o.location = "b/x.manifest.xml", o.uefi_data = "QUE=", bad_image(o, "EBS-backed");
+	o = good, o.virtualization = "paravirtual", bad_image(o, "for bundles only");
 	o = good, o.location = "b/x.manifest.xml", o.nr_mappings = 0, o.root_device = NULL;
 	assert_int_equal(ec2_check_image(&o, NULL), 0);
 	map.snapshot[0] = '\0';

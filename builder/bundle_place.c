@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding a bundle in S3. */
+#include "builder/bundle_place.h"
+
+#include <string.h>
+
+#include "base/text.h"
+
+static struct aws *client_in(void *arg, const char *region, struct error *err)
+{
+	struct context *ctx = arg;
+
+	return region ? context_aws_in(ctx, region, err) : context_aws(ctx, err);
+}
+
+struct s3_regions bundle_regions(struct context *ctx)
+{
+	return (struct s3_regions){.client = client_in, .arg = ctx};
+}
+
+static int read_manifest(struct bundle_place *b, struct error *err)
+{
+	CLEANUP_FREE char *what = buf_strf(err, "s3://%s/%s", b->url.bucket, b->url.key);
+
+	if (!what || s3_get_now(&b->place, b->url.key, &b->manifest, err) < 0)
+		return -1;
+	return bundle_index_read(&b->index, buf_str(&b->manifest), b->manifest.len, what, err);
+}
+
+int bundle_place_open(struct bundle_place *b, struct context *ctx, const char *text, struct error *err)
+{
+	const struct s3_regions regions = bundle_regions(ctx);
+
+	memset(b, 0, sizeof(*b));
+	buf_init(&b->manifest, BUNDLE_INDEX_MAX);
+	if (s3_url_parse(text, &b->url, err) < 0)
+		return -1;
+	if (!text_ends_with(b->url.key, BUNDLE_SUFFIX) || text_ends_with(b->url.key, "/" BUNDLE_SUFFIX))
+		return error_set(err, ERROR_USAGE, 0,
+			"'%s' is not the manifest of a bundle: use s3://BUCKET/PATH/NAME" BUNDLE_SUFFIX, text);
+	if (s3_open(&b->place, &regions, b->url.bucket, err) < 0)
+		return -1;
+	return read_manifest(b, err);
+}
+
+void bundle_place_release(struct bundle_place *b)
+{
+	bundle_index_release(&b->index);
+	buf_release(&b->manifest);
+	s3_url_release(&b->url);
+}

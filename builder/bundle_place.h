@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A bundle in S3: its bucket, its manifest, and the parts that this names. */
+#ifndef AMIWRIGHT_BUILDER_BUNDLE_PLACE_H
+#define AMIWRIGHT_BUILDER_BUNDLE_PLACE_H
+
+#include "builder/context.h"
+#include "uploader/bundle_index.h"
+#include "uploader/s3.h"
+
+/* The clients of this run for s3_open(). */
+struct s3_regions bundle_regions(struct context *ctx);
+
+struct bundle_place {
+	struct s3_url url;        /* of the manifest */
+	struct s3_place place;
+	struct buf manifest;      /* as it came */
+	struct bundle_index index;
+};
+
+/*
+ * text: s3://BUCKET/PATH/NAME.manifest.xml, with or without "s3://". ERROR_USAGE for another form,
+ * ERROR_INPUT for a manifest that is none. Release in any case.
+ */
+int bundle_place_open(struct bundle_place *b, struct context *ctx, const char *text, struct error *err)
+	MUST_CHECK;
+void bundle_place_release(struct bundle_place *b);
+
+#endif

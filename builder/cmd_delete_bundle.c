@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `amiwright delete-bundle`: the parts that a manifest in S3 names, then the manifest. */
+#include "builder/command.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "builder/bundle_place.h"
+#include "uploader/ec2.h"
+
+struct delete_options {
+	bool used, dry_run;
+};
+
+#define FIELD(field) offsetof(struct delete_options, field)
+
+static const struct options_def options[] = {
+	{"include-used", 0, OPTIONS_FLAG, FIELD(used), NULL, "also when an AMI of this account is made of it", 0, 0,
+		NULL},
+	{"dry-run", 'n', OPTIONS_FLAG, FIELD(dry_run), NULL, "only list what would go", 0, 0, NULL},
+	{0},
+};
+
+/* An AMI whose bundle goes starts no instance any more. */
+static int check_use(const struct bundle_place *b, struct error *err)
+{
+	CLEANUP_FREE char *location = buf_strf(err, "%s/%s", b->url.bucket, b->url.key);
+	const struct ec2_filter filter = {"manifest-location", location};
+	struct ec2_image_list list = {0};
+	int ret = 0;
+
+	if (!location || ec2_describe_images(b->place.aws, NULL, &filter, 1, &list, err) < 0)
+		return -1;
+	for (size_t i = 0; i < list.nr && !ret; i++)
+		if (strcmp(list.items[i].location, location) == 0)
+			ret = error_set(err, ERROR_POLICY, 0,
+				"%s is made of this bundle: deregister it first, or give --include-used",
+				list.items[i].id);
+	ec2_image_list_release(&list);
+	return ret;
+}
+
+static int delete_one(const struct bundle_place *b, const char *key, bool dry_run, struct buf *out,
+	struct error *err)
+{
+	struct s3_object object;
+
+	if (dry_run) {
+		if (s3_head(&b->place, key, &object, err) < 0)
+			return -1;
+		if (!object.found)
+			return 0;
+	} else if (s3_delete(&b->place, key, err) < 0) {
+		return -1;
+	}
+	return buf_addf(out, err, "s3://%s/%s\n", b->url.bucket, key);
+}
+
+/* The manifest goes last: as long as it is there, a rerun finds the rest. */
+static int delete_all(const struct bundle_place *b, bool dry_run, struct buf *out, struct error *err)
+{
+	for (size_t i = 0; i < b->index.nr_parts; i++) {
+		CLEANUP_FREE char *key = bundle_index_beside(b->url.key, b->index.parts[i].file, err);
+
+		if (!key || delete_one(b, key, dry_run, out, err) < 0)
+			return -1;
+	}
+	return delete_one(b, b->url.key, dry_run, out, err);
+}
+
+static int run(struct context *ctx, const void *popts, const struct options_args *args,
+	struct error *err)
+{
+	const struct delete_options *o = popts;
+	CLEANUP_BUF struct buf out = BUF_INIT(0);
+	struct error ignored = ERROR_INIT;
+	struct bundle_place b;
+	int ret = bundle_place_open(&b, ctx, args->items[0], err);
+
+	if (!ret && !o->used)
+		ret = check_use(&b, err);
+	if (!ret) {
+		ret = delete_all(&b, o->dry_run, &out, err);
+		if (ret < 0 && !o->dry_run)
+			error_wrap(err, "the bundle is not wholly deleted; rerun the same command to go on");
+		/* What went is part of the result, also when the next one failed. */
+		if (command_print_ids(ctx, "objects", &out, ret ? &ignored : err) < 0)
+			ret = -1;
+	}
+	bundle_place_release(&b);
+	return ret;
+}
+
+const struct command cmd_delete_bundle = {
+	.name = "delete-bundle",
+	.args = "S3URL",
+	.summary = "remove a bundle from S3",
+	.description =
+		"Deletes the parts that a manifest in S3 names, then the manifest; prints what went. Refused\n"
+		"(exit status 3) while an AMI of this account in the bucket's Region is made of it.",
+	.options = options,
+	.options_size = sizeof(struct delete_options),
+	.min_args = 1,
+	.max_args = 1,
+	.run = run,
+};
