@@ -12,6 +12,8 @@ struct bundle_options {
 	struct options_list product_codes, ancestors, mappings;
 	uint64_t level;
 	bool force, verify;
+	const char *upload, *acl; /* to S3 instead of a folder */
+	bool is_public, create_bucket, clean_up;
 };
 
 /* What of o makes a bundle, as texts of its own. Zeroed is empty. */

@@ -14,6 +14,7 @@
 #include "base/walk.h"
 #include "builder/build.h"
 #include "builder/bundle_options.h"
+#include "builder/bundle_upload.h"
 #include "builder/command_key.h"
 #include "builder/files.h"
 #include "builder/plan_internal.h"
@@ -58,6 +59,17 @@ static const struct options_def options[] = {
 	{"seed", 0, OPTIONS_TEXT, FIELD(seed), "HEX",
 		"64 hex digits instead of random bytes, for tests alone: who knows them can read the bundle",
 		0, 0, NULL},
+	{"upload", 0, OPTIONS_TEXT, FIELD(upload), "S3URL",
+		"to s3://BUCKET/PREFIX instead of a folder, while it is made; a rerun goes on", 0, 0, NULL},
+	{"acl", 0, OPTIONS_CHOICE, FIELD(acl), "ACL",
+		"with --upload: a canned ACL (default: aws-exec-read, by which EC2 reads)", 0, 0,
+		bundle_target_acls},
+	{"public", 0, OPTIONS_FLAG, FIELD(is_public), NULL,
+		"with --upload: the same as --acl public-read: everybody may fetch it", 0, 0, NULL},
+	{"create-bucket", 0, OPTIONS_FLAG, FIELD(create_bucket), NULL,
+		"with --upload: make the bucket, with ACLs that hold, when it is not there", 0, 0, NULL},
+	{"cleanup", 0, OPTIONS_FLAG, FIELD(clean_up), NULL,
+		"with --upload: remove what an upload that was not finished left in the bucket", 0, 0, NULL},
 	{"verify", 0, OPTIONS_FLAG, FIELD(verify), NULL,
 		"check the bundle of a manifest: signature, parts, and with --key the content", 0, 0, NULL},
 	{"parts", 0, OPTIONS_TEXT, FIELD(parts), "DIR",
@@ -76,6 +88,8 @@ struct run {
 	struct bundle_request request;
 	char *prefix, *manifest; /* owned */
 	struct bundle_folder *folder;
+	struct bundle_target target; /* with --upload instead of folder */
+	struct bundle_upload *upload;
 	struct build build;
 	struct image image;
 	struct dev *disk;        /* of a spec; owned */
@@ -90,19 +104,25 @@ static int check_usage(const struct bundle_options *o, struct error *err)
 		bool given, wanted; /* wanted for bundling */
 	} rows[] = {{"--key", o->key, true}, {"--cert", o->certificate, true},
 		{"--ec2-cert", o->ec2_certificate, true}, {"--user", o->user, true},
-		{"--out", o->out, true}, {"--prefix", o->prefix, false}, {"--arch", o->architecture, false},
+		{"--out", o->out, !o->upload}, {"--prefix", o->prefix, false}, {"--arch", o->architecture, false},
 		{"--kernel", o->kernel, false}, {"--ramdisk", o->ramdisk, false},
 		{"--product-code", o->product_codes.nr, false}, {"--ancestor", o->ancestors.nr, false},
 		{"--mapping", o->mappings.nr, false}, {"--level", o->level, false},
 		{"--force", o->force, false}, {"--seed", o->seed, false},
-		{"--spool-dir", o->spool_dir, false}};
+		{"--spool-dir", o->spool_dir, false}, {"--upload", o->upload, false}};
+	const bool of_upload = o->acl || o->is_public || o->create_bucket || o->clean_up;
 
 	if (o->verify && !o->certificate)
 		return error_set(err, ERROR_USAGE, 0, "--verify wants --cert: who should have signed it");
+	if (o->upload && o->out)
+		return error_set(err, ERROR_USAGE, 0, "--upload and --out exclude each other");
+	if (!o->upload && of_upload)
+		return error_set(err, ERROR_USAGE, 0,
+			"--acl, --public, --create-bucket and --cleanup go with --upload");
 	if (!o->verify && o->parts)
 		return error_set(err, ERROR_USAGE, 0, "--parts goes with --verify");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (!o->verify && rows[i].wanted && !rows[i].given)
+		if (!o->verify && !o->clean_up && rows[i].wanted && !rows[i].given)
 			return error_set(err, ERROR_USAGE, 0, "%s is missing", rows[i].name);
 		if (o->verify && i > 1 && rows[i].given)
 			return error_set(err, ERROR_USAGE, 0, "%s does not go with --verify", rows[i].name);
@@ -208,9 +228,10 @@ static int name_bundle(struct run *r, struct error *err)
 
 static int check_files(const struct run *r, struct error *err)
 {
-	CLEANUP_FREE char *path = buf_strf(err, "%s/%s.manifest.xml", r->o->out, r->prefix);
+	CLEANUP_FREE char *path =
+		r->o->out ? buf_strf(err, "%s/%s.manifest.xml", r->o->out, r->prefix) : NULL;
 	struct files f = {0};
-	int ret = path ? 0 : -1;
+	int ret = path || !r->o->out ? 0 : -1;
 
 	if (!ret)
 		ret = r->spec ? files_read_spec(&f, &r->build.spec, err) :
@@ -221,7 +242,7 @@ static int check_files(const struct run *r, struct error *err)
 		ret = files_read(&f, r->o->certificate, "the certificate", err);
 	if (!ret)
 		ret = files_read(&f, r->o->ec2_certificate, "EC2's certificate", err);
-	if (!ret)
+	if (!ret && path)
 		ret = files_make(&f, path, "the manifest", FILES_REPLACED, "--prefix", err);
 	files_release(&f);
 	return ret;
@@ -272,14 +293,18 @@ static int write_bundle(struct run *r, struct dev *dev, struct error *err)
 	struct bundle_opts *o = &r->request.opts;
 	int ret;
 
-	if (bundle_check(o, dev->size, err) < 0 || check_space(r, dev, err) < 0)
+	if (bundle_check(o, dev->size, err) < 0 || (r->folder && check_space(r, dev, err) < 0))
 		return -1;
 	o->workers = context_workers(r->ctx);
 	o->cancelled = context_cancelled;
 	o->progress = &progress;
 	progress_begin(&progress, &r->ctx->progress, "bundle", dev->size);
-	ret = bundle_write(dev, o, bundle_folder_sink(r->folder), &r->result, err);
+	ret = bundle_write(dev, o, r->upload ? bundle_upload_sink(r->upload) : bundle_folder_sink(r->folder),
+		&r->result, err);
 	progress_end(&progress, !ret);
+	if (r->upload)
+		return ret < 0 ? bundle_upload_explain(r->upload, err) :
+				 bundle_upload_finish(r->upload, &r->manifest, err);
 	return ret < 0 ? -1 : bundle_folder_commit(r->folder, &r->manifest, err);
 }
 
@@ -304,6 +329,41 @@ static int print_result(const struct run *r, struct error *err)
 	return context_print(&out, err);
 }
 
+static struct bundle_target_opts target_opts(const struct bundle_options *o)
+{
+	return (struct bundle_target_opts){.acl = o->acl, .is_public = o->is_public,
+		.create_bucket = o->create_bucket};
+}
+
+/* Where it goes is looked at before work. */
+static int open_output(struct run *r, struct error *err)
+{
+	const struct bundle_target_opts opts = target_opts(r->o);
+
+	if (!r->o->upload) {
+		r->folder = bundle_folder_new(r->o->out, r->prefix, r->o->force, err);
+		return r->folder ? 0 : -1;
+	}
+	if (bundle_target_open(&r->target, r->ctx, &opts, err) < 0)
+		return -1;
+	r->upload = bundle_upload_new(r->ctx, &r->target, &r->request.opts, r->o->force, err);
+	return r->upload ? 0 : -1;
+}
+
+static int clean_up(struct run *r, struct error *err)
+{
+	const struct bundle_target_opts opts = {.acl = NULL};
+	struct build_opts build = {.spool_dir = r->o->spool_dir};
+	CLEANUP_BUF struct buf out = BUF_INIT(0);
+
+	r->spec = spec_has_name(r->path);
+	if ((r->spec && !r->o->prefix && build_read(&r->build, r->ctx, r->path, &build, err) < 0) ||
+		name_bundle(r, err) < 0 || bundle_target_open(&r->target, r->ctx, &opts, err) < 0 ||
+		bundle_upload_clean(r->ctx, &r->target, r->prefix, false, &out, err) < 0)
+		return -1;
+	return command_print_ids(r->ctx, "objects", &out, err);
+}
+
 static int bundle(struct run *r, struct error *err)
 {
 	struct dev *dev;
@@ -318,8 +378,7 @@ static int bundle(struct run *r, struct error *err)
 		r->request.opts.architecture = "x86_64";
 	if (bundle_check(&r->request.opts, 0, err) < 0 || check_files(r, err) < 0)
 		return -1;
-	r->folder = bundle_folder_new(r->o->out, r->prefix, r->o->force, err);
-	dev = r->folder ? open_disk(r, err) : NULL;
+	dev = open_output(r, err) == 0 ? open_disk(r, err) : NULL;
 	return !dev || write_bundle(r, dev, err) < 0 ? -1 : print_result(r, err);
 }
 
@@ -329,6 +388,8 @@ static void release(struct run *r)
 	image_close(&r->image);
 	build_release(&r->build);
 	bundle_folder_free(r->folder);
+	bundle_upload_free(r->upload);
+	bundle_target_release(&r->target);
 	bundle_request_release(&r->request);
 	crypto_wipe(r->request.opts.seed, BUNDLE_SEED_SIZE);
 	crypto_rsa_key_free(r->key);
@@ -346,8 +407,13 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 
 	if (!ret && r.o->verify)
 		return verify(ctx, r.o, r.path, err);
+	if (!ret && r.o->upload) {
+		const struct bundle_target_opts opts = target_opts(r.o);
+
+		ret = bundle_target_parse(&r.target, r.o->upload, &opts, err);
+	}
 	if (!ret)
-		ret = bundle(&r, err);
+		ret = r.o->clean_up ? clean_up(&r, err) : bundle(&r, err);
 	release(&r);
 	return ret;
 }

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sink of a bundle that is a bucket. */
+#include "builder/bundle_upload.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "builder/bundle_journal.h"
+#include "uploader/bundle_index.h"
+#include "uploader/s3_store.h"
+
+struct bundle_upload {
+	const struct bundle_target *target;
+	struct bundle_sink sink;
+	struct bundle_journal *journal;
+	struct s3_store *store;
+	char *location; /* of the manifest, when it is there; owned */
+	bool begun;
+};
+
+/* In the state folder: the digest of the place. */
+static char *journal_path(struct context *ctx, const char *place, struct error *err)
+{
+	CLEANUP_FREE char *dir = context_state_dir(ctx, err);
+	uint8_t digest[SHA256_SIZE];
+	char hex[SHA256_HEX_SIZE];
+
+	if (!dir || sha256(place, strlen(place), digest, err) < 0)
+		return NULL;
+	return buf_strf(err, "%s/%.40s.amiwright-bundle", dir, hex_encode(hex, digest, sizeof(digest)));
+}
+
+static char *place_of(const struct bundle_target *t, const char *prefix, struct error *err)
+{
+	CLEANUP_FREE char *location = bundle_target_location(t, prefix, err);
+
+	return location ? buf_strf(err, "s3://%s", location) : NULL;
+}
+
+static int find_manifest(const struct bundle_target *t, const char *prefix, bool *found, struct error *err)
+{
+	CLEANUP_FREE char *file = buf_strf(err, "%s" BUNDLE_SUFFIX, prefix);
+	CLEANUP_FREE char *key = file ? bundle_target_key(t, file, err) : NULL;
+	struct s3_object object;
+
+	if (!key || s3_head(&t->place, key, &object, err) < 0)
+		return -1;
+	*found = object.found;
+	return 0;
+}
+
+static int check_free(const struct bundle_target *t, const char *prefix, struct error *err)
+{
+	bool found;
+
+	if (find_manifest(t, prefix, &found, err) < 0)
+		return -1;
+	if (!found)
+		return 0;
+	return error_set(err, ERROR_POLICY, 0,
+		"s3://%s/%s%s%s" BUNDLE_SUFFIX " is there: give another --prefix, --force to replace it, or "
+		"remove it by 'amiwright delete-bundle'",
+		t->url.bucket, t->url.key, t->url.key[0] ? "/" : "", prefix);
+}
+
+/* In the thread that sends. */
+static int begin(void *arg, const char *key, const uint8_t digest[SHA256_SIZE], bool *maybe_there,
+	struct error *err)
+{
+	struct bundle_upload *u = arg;
+
+	return bundle_journal_begin(u->journal, key, digest, maybe_there, err);
+}
+
+static int on_part(void *arg, const struct bundle_part *part, struct error *err)
+{
+	struct bundle_upload *u = arg;
+	CLEANUP_FREE char *key = bundle_target_key(u->target, part->name, err);
+
+	if (!key)
+		return -1;
+	u->begun = true;
+	return s3_store_put(u->store, key, part->data, err);
+}
+
+static int on_manifest(void *arg, const char *name, const void *data, size_t len, struct error *err)
+{
+	struct bundle_upload *u = arg;
+	const struct bundle_target *t = u->target;
+	CLEANUP_FREE char *key = bundle_target_key(t, name, err);
+	struct s3_put put = {.key = key, .acl = t->acl, .type = "application/xml", .body = data, .len = len};
+	struct s3_store_counts counts;
+
+	if (!key || s3_store_finish(u->store, &counts, err) < 0)
+		return -1;
+	if (counts.there)
+		log_info("%llu parts were there already", (unsigned long long)counts.there);
+	if (s3_put_now(&t->place, &put, err) < 0)
+		return s3_explain_acl(&t->place, t->acl, err);
+	u->location = bundle_target_location(t, name, err);
+	return u->location ? 0 : -1;
+}
+
+static int open_journal(struct bundle_upload *u, struct context *ctx, struct bundle_opts *opts,
+	struct error *err)
+{
+	CLEANUP_FREE char *place = place_of(u->target, opts->prefix, err);
+	CLEANUP_FREE char *path = place ? journal_path(ctx, place, err) : NULL;
+	bool resumed;
+
+	if (!path)
+		return -1;
+	u->journal =
+		bundle_journal_open(path, place, opts->key, opts->certificate, opts->seed, &resumed, err);
+	if (u->journal && resumed)
+		log_info("going on with an earlier upload to %s", place);
+	return u->journal ? 0 : -1;
+}
+
+struct bundle_upload *bundle_upload_new(struct context *ctx, const struct bundle_target *target,
+	struct bundle_opts *opts, bool replace, struct error *err)
+{
+	struct bundle_upload *u = calloc(1, sizeof(*u));
+	struct s3_store_opts store = {.acl = target->acl, .type = "application/octet-stream", .begin = begin,
+		.arg = u};
+
+	if (!u)
+		return error_null(err, ERROR_NOMEM, 0, "out of memory for an upload");
+	u->target = target;
+	u->sink = (struct bundle_sink){.part = on_part, .manifest = on_manifest, .arg = u};
+	if ((!replace && check_free(target, opts->prefix, err) < 0) || open_journal(u, ctx, opts, err) < 0 ||
+		!(u->store = s3_store_new(&target->place, &store, err))) {
+		bundle_upload_free(u);
+		return NULL;
+	}
+	return u;
+}
+
+const struct bundle_sink *bundle_upload_sink(struct bundle_upload *u)
+{
+	return &u->sink;
+}
+
+int bundle_upload_explain(const struct bundle_upload *u, struct error *err)
+{
+	/* A rule that was met is told with its own remedy. */
+	if (!u->begun || err->kind == ERROR_POLICY)
+		return -1;
+	return error_wrap(err,
+		"the bundle is not whole in S3; rerun the same command to go on, or with --cleanup to "
+		"remove its parts");
+}
+
+int bundle_upload_finish(struct bundle_upload *u, char **location, struct error *err)
+{
+	*location = steal_ptr(&u->location);
+	return bundle_journal_remove(u->journal, err);
+}
+
+void bundle_upload_free(struct bundle_upload *u)
+{
+	if (!u)
+		return;
+	s3_store_free(u->store);
+	bundle_journal_free(u->journal);
+	free(u->location);
+	free(u);
+}
+
+struct names {
+	struct buf keys; /* each with its NUL */
+	size_t nr, skip; /* bytes of the key before the part's number */
+};
+
+static int on_key(void *arg, const char *key, uint64_t size, struct error *err)
+{
+	struct names *n = arg;
+	const char *number = key + n->skip;
+
+	(void)size;
+	/* "web.part.01" only: "web.part.of.something" is nobody's part. */
+	if (!*number || number[strspn(number, "0123456789")])
+		return 0;
+	n->nr++;
+	return buf_add(&n->keys, key, strlen(key) + 1, err);
+}
+
+static int remove_parts(const struct bundle_target *t, const char *prefix, bool dry_run, struct buf *out,
+	struct error *err)
+{
+	CLEANUP_FREE char *file = buf_strf(err, "%s.part.", prefix);
+	CLEANUP_FREE char *start = file ? bundle_target_key(t, file, err) : NULL;
+	struct names n = {.keys = BUF_INIT(0)};
+	const char *key;
+	int ret;
+
+	if (!start)
+		return -1;
+	n.skip = strlen(start);
+	ret = s3_list(&t->place, start, on_key, &n, err);
+	key = buf_str(&n.keys);
+	for (size_t i = 0; i < n.nr && ret == 0; i++, key += strlen(key) + 1) {
+		ret = dry_run ? 0 : s3_delete(&t->place, key, err);
+		if (ret == 0)
+			ret = buf_addf(out, err, "s3://%s/%s\n", t->url.bucket, key);
+	}
+	buf_release(&n.keys);
+	return ret;
+}
+
+int bundle_upload_clean(struct context *ctx, const struct bundle_target *target, const char *prefix,
+	bool dry_run, struct buf *out, struct error *err)
+{
+	CLEANUP_FREE char *place = place_of(target, prefix, err);
+	CLEANUP_FREE char *path = place ? journal_path(ctx, place, err) : NULL;
+	bool found;
+
+	if (!path || find_manifest(target, prefix, &found, err) < 0)
+		return -1;
+	if (found)
+		return error_set(err, ERROR_POLICY, 0,
+			"%s" BUNDLE_SUFFIX " is there, so the bundle is whole: 'amiwright delete-bundle %s"
+			BUNDLE_SUFFIX "' removes it", place, place);
+	if (remove_parts(target, prefix, dry_run, out, err) < 0)
+		return -1;
+	if (!dry_run && unlink(path) < 0 && errno != ENOENT)
+		return error_set(err, ERROR_IO, errno, "cannot remove '%s'", path);
+	return 0;
+}
