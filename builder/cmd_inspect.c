@@ -16,7 +16,7 @@
 
 struct inspect_options {
 	const char *spool_dir, *svg, *against;
-	bool spec, image, map;
+	bool spec, image, map, deep;
 };
 
 #define FIELD(field) offsetof(struct inspect_options, field)
@@ -27,6 +27,7 @@ static const struct options_def options[] = {
 	{"svg", 0, OPTIONS_TEXT, FIELD(svg), "FILE", "write the map as a picture", 0, 0, NULL},
 	{"against", 0, OPTIONS_TEXT, FIELD(against), "IMAGE", "mark what differs from another image", 0, 0,
 		NULL},
+	{"deep", 0, OPTIONS_FLAG, FIELD(deep), NULL, "read xfs and btrfs too, through libguestfs", 0, 0, NULL},
 	{"spec", 0, OPTIONS_FLAG, FIELD(spec), NULL, "it is a spec, whatever its name", 0, 0, NULL},
 	{"image", 0, OPTIONS_FLAG, FIELD(image), NULL, "it is an image, whatever its name", 0, 0, NULL},
 	{"spool-dir", 0, OPTIONS_TEXT, FIELD(spool_dir), "DIR",
@@ -199,13 +200,15 @@ static int check_files(const struct inspect *in, const struct spec *spec, struct
 static int inspect_image(struct inspect *in, struct error *err)
 {
 	struct format_read_opts opts = context_read_opts(in->ctx);
+	struct guest_read_opts deep = {.cancelled = context_cancelled};
 	struct image image;
 	int ret;
 
 	opts.spool_dir = in->o->spool_dir ? in->o->spool_dir : opts.spool_dir;
+	deep.spool_dir = opts.spool_dir;
 	if (check_files(in, NULL, err) < 0 || format_open(in->path, &opts, true, &image, err) < 0)
 		return -1;
-	in->doc = report_image_json(&image, err);
+	in->doc = report_image_json(&image, in->o->deep ? &deep : NULL, err);
 	ret = !in->doc || add_file(in, &image, err) < 0 || map_image(in, image.dev, err) < 0 ? -1 : 0;
 	image_close(&image);
 	return ret < 0 ? -1 : finish(in, err);
@@ -270,6 +273,9 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 
 	if (in.o->spec && in.o->image)
 		return error_set(err, ERROR_USAGE, 0, "--spec and --image exclude each other");
+	if (spec && in.o->deep)
+		return error_set(err, ERROR_USAGE, 0,
+			"--deep reads an image; '%s' is taken for a spec (--image if it is none)", in.path);
 	ret = spec ? plan_spec(&in, &b, err) : inspect_image(&in, err);
 	inspect_release(&in);
 	if (spec)

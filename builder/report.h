@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "builder/plan.h"
 #include "formats/format.h"
+#include "fs/guest_read.h"
 
 enum { REPORT_TIMES_MAX = 12 };
 
@@ -40,9 +41,11 @@ int report_mapping_text(const struct ec2_mapping *m, size_t nr, struct buf *out,
 
 /*
  * What an image holds (partition table, file systems, space, operating system, how it starts), read
- * from it. Damage of a table or a file system is noted in the document, not an error.
+ * from it. Damage of a table or a file system is noted in the document, not an error. deep: how
+ * file systems are read that only an appliance reads; NULL: they are but named.
  */
-struct json *report_image_json(const struct image *image, struct error *err) MUST_CHECK;
+struct json *report_image_json(const struct image *image, const struct guest_read_opts *deep,
+	struct error *err) MUST_CHECK;
 
 /* A document of report_image_json() or of report_disk_json() as text. */
 int report_disk_text(const struct json *disk, struct buf *out, struct error *err) MUST_CHECK;

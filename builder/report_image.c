@@ -14,11 +14,21 @@
 struct found {
 	struct dev *dev; /* the disk; borrowed */
 	struct os_facts facts;
+	const struct guest_read_opts *deep; /* NULL: no appliance; borrowed */
 };
 
 static int set_damage(struct json *fs, const char *text, struct error *err)
 {
 	return json_get(fs, "damage") ? 0 : json_set_str(fs, "damage", text, err);
+}
+
+static int set_usage(struct json *fs, uint64_t size, uint64_t used, struct error *err)
+{
+	return json_set_int(fs, "size", (int64_t)size, err) < 0 ||
+			       json_set_int(fs, "used", (int64_t)used, err) < 0 ||
+			       json_set_int(fs, "free", (int64_t)(size - used), err) < 0 ?
+		       -1 :
+		       0;
 }
 
 static int set_probe(struct json *fs, const struct probe *probe, uint64_t room, struct error *err)
@@ -31,16 +41,24 @@ static int set_probe(struct json *fs, const struct probe *probe, uint64_t room, 
 		json_set_str(fs, "uuid", probe->uuid, err) < 0)
 		return -1;
 	if (probe->usage_known)
-		return json_set_int(fs, "size", (int64_t)probe->size, err) < 0 ||
-				       json_set_int(fs, "used", (int64_t)probe->used, err) < 0 ||
-				       json_set_int(fs, "free", (int64_t)(probe->size - probe->used), err) < 0 ?
-			       -1 :
-			       0;
+		return set_usage(fs, probe->size, probe->used, err);
 	if (probe->size <= room)
 		return 0;
 	text = buf_strf(err, "it has %s where there are only %s", num_format_size(has, probe->size),
 		num_format_size(only, room));
 	return text ? set_damage(fs, text, err) : -1;
+}
+
+/* By an appliance, which also knows the space in use. */
+static int open_deep(const struct found *f, struct dev *window, struct json *fs, struct reader **out,
+	struct error *err)
+{
+	uint64_t size, used;
+
+	*out = guest_reader_open(window, f->deep, err);
+	if (!*out || guest_reader_usage(*out, &size, &used, err) < 0)
+		return -1;
+	return set_usage(fs, size, used, err);
 }
 
 /* What its files tell; damage is noted in fs. */
@@ -51,6 +69,8 @@ static int look_into(struct found *f, struct dev *window, const char *type, bool
 	struct reader *reader;
 	int ret = reader_open(window, type, &reader, &damage);
 
+	if (ret == 0 && !reader && f->deep && guest_reads(type))
+		ret = open_deep(f, window, fs, &reader, &damage);
 	if (ret == 0 && reader)
 		ret = os_facts_look(&f->facts, reader, esp, &damage);
 	reader_close(reader);
@@ -177,10 +197,11 @@ static int data_bytes(struct dev *dev, uint64_t *out, struct error *err)
 	return 0;
 }
 
-struct json *report_image_json(const struct image *image, struct error *err)
+struct json *report_image_json(const struct image *image, const struct guest_read_opts *deep,
+	struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *out = json_new_object(err);
-	struct found f = {.dev = image->dev};
+	struct found f = {.dev = image->dev, .deep = deep};
 	uint64_t data = 0;
 	int ret;
 

@@ -25,12 +25,18 @@ typedef struct guestfs_h guestfs_h;
 enum { END_OF_OPTIONS = -1 };
 enum { ADD_DRIVE_FORMAT = 1, ADD_DRIVE_CACHEMODE = 9, ADD_DRIVE_DISCARD = 10 };
 enum { TAR_IN_XATTRS = 1, TAR_IN_ACLS = 3 };
+enum { FOLLOW_SYMLINKS = 0 };
 enum { EVENT_APPLIANCE = 0x10, EVENT_LIBRARY = 0x20, EVENT_TRACE = 0x40, EVENT_WARNING = 0x200 };
 /* Lines of the appliance's console that are kept to say why it did not start. */
 enum { CONSOLE_KEPT = 300, LINE_MAX_LEN = 1000, REASON_SHOWN = 500 };
 
 typedef void (*event_fn)(guestfs_h *g, void *opaque, uint64_t event, int handle, int flags,
 	const char *text, size_t len, const uint64_t *array, size_t array_len);
+/* Layout: guestfs(3), STRUCTURES. */
+struct guestfs_statvfs {
+	int64_t bsize, frsize, blocks, bfree, bavail, files, ffree, favail, fsid, flag, namemax;
+};
+
 typedef void (*error_fn)(guestfs_h *g, void *opaque, const char *text);
 
 static struct {
@@ -51,6 +57,15 @@ static struct {
 		guestfs_h *g, const char *options, const char *device, const char *mountpoint);
 	int (*tar_in_opts)(guestfs_h *g, const char *tar, const char *dir, ...);
 	int (*fstrim)(guestfs_h *g, const char *mountpoint, ...);
+	int (*mount_ro)(guestfs_h *g, const char *device, const char *mountpoint);
+	int (*is_file_opts)(guestfs_h *g, const char *path, ...);
+	int (*is_dir_opts)(guestfs_h *g, const char *path, ...);
+	int (*exists)(guestfs_h *g, const char *path);
+	int64_t (*filesize)(guestfs_h *g, const char *path);
+	char *(*pread)(guestfs_h *g, const char *path, int count, int64_t off, size_t *size);
+	char **(*ls)(guestfs_h *g, const char *path);
+	struct guestfs_statvfs *(*statvfs)(guestfs_h *g, const char *path);
+	void (*free_statvfs)(struct guestfs_statvfs *s);
 	int (*umount_all)(guestfs_h *g);
 	int (*shutdown)(guestfs_h *g);
 } api;
@@ -64,7 +79,9 @@ static const struct {
 } entries[] = {ENTRY(create), ENTRY(close), ENTRY(last_error), ENTRY(last_errno),
 	ENTRY(set_error_handler), ENTRY(set_event_callback), ENTRY(set_backend),
 	ENTRY(set_backend_setting), ENTRY(get_path), ENTRY(get_hv), ENTRY(add_drive_opts),
-	ENTRY(launch), ENTRY(mount_options), ENTRY(tar_in_opts), ENTRY(fstrim), ENTRY(umount_all),
+	ENTRY(launch), ENTRY(mount_options), ENTRY(tar_in_opts), ENTRY(fstrim), ENTRY(mount_ro), ENTRY(is_file_opts),
+	ENTRY(is_dir_opts), ENTRY(exists), ENTRY(filesize), ENTRY(pread), ENTRY(ls), ENTRY(statvfs),
+	ENTRY(free_statvfs), ENTRY(umount_all),
 	ENTRY(shutdown)};
 
 struct guest {
@@ -87,7 +104,7 @@ static int load_locked(struct error *err)
 	lib = dlopen("libguestfs.so.0", RTLD_NOW | RTLD_LOCAL);
 	if (!lib)
 		return error_set(err, ERROR_USAGE, 0,
-			"cannot load libguestfs, which makes this file system; install libguestfs0 (%s)",
+			"cannot load libguestfs, which works on this file system; install libguestfs0 (%s)",
 			dlerror());
 	for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
 		*entries[i].slot = dlsym(lib, entries[i].name);
@@ -373,6 +390,93 @@ int guest_trim(struct guest *g, struct error *err)
 		return -1;
 	if (api.fstrim(g->handle, "/", END_OF_OPTIONS) < 0)
 		return guest_error(g, ERROR_IO, err, "cannot discard the free space");
+	return 0;
+}
+
+int guest_mount_ro(struct guest *g, struct error *err)
+{
+	if (check_cancelled(g, err) < 0)
+		return -1;
+	if (api.mount_ro(g->handle, "/dev/sda", "/") < 0)
+		return guest_error(g, ERROR_INPUT, err, "cannot be mounted");
+	return 0;
+}
+
+static int path_error(struct guest *g, const char *path, struct error *err)
+{
+	CLEANUP_FREE char *what = buf_strf(err, "cannot read '%s'", path);
+
+	return what ? guest_error(g, ERROR_INPUT, err, what) : -1;
+}
+
+int guest_stat(struct guest *g, const char *path, enum reader_kind *kind, uint64_t *size,
+	struct error *err)
+{
+	int is;
+
+	*size = 0;
+	*kind = READER_FILE;
+	if (check_cancelled(g, err) < 0)
+		return -1;
+	is = api.is_file_opts(g->handle, path, FOLLOW_SYMLINKS, 1, END_OF_OPTIONS);
+	if (is > 0) {
+		int64_t bytes = api.filesize(g->handle, path);
+
+		*size = bytes > 0 ? (uint64_t)bytes : 0;
+		return bytes < 0 ? path_error(g, path, err) : 0;
+	}
+	*kind = READER_FOLDER;
+	if (is == 0)
+		is = api.is_dir_opts(g->handle, path, FOLLOW_SYMLINKS, 1, END_OF_OPTIONS);
+	if (is == 0) {
+		is = api.exists(g->handle, path);
+		*kind = is > 0 ? READER_OTHER : READER_NONE;
+	}
+	return is < 0 ? path_error(g, path, err) : 0;
+}
+
+int guest_pread(struct guest *g, const char *path, uint64_t off, size_t max, struct buf *out,
+	size_t *got, struct error *err)
+{
+	CLEANUP_FREE char *data = NULL;
+
+	if (check_cancelled(g, err) < 0)
+		return -1;
+	data = api.pread(g->handle, path, (int)max, (int64_t)off, got);
+	return data ? buf_add(out, data, *got, err) : path_error(g, path, err);
+}
+
+int guest_list(struct guest *g, const char *path, reader_name_fn each, void *arg, struct error *err)
+{
+	char **names;
+	int ret = check_cancelled(g, err);
+
+	if (ret < 0)
+		return -1;
+	names = api.ls(g->handle, path);
+	if (!names)
+		return path_error(g, path, err);
+	for (size_t i = 0; names[i]; i++) {
+		if (ret == 0)
+			ret = each(arg, names[i], err);
+		free(names[i]);
+	}
+	free(names);
+	return ret;
+}
+
+int guest_usage(struct guest *g, uint64_t *size, uint64_t *used, struct error *err)
+{
+	struct guestfs_statvfs *s;
+
+	if (check_cancelled(g, err) < 0)
+		return -1;
+	s = api.statvfs(g->handle, "/");
+	if (!s)
+		return guest_error(g, ERROR_INPUT, err, "cannot tell its space");
+	*size = (uint64_t)s->blocks * (uint64_t)s->frsize;
+	*used = (uint64_t)(s->blocks - s->bfree) * (uint64_t)s->frsize;
+	api.free_statvfs(s);
 	return 0;
 }
 

@@ -19,6 +19,8 @@
 
 #include "base/error.h"
 
+#include "fs/reader.h"
+
 #include <stdbool.h>
 
 struct guest;
@@ -48,6 +50,22 @@ int guest_mount(struct guest *g, const char *options, struct error *err) MUST_CH
 int guest_tar_in(struct guest *g, int fd, struct error *err) MUST_CHECK;
 /* Discards the free space: it becomes holes of the image file. */
 int guest_trim(struct guest *g, struct error *err) MUST_CHECK;
+
+/*
+ * For reading what somebody else made; the image is expected to be a copy. ERROR_INPUT when the
+ * kernel does not mount it, or finds damage later. Paths as in reader.h.
+ */
+int guest_mount_ro(struct guest *g, struct error *err) MUST_CHECK;
+int guest_stat(struct guest *g, const char *path, enum reader_kind *kind, uint64_t *size,
+	struct error *err) MUST_CHECK;
+/* Appends up to max bytes (4 MiB at most) of the file from off on; *got: how many they were. */
+int guest_pread(struct guest *g, const char *path, uint64_t off, size_t max, struct buf *out,
+	size_t *got, struct error *err) MUST_CHECK;
+int guest_list(struct guest *g, const char *path, reader_name_fn each, void *arg, struct error *err)
+	MUST_CHECK;
+/* Bytes of the mounted file system, and those in use. */
+int guest_usage(struct guest *g, uint64_t *size, uint64_t *used, struct error *err) MUST_CHECK;
+
 /* Unmounts, has everything written, and ends the appliance; g is gone in any case. */
 int guest_stop(struct guest *g, struct error *err) MUST_CHECK;
 /* Ends it at once, the image is worth nothing then. NULL is fine. */

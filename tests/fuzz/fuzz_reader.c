@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memdev_init(&m, data, size);
 	image.dev = &m.dev;
 	walk_files(&m.dev);
-	doc = report_image_json(&image, &err);
+	doc = report_image_json(&image, NULL, &err);
 	if (doc)
 		draw(&m.dev, doc);
 	else
