@@ -32,11 +32,11 @@ def make_image(folder):
 0 0
 d--755 0 0
 etc d--755 0 0
-os-release l--777 0 0 /usr/lib/os-release
+os-release l--777 0 0 /usr/lib/tiny-release
 $
 usr d--755 0 0
 lib d--755 0 0
-os-release ---644 0 0 {release}
+tiny-release ---644 0 0 {release}
 $
 $
 $
