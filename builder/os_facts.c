@@ -31,7 +31,7 @@ void os_facts_release(struct os_facts *f)
 	free(f->id);
 	free(f->version);
 	free(f->name);
-	*f = (struct os_facts){NULL};
+	*f = (struct os_facts){.name = NULL};
 }
 
 static const char *arch_of_machine(unsigned elf, unsigned pe)
