@@ -357,7 +357,7 @@ static void test_table(void **state)
 		assert_non_null(f);
 		assert_string_equal(f->name, format_names[i]);
 		snprintf(path, sizeof(path), "a/b%s", f->suffixes[0]);
-		assert_ptr_equal(format_of_path(path)->suffixes[0], f->suffixes[0]);
+		assert_string_equal(format_of_path(path)->suffixes[0], f->suffixes[0]);
 		assert_int_equal(format_suffix_length(f, path), strlen(f->suffixes[0]));
 	}
 	assert_null(format_find("floppy"));
