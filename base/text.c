@@ -14,3 +14,10 @@ bool text_ends_with(const char *text, const char *end)
 {
 	return text_ends_with_mem(text, strlen(text), end);
 }
+
+void text_make_printable(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}

@@ -9,5 +9,7 @@
 bool text_ends_with(const char *text, const char *end);
 /* The same of len bytes without a NUL. */
 bool text_ends_with_mem(const char *text, size_t len, const char *end);
+/* Text out of a file goes to a terminal: what ASCII does not print becomes '?'. */
+void text_make_printable(char *text);
 
 #endif

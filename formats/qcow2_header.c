@@ -2,10 +2,10 @@
 /* What a header says is checked before it is believed, and what is not read here is refused by name. */
 #include "formats/qcow2_header.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "base/num.h"
+#include "base/text.h"
 
 enum { HEAD_V2 = 72, HEAD_V3 = 104, COMPRESSION = 104, HEAD_ROOM = 112 };
 enum { CLUSTER_BITS_MIN = 9, CLUSTER_BITS_MAX = 21 };
@@ -43,14 +43,6 @@ static int damaged(const struct reader *r, const char *what, struct error *err)
 	return error_set(err, ERROR_INPUT, 0, "'%s' is a damaged qcow2 image: %s", r->path, what);
 }
 
-/* Text out of a file goes to a terminal. */
-static void make_printable(char *text)
-{
-	for (; *text; text++)
-		if (!isprint((unsigned char)*text))
-			*text = '?';
-}
-
 static int refuse_backing(const struct reader *r, struct error *err)
 {
 	uint64_t off = num_get_be64(r->head + 8);
@@ -61,7 +53,7 @@ static int refuse_backing(const struct reader *r, struct error *err)
 		return damaged(r, "the name of its backing file lies outside of it", err);
 	if (len && dev_pread(r->file, name, len, off, err) < 0)
 		return -1;
-	make_printable(name);
+	text_make_printable(name);
 	return error_set(err, ERROR_INPUT, 0,
 		"'%s' is a qcow2 image that holds only what differs from its backing file '%.200s'; make a whole "
 		"one: qemu-img convert -O qcow2 %s OUT", r->path, name, r->path);
@@ -79,7 +71,7 @@ static int find_name(const struct reader *r, unsigned bit, uint64_t off, uint32_
 		if (entry[0] != 0 || entry[1] != bit)
 			continue;
 		memcpy(name, entry + 2, FEATURE_NAME);
-		make_printable(name);
+		text_make_printable(name);
 	}
 	return 0;
 }

@@ -5,15 +5,20 @@
  */
 #include "formats/vmdk_descriptor.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/num.h"
+#include "base/text.h"
 #include "formats/vmdk_header.h"
 
 #define NO_PARENT "ffffffff"
+
+/* No EBS volume is larger; and an extent of zeros needs no file that would be a bound. */
+#define SECTORS_MAX (64 * TIB / VMDK_SECTOR)
 
 /* A line cut into what spaces and quotes part; quotes are taken away. */
 enum { WORDS_MAX = 5, LINE_MAX_LEN = 4096 };
@@ -82,15 +87,19 @@ static const char *value_of(char *line, const char *key)
 static int read_key(struct parser *p, char *line, struct error *err)
 {
 	const char *value = value_of(line, "parentCID");
+	char parent[17];
 
+	snprintf(parent, sizeof(parent), "%s", value ? value : "");
+	text_make_printable(parent);
 	if (value && strcasecmp(value, NO_PARENT) != 0)
 		return error_set(err, ERROR_INPUT, 0,
-			"'%s' is a delta disk: it has only what changed since its parent (CID %.16s). Consolidate its "
+			"'%s' is a delta disk: it has only what changed since its parent (CID %s). Consolidate its "
 			"snapshots, or convert it beside its parent: qemu-img convert -O raw IN OUT",
-			p->path, value);
+			p->path, parent);
 	value = value_of(line, "createType");
 	if (value)
 		snprintf(p->d->create_type, sizeof(p->d->create_type), "%s", value);
+	text_make_printable(p->d->create_type);
 	return 0;
 }
 
@@ -132,11 +141,20 @@ static int find_type(const struct parser *p, const char *name, struct vmdk_exten
 static int take_name(
 	const struct parser *p, const char *name, struct vmdk_extent_line *e, struct error *err)
 {
+	char shown[201];
+
+	snprintf(shown, sizeof(shown), "%s", name);
+	text_make_printable(shown);
+	for (const char *c = name; *c; c++)
+		if (iscntrl((unsigned char)*c))
+			return error_set(err, ERROR_INPUT, 0,
+				"'%s': line %u of its descriptor names '%s', which has a control character",
+				p->path, p->line, shown);
 	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strpbrk(name, "/\\"))
 		return error_set(err, ERROR_INPUT, 0,
-			"'%s': line %u of its descriptor names '%.200s': an extent must be a file beside the "
+			"'%s': line %u of its descriptor names '%s': an extent must be a file beside the "
 			"descriptor, named without a folder",
-			p->path, p->line, name);
+			p->path, p->line, shown);
 	e->name = strdup(name);
 	return e->name ? 0 : error_nomem(err, "the name of an extent");
 }
@@ -144,15 +162,15 @@ static int take_name(
 static int take_numbers(
 	struct parser *p, const struct words *w, struct vmdk_extent_line *e, struct error *err)
 {
-	const uint64_t max = UINT64_MAX / VMDK_SECTOR / 4;
+	const uint64_t max = UINT64_MAX / VMDK_SECTOR / 4; /* offsets, too */
 
 	if (num_parse(w->word[1], max, &e->sectors, NULL) < 0 || !e->sectors)
 		return bad(p, "has no number of sectors that is possible", err);
 	if (e->type == VMDK_EXTENT_FLAT && w->nr > 4 && num_parse(w->word[4], max, &e->off, NULL) < 0)
 		return bad(p, "has no offset that is possible", err);
 	p->sectors += e->sectors;
-	if (p->sectors > max)
-		return bad(p, "makes the disk larger than is possible", err);
+	if (p->sectors > SECTORS_MAX)
+		return bad(p, "makes the disk larger than 64 TiB, which no volume has", err);
 	return 0;
 }
 

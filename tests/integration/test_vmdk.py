@@ -122,6 +122,24 @@ def test_extents_stay_in_the_folder(amiwright, tmp_path, raw, name):
     assert not (tmp_path / "x.raw").exists()
 
 
+def test_a_descriptor_claims_no_endless_disk(amiwright, tmp_path):
+    """An extent of zeros has no file that would bound it."""
+    (tmp_path / "z.vmdk").write_text("# Disk DescriptorFile\nparentCID=ffffffff\nRW 1000000000000000 ZERO\n")
+    for command in (("inspect", "z.vmdk"), ("convert", "z.vmdk", "z.raw.gz")):
+        assert "larger than 64 TiB" in amiwright(*command, status=1, timeout=20).stderr
+
+
+def test_descriptors_text_is_harmless_to_a_terminal(amiwright, tmp_path):
+    (tmp_path / "flat").write_bytes(bytes(GRAIN))
+    head = "# Disk DescriptorFile\n"
+    (tmp_path / "a.vmdk").write_text(f'{head}createType="mono\033[31m"\nRW 128 FLAT "flat" 0\n')
+    (tmp_path / "b.vmdk").write_text(f'{head}parentCID=12\033[31m\nRW 128 FLAT "flat" 0\n')
+    (tmp_path / "c.vmdk").write_text(f'{head}RW 128 FLAT "fl\033[31mat" 0\n')
+    assert "vmdk (mono?[31m)" in amiwright("inspect", "a.vmdk").stdout
+    assert "CID 12?[31m" in amiwright("inspect", "b.vmdk", status=1).stderr
+    assert "fl?[31mat', which has a control character" in amiwright("inspect", "c.vmdk", status=1).stderr
+
+
 def test_cut_file_is_refused(amiwright, tmp_path, raw):
     amiwright("convert", raw, "a.vmdk")
     whole = (tmp_path / "a.vmdk").read_bytes()
