@@ -146,6 +146,7 @@ static int open_input(struct convert *c, struct error *err)
 
 	if (c->o->spool_dir)
 		opts.spool_dir = c->o->spool_dir;
+	opts.apart = !strcmp(c->in, "-");
 	file = open_file(c, &opts, err);
 	if (!file)
 		return -1;

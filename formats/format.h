@@ -102,6 +102,7 @@ struct format_read_opts {
 	unsigned workers;
 	bool (*cancelled)(void); /* may be NULL */
 	const struct progress_opts *progress; /* of decompressing; may be NULL */
+	bool apart;              /* the image lies in no folder: one that names files beside it is refused */
 	unsigned depth;          /* private: how many images this one lies in */
 };
 

@@ -88,6 +88,7 @@ int format_open_inside(struct dev *file, const char *path, const struct format_r
 	enum { DEPTH_MAX = 2 }; /* a compressed OVA has the most */
 	struct format_read_opts inside = *opts;
 
+	inside.apart = true;
 	if (inside.depth++ < DEPTH_MAX)
 		return format_open_dev(file, path, &inside, out, err);
 	dev_close(file, NULL);

@@ -320,7 +320,18 @@ static int open_sparse(struct dev *file, const char *path, struct image *out, st
 	return 0;
 }
 
-static int open_any(struct dev *file, const char *path, struct image *out, struct error *err)
+/*
+ * Whoever made an archive or what comes through a pipe must not choose files of the folder that the command
+ * happens to run in.
+ */
+static int refuse_apart(const char *path, struct error *err)
+{
+	return error_set(err, ERROR_INPUT, 0,
+		"'%s' has a VMDK descriptor, which names files beside it: unpack them into one folder and name the "
+		"descriptor there", path);
+}
+
+static int open_any(struct dev *file, const char *path, bool apart, struct image *out, struct error *err)
 {
 	char magic[4];
 
@@ -335,7 +346,7 @@ static int open_any(struct dev *file, const char *path, struct image *out, struc
 			path);
 	if (memcmp(magic, "KDMV", sizeof(magic)) == 0)
 		return open_sparse(file, path, out, err);
-	if (open_descriptor(file, path, out, err) < 0)
+	if (apart ? refuse_apart(path, err) < 0 : open_descriptor(file, path, out, err) < 0)
 		return -1;
 	dev_close(file, NULL); /* all is in memory */
 	return 0;
@@ -344,10 +355,9 @@ static int open_any(struct dev *file, const char *path, struct image *out, struc
 int vmdk_open(struct dev *file, const char *path, const struct format_read_opts *opts,
 	struct image *out, struct error *err)
 {
-	(void)opts; /* nothing is decompressed before it is asked for */
 	if (!out->file_size)
 		out->file_size = file->size;
-	if (open_any(file, path, out, err) == 0)
+	if (open_any(file, path, opts->apart, out, err) == 0)
 		return 0;
 	out->dev = NULL;
 	dev_close(file, NULL);

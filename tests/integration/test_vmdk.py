@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`convert` to and from VMDK, judged by qemu-img; vmdk-convert (VMware's open-vmdk) too, where it is installed."""
+import gzip
 import hashlib
 import json
 import random
@@ -138,6 +139,19 @@ def test_descriptors_text_is_harmless_to_a_terminal(amiwright, tmp_path):
     assert "vmdk (mono?[31m)" in amiwright("inspect", "a.vmdk").stdout
     assert "CID 12?[31m" in amiwright("inspect", "b.vmdk", status=1).stderr
     assert "fl?[31mat', which has a control character" in amiwright("inspect", "c.vmdk", status=1).stderr
+
+
+def test_descriptors_without_a_folder_are_refused(amiwright, tmp_path):
+    """In an archive or a pipe, a name would choose a file of whatever folder this runs in."""
+    (tmp_path / "private").write_bytes(b"s" * 512)
+    text = b'# Disk DescriptorFile\nparentCID=ffffffff\nRW 1 FLAT "private" 0\n'
+    (tmp_path / "d.vmdk").write_bytes(text)
+    (tmp_path / "d.vmdk.gz").write_bytes(gzip.compress(text))
+    amiwright("convert", "d.vmdk", "a.raw")
+    assert "names files beside it" in amiwright("convert", "d.vmdk.gz", "b.raw", status=1).stderr
+    with (tmp_path / "d.vmdk").open() as file:
+        assert "names files beside it" in amiwright("convert", "-", "b.raw", stdin=file, status=1).stderr
+    assert not (tmp_path / "b.raw").exists()
 
 
 def test_cut_file_is_refused(amiwright, tmp_path, raw):
