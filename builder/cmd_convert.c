@@ -23,13 +23,16 @@ struct convert_options {
 
 #define FIELD(field) offsetof(struct convert_options, field)
 
+/* As inspect tells them. */
+static const char *const readable[] = {
+	"raw", "vmdk", "vhd", "qcow2", "ova", "gzip", "zstd", "xz", "bzip2", "lz4", NULL};
 static const char *const architectures[] = {"x86_64", "arm64", NULL};
 static const char *const firmwares[] = {"bios", "efi", NULL};
 
 static const struct options_def options[] = {
-	{"from", 0, OPTIONS_TEXT, FIELD(from), "FORMAT",
+	{"from", 0, OPTIONS_CHOICE, FIELD(from), "FORMAT",
 		"refuse IN when it is not of this format; 'raw' takes it as it is, whatever it looks like", 0,
-		0, NULL},
+		0, readable},
 	{"to", 0, OPTIONS_CHOICE, FIELD(to), "FORMAT", "format of OUT (default: by its suffix)", 0, 0,
 		format_names},
 	COMMAND_FORMAT_OPTIONS(struct convert_options, format),
@@ -127,21 +130,22 @@ static struct dev *open_file(const struct convert *c, const struct format_read_o
 	return unpack_spool(STDIN_FILENO, "standard input", opts, err);
 }
 
-static int check_from(const struct convert *c, struct dev *file, struct error *err)
+/* found: what the file itself is; the image may lie in it (a VMDK in an OVA or in gzip's wrapping). */
+static int check_from(const struct convert *c, const char *found, struct error *err)
 {
-	const char *found;
+	const char *from = c->o->from;
 
-	if (detect_format(file, &found, err) < 0)
-		return -1;
-	return !strcmp(found, c->o->from) ? 0 :
-		error_set(err, ERROR_INPUT, 0, "'%s' is no %s by its content (%s)", c->in, c->o->from,
-			strcmp(found, "unknown") ? found : "nothing that is known");
+	if (!from || !strcmp(from, found) || !strcmp(from, c->image.format))
+		return 0;
+	return error_set(err, ERROR_INPUT, 0, "'%s' is no %s by its content (%s)", c->in, from,
+		strcmp(c->image.format, "unknown") ? c->image.format : "nothing that is known");
 }
 
 static int open_input(struct convert *c, struct error *err)
 {
 	struct format_read_opts opts = context_read_opts(c->ctx);
 	const char *name = strcmp(c->in, "-") ? c->in : "standard input";
+	const char *found;
 	struct dev *file;
 
 	if (c->o->spool_dir)
@@ -154,11 +158,11 @@ static int open_input(struct convert *c, struct error *err)
 		c->image = (struct image){.dev = file, .format = "raw"};
 		return 0;
 	}
-	if (c->o->from && check_from(c, file, err) < 0) {
+	if (detect_format(file, &found, err) < 0) {
 		dev_close(file, NULL);
 		return -1;
 	}
-	if (format_open_dev(file, name, &opts, &c->image, err) < 0)
+	if (format_open_dev(file, name, &opts, &c->image, err) < 0 || check_from(c, found, err) < 0)
 		return -1;
 	format_warn(&c->image, name);
 	return 0;

@@ -17,7 +17,8 @@ struct command_format {
 	{"level", 0, OPTIONS_NUMBER, offsetof(type, field.level), "N",                                   \
 		"compression from 1 (fast) to 12 (small; 19 for zstd)", 1, 22, NULL},                    \
 	{"adapter", 0, OPTIONS_TEXT, offsetof(type, field.adapter), "TYPE",                              \
-		"disk controller that a VMDK or OVA names: ide, buslogic, lsilogic (default), pvscsi",   \
+		"disk controller that a VMDK or OVA names: lsilogic (default), buslogic, ide, "          \
+		"lsisas1068, pvscsi",                                                                    \
 		0, 0, NULL},                                                                             \
 	{"geometry", 0, OPTIONS_TEXT, offsetof(type, field.geometry), "C/H/S",                           \
 		"cylinders, heads and sectors that a VMDK names (default: by its size)", 0, 0, NULL},    \

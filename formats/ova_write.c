@@ -123,6 +123,9 @@ static int ova_disk_size(uint64_t size, uint64_t *out, struct error *err)
 
 static int ova_check(const struct format_write_opts *opts, struct error *err)
 {
+	if (opts->adapter && !strcmp(opts->adapter, "legacyESX"))
+		return error_set(err, ERROR_USAGE, 0,
+			"--adapter: OVF has no 'legacyESX'; there are lsilogic, buslogic, ide, lsisas1068, pvscsi");
 	return format_vmdk.check(opts, err);
 }
 

@@ -70,6 +70,10 @@ def test_from(amiwright, image, tmp_path):
     text = amiwright("convert", "--from", "vmdk", image, "b.raw", status=1).stderr
     assert f"'{image}' is no vmdk by its content (raw)" in text
     amiwright("convert", "--from", "raw", image, "b.raw")
+    assert "it takes raw, vmdk" in amiwright("convert", "--from", "bogus", image, "b.raw", status=2).stderr
+    amiwright("convert", image, "c.ova")
+    amiwright("convert", "--from", "ova", "c.ova", "b.raw")
+    assert "is no qcow2" in amiwright("convert", "--from", "qcow2", "c.ova", "b.raw", status=1).stderr
     # What looks like something else is taken as it is when that is said.
     odd = tmp_path / "odd"
     odd.write_bytes(b"\x1f\x8b\x08" + bytes(5000))

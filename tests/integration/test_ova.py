@@ -129,6 +129,7 @@ def test_foreign(amiwright, disk, tmp_path, form):
 
 
 def test_refused(amiwright, disk, tmp_path):
+    assert "OVF has no 'legacyESX'" in amiwright("convert", disk, "x.ova", "--adapter", "legacyESX", status=2).stderr
     amiwright("convert", disk, "a.ova")
     good = (tmp_path / "a.ova").read_bytes()
     pack(tmp_path / "tar", [("readme", b"hello")])
