@@ -147,11 +147,15 @@ def test_refused(amiwright, tmp_path):
         "data": (["-o", "data_file=outside"], "an external data file"),
         "extended": (["-o", "extended_l2=on"], "extended L2 entries (subclusters)"),
         "aes": (["--object", "secret,id=s,data=x", "-o", "encrypt.format=aes,encrypt.key-secret=s"], "encrypted qcow2 image (AES)"),
-        "luks": (["--object", "secret,id=s,data=x", "-o",
-                  "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=500"], "encrypted qcow2 image (LUKS)"),
+        "luks": ([], "encrypted qcow2 image (LUKS)"),
     }
     for name, (options, text) in refusals.items():
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *options, name, "4M"], cwd=tmp_path, check=True)
+        if name == "luks":
+            # By hand: qemu-img measures its key's iterations, and gives up on a busy machine.
+            with (tmp_path / name).open("r+b") as file:
+                file.seek(32)
+                file.write((2).to_bytes(4, "big"))
         told = amiwright("convert", name, "out.raw", status=1).stderr
         assert text in told and f"'{name}'" in told, told
     assert not (tmp_path / "out.raw").exists()
