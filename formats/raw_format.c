@@ -11,13 +11,13 @@ static int emit(struct chunk *c, void *arg, struct error *err)
 	return c->data ? out_sparse(arg, c->data, c->len, err) : out_zeros(arg, c->len, err);
 }
 
-static int write_stream(struct dev *dev, struct out *out, const struct format_write_opts *opts,
+int raw_stream(struct dev *dev, struct out *out, const struct format_write_opts *opts,
 	struct error *err)
 {
 	const struct chunks_opts chunks = {
 		.size = MIB,
 		.workers = opts->workers,
-		.what = "writing a raw image",
+		.what = "writing an image",
 		.progress = opts->progress,
 		.cancelled = opts->cancelled,
 		.all = true,
@@ -49,6 +49,6 @@ const struct format format_raw = {
 	.name = "raw",
 	.title = "a raw disk",
 	.suffixes = (const char *const[]){".raw", ".img", NULL},
-	.write = write_stream,
+	.write = raw_stream,
 	.write_file = write_file,
 };

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "formats/chunks.h"
+#include "formats/raw_format.h"
 #include "formats/survey.h"
 
 /* 1 MiB is what Azure wants sizes to be a multiple of; beyond 2040 GiB addresses do not reach. */
@@ -47,7 +48,6 @@ static void set_footer(struct vhd_footer *f, enum vhd_type type, uint64_t size, 
 struct writer {
 	const struct survey *survey;
 	struct out *out;
-	bool dynamic;
 };
 
 static int emit(struct chunk *c, void *arg, struct error *err)
@@ -55,8 +55,6 @@ static int emit(struct chunk *c, void *arg, struct error *err)
 	const struct writer *w = arg;
 	uint8_t bitmap[BITMAP];
 
-	if (!w->dynamic)
-		return c->data ? out_sparse(w->out, c->data, c->len, err) : out_zeros(w->out, c->len, err);
 	if ((c->data != NULL) != survey_has(w->survey, c->off / VHD_BLOCK))
 		return error_set(err, ERROR_INPUT, 0, "the disk changed while it was written");
 	if (!c->data)
@@ -137,7 +135,7 @@ static int put_table(struct out *out, const struct survey *s, uint32_t nr_blocks
 static int write_dynamic(struct dev *dev, struct out *out, const struct format_write_opts *opts,
 	const struct survey *s, struct error *err)
 {
-	struct writer w = {.survey = s, .out = out, .dynamic = true};
+	struct writer w = {.survey = s, .out = out};
 	struct vhd_footer f;
 	uint32_t nr_blocks;
 
@@ -152,11 +150,10 @@ static int write_dynamic(struct dev *dev, struct out *out, const struct format_w
 static int write_fixed(struct dev *dev, struct out *out, const struct format_write_opts *opts,
 	const struct survey *s, struct error *err)
 {
-	struct writer w = {.survey = s, .out = out};
 	struct vhd_footer f;
 
 	set_footer(&f, VHD_FIXED, dev->size, s, opts->epoch);
-	if (write_content(&w, dev, opts, err) < 0 || out_zeros(out, f.size - dev->size, err) < 0)
+	if (raw_stream(dev, out, opts, err) < 0 || out_zeros(out, f.size - dev->size, err) < 0)
 		return -1;
 	return put_footer(out, &f, err);
 }
