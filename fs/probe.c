@@ -21,16 +21,6 @@
 /* Room for the superblock that lies farthest behind: that of btrfs, at 64 KiB. */
 enum { HEAD = (64 << 10) + 4096 };
 
-static uint32_t get_be32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static uint64_t get_be64(const uint8_t *p)
-{
-	return (uint64_t)get_be32(p) << 32 | get_be32(p + 4);
-}
-
 static bool has(const uint8_t *head, size_t at, const char *magic, size_t len)
 {
 	return memcmp(head + at, magic, len) == 0;
@@ -90,14 +80,14 @@ static bool probe_xfs(const uint8_t *head, struct probe *p)
 	set_type(p, "xfs");
 	set_uuid(p, head + 32);
 	set_label(p, head + 108, 12);
-	p->block_size = get_be32(head + 4);
-	if (num_mul(get_be64(head + 8), p->block_size, &p->size))
+	p->block_size = num_get_be32(head + 4);
+	if (num_mul(num_get_be64(head + 8), p->block_size, &p->size))
 		p->size = 0;
 	/*
 	 * The count of free blocks is only right after a clean unmount, which nothing here tells.
 	 */
-	if (get_be64(head + 144) <= get_be64(head + 8) && p->size > 0)
-		p->used = (get_be64(head + 8) - get_be64(head + 144)) * p->block_size;
+	if (num_get_be64(head + 144) <= num_get_be64(head + 8) && p->size > 0)
+		p->used = (num_get_be64(head + 8) - num_get_be64(head + 144)) * p->block_size;
 	return true;
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/num.h"
+#include "base/zero.h"
 #include "uploader/snapshot_internal.h"
 #include "uploader/download_device.h"
 #include "uploader/download_journal.h"
@@ -116,7 +117,7 @@ static int store(void *arg, uint64_t index, const void *data, const uint8_t dige
 	uint64_t off = index * EBS_BLOCK_SIZE;
 	int ret;
 
-	if (snapshot_is_zero(data, EBS_BLOCK_SIZE)) {
+	if (zero_all(data, EBS_BLOCK_SIZE)) {
 		d->out->blocks_zero++;
 		ret = download_target_zero(&d->target, off, EBS_BLOCK_SIZE, err);
 	} else {
@@ -162,7 +163,7 @@ static int stream(void *arg, uint64_t index, const void *data, const uint8_t dig
 	d->pos += taken;
 	if (taken < left)
 		return 1;
-	d->out->blocks_zero += snapshot_is_zero(data, EBS_BLOCK_SIZE);
+	d->out->blocks_zero += zero_all(data, EBS_BLOCK_SIZE);
 	d->fetched++;
 	return sha256_update(d->aggregate, digest, SHA256_SIZE, err);
 }

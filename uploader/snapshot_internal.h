@@ -7,9 +7,6 @@
 
 #include "uploader/snapshot.h"
 
-/* True when all len bytes (a multiple of 8) are zero. */
-bool snapshot_is_zero(const void *data, size_t len);
-
 /* What an upload is made of, for snapshot_send(); all borrowed. */
 struct snapshot_job {
 	struct dev *dev;

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "base/pool.h"
+#include "base/zero.h"
 #include "uploader/snapshot_journal.h"
 #include "uploader/snapshot_pace.h"
 #include "uploader/snapshot_plan.h"
@@ -82,14 +83,6 @@ static uint64_t now_ms(const struct send *s)
 	return c->monotonic_ms(c->arg);
 }
 
-bool snapshot_is_zero(const void *data, size_t len)
-{
-	uint64_t first;
-
-	memcpy(&first, data, sizeof(first));
-	return first == 0 && memcmp(data, (const char *)data + 8, len - 8) == 0;
-}
-
 /* Runs in a worker. */
 static int read_and_hash(void *item, void *arg, struct error *err)
 {
@@ -106,7 +99,7 @@ static int read_and_hash(void *item, void *arg, struct error *err)
 	if (dev_pread(s->job->dev, b->data, len, off, err) < 0)
 		return error_wrap(err, "block %" PRIu64, b->index);
 	memset(b->data + len, 0, EBS_BLOCK_SIZE - len);
-	if (snapshot_is_zero(b->data, EBS_BLOCK_SIZE)) {
+	if (zero_all(b->data, EBS_BLOCK_SIZE)) {
 		b->kind = EXTENT_ZERO;
 		return 0;
 	}
