@@ -51,7 +51,7 @@ static const struct options_def options[] = {
 	{"memory", 0, OPTIONS_SIZE, FIELD(memory), "SIZE", "the machine's memory (default: 1G)", 0, 0,
 		NULL},
 	{"disk", 0, OPTIONS_LIST, FIELD(disks), "FILE",
-		"a further raw image as volume, beside an image file; may be given many times", 0, 0, NULL},
+		"a further image as volume, beside an image file; may be given many times", 0, 0, NULL},
 	{"disk-size", 0, OPTIONS_SIZE, FIELD(disk_size), "SIZE",
 		"size of the root volume, when it is to be larger than the image", 0, 0, NULL},
 	{"ssh", 0, OPTIONS_TEXT, FIELD(ssh), "PORT",
@@ -491,11 +491,11 @@ const struct command cmd_boot = {
 	.args = "IMAGE|SPEC|AMI",
 	.summary = "run it in QEMU as EC2 would",
 	.description =
-		"Runs a raw image, what a spec builds (a file that ends in .yaml or .yml), or an own AMI in\n"
-		"QEMU: NVMe volumes, EC2's DMI strings, the instance metadata service at 169.254.169.254,\n"
-		"KVM when it works and emulation else. The image is never written to. The serial console\n"
-		"goes to standard output, and a terminal's keys to it; ctrl-A X ends the machine. With\n"
-		"--console FILE the port of --ssh is printed instead.",
+		"Runs an image (raw, VMDK, VHD, qcow2), what a spec builds (a file that ends in .yaml or\n"
+		".yml), or an own AMI in QEMU: NVMe volumes, EC2's DMI strings, the instance metadata\n"
+		"service at 169.254.169.254, KVM when it works and emulation else. The image is never\n"
+		"written to. The serial console goes to standard output, and a terminal's keys to it;\n"
+		"ctrl-A X ends the machine. With --console FILE the port of --ssh is printed instead.",
 	.options = options,
 	.options_size = sizeof(struct boot_options),
 	.min_args = 1,
