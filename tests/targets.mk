@@ -27,10 +27,8 @@ check-run:
 .PHONY: check-programs
 check-programs: $(unit_PROGS) $(fuzz_PROGS) $(bench_PROGS)
 
-check-unit: $(unit_PROGS) ## unit tests
-	$(Q)failed=0; for t in $(unit_PROGS); do \
-		$$t >$(O)/test.log 2>&1 || { failed=$$((failed + 1)); cat $(O)/test.log; echo "FAILED: $$t"; }; \
-	done; echo "unit: $(words $(unit_PROGS)) programs, $$failed failed"; [ $$failed = 0 ]
+check-unit: $(unit_PROGS) ## unit tests, TEST_JOBS at a time
+	$(Q)tests/unit/run $(TEST_JOBS) $(O) $(unit_PROGS)
 
 # A file of tests has one worker, for what a module's tests share. TEST_JOBS=1: one after the other, in this process.
 TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
@@ -89,8 +87,7 @@ thread_TESTS := test_pool test_vmdk test_verity test_squashfs test_log test_disk
 	test_region_store test_region_faults test_aws_provider test_qcow2
 .PHONY: check-threads
 check-threads: $(filter $(thread_TESTS:%=$(O)/%),$(unit_PROGS))
-	$(Q)for t in $^; do $$t >$(O)/test.log 2>&1 || { cat $(O)/test.log; exit 1; }; done
-	@echo "threads: $(words $^) programs, 0 failed"
+	$(Q)tests/unit/run 1 $(O) $^
 
 lint: $(B)/amiwright ## layers, headers, sizes, banned functions, options = man page
 	$(Q)$(PYTHON) -B tests/lint/layers.py
