@@ -41,13 +41,16 @@ void sigv4_scope_time(struct sigv4_scope *scope, int64_t now);
 /* "host;x-amz-date": lower case, sorted, the headers that may not be signed left out. Appends. */
 int sigv4_signed_headers(const struct sigv4_request *req, struct buf *out, struct error *err)
 	MUST_CHECK;
+/* The canonical request, appended. */
 int sigv4_canonical_request(const struct sigv4_request *req, struct buf *out, struct error *err)
 	MUST_CHECK;
+/* What is signed in its place, of scope and its digest; appended. */
 int sigv4_string_to_sign(const struct sigv4_scope *scope, const char *canonical, struct buf *out,
 	struct error *err) MUST_CHECK;
 /* The key is constant for a day, region and service: cache it. */
 int sigv4_signing_key(const char *secret, const struct sigv4_scope *scope, uint8_t key[SHA256_SIZE],
 	struct error *err) MUST_CHECK;
+/* The signature, in lower-case hex. */
 int sigv4_signature(const uint8_t key[SHA256_SIZE], const char *string_to_sign,
 	char hex[SHA256_HEX_SIZE], struct error *err) MUST_CHECK;
 /* All of it: appends the value of the Authorization header. */
