@@ -1,24 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signature Version 4, the server's side. Header and query form are parsed strictly into the same
- * parts; only headers that the caller signed go into the canonical request; derived keys are kept
- * for the day. Signatures are compared in constant time.
+ * Signature Version 4, the server's side. Only headers that the caller signed go into the canonical
+ * request; derived keys are kept for the day. Signatures are compared in constant time.
  */
-#include "uploader/region/auth.h"
+#include "uploader/region/auth_internal.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "base/num.h"
-#include "uploader/region/form.h"
 #include "uploader/region/session.h"
 #include "uploader/region/token.h"
 
-enum { PRESIGNED_MAX_S = 7 * 24 * 3600 };
-
-static const char algorithm[] = "AWS4-HMAC-SHA256";
 static const char *const service_names[AUTH_NR] = {
 	[AUTH_EBS] = "ebs",
 	[AUTH_EC2] = "ec2",
@@ -26,25 +20,6 @@ static const char *const service_names[AUTH_NR] = {
 	[AUTH_KMS] = "kms",
 	[AUTH_S3] = "s3",
 };
-
-/* A signature and what goes with it, of a header or of a query. */
-struct auth_header {
-	char *text; /* owned: the parts point into it, or into form */
-	char *access_key, *date, *region, *service, *terminator;
-	const char *signed_headers, *signature;
-	const char *amz_date, *token; /* token NULL without */
-	bool presigned;
-	uint64_t lifetime;  /* seconds, of a presigned one */
-	char *query;        /* without the signature; owned; NULL in header form */
-	struct form form;
-};
-
-static void header_release(struct auth_header *h)
-{
-	form_release(&h->form);
-	free(h->query);
-	free(h->text);
-}
 
 void auth_init(struct auth *a, const struct accounts *accounts, const uint8_t *session_key)
 {
@@ -56,157 +31,6 @@ void auth_release(struct auth *a)
 {
 	pthread_mutex_destroy(&a->lock);
 	explicit_bzero(a->keys, sizeof(a->keys));
-}
-
-/* The value of "name=value" when item is that. */
-static char *item_value(char *item, const char *name)
-{
-	size_t len = strlen(name);
-
-	while (*item == ' ')
-		item++;
-	return strncmp(item, name, len) == 0 && item[len] == '=' ? item + len + 1 : NULL;
-}
-
-/* "KEY/date/region/service/aws4_request"; true when it is not. */
-static bool credential_parse(struct auth_header *h, char *credential)
-{
-	char **parts[] = {&h->access_key, &h->date, &h->region, &h->service, &h->terminator};
-
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		if (!credential || *credential == '\0')
-			return true;
-		*parts[i] = strsep(&credential, "/");
-	}
-	return credential != NULL || strcmp(h->terminator, "aws4_request") != 0;
-}
-
-/* True when the header is not one of ours to check. */
-static bool header_parse(struct auth_header *h, const struct request *req)
-{
-	char *rest, *item, *found, *credential = NULL;
-
-	h->amz_date = request_header(req, "x-amz-date");
-	h->token = request_header(req, "x-amz-security-token");
-	h->text = strdup(request_header(req, "authorization"));
-	if (!h->text || strncmp(h->text, algorithm, sizeof(algorithm) - 1) != 0 ||
-	    h->text[sizeof(algorithm) - 1] != ' ')
-		return true;
-	rest = h->text + sizeof(algorithm);
-	while ((item = strsep(&rest, ","))) {
-		if ((found = item_value(item, "Credential")) && !credential)
-			credential = found;
-		else if ((found = item_value(item, "SignedHeaders")) && !h->signed_headers)
-			h->signed_headers = found;
-		else if ((found = item_value(item, "Signature")) && !h->signature)
-			h->signature = found;
-		else
-			return true;
-	}
-	return !credential || credential_parse(h, credential);
-}
-
-/* The query without X-Amz-Signature: what was signed. NULL when memory is short. */
-static char *signed_query(const char *query)
-{
-	static const char name[] = "X-Amz-Signature=";
-	char *copy = strdup(query), *at = copy, *end;
-
-	while (at && *at && strncmp(at, name, sizeof(name) - 1) != 0) {
-		at = strchr(at, '&');
-		at = at ? at + 1 : NULL;
-	}
-	if (!at || *at == '\0')
-		return copy;
-	end = strchr(at, '&');
-	if (end)
-		memmove(at, end + 1, strlen(end + 1) + 1);
-	else
-		at[at > copy ? -1 : 0] = '\0';
-	return copy;
-}
-
-/* The same of a presigned URL. */
-static bool query_parse(struct auth_header *h, const struct request *req)
-{
-	const char *method, *credential, *expires;
-
-	h->presigned = true;
-	if (form_parse(&h->form, req->query, strlen(req->query), NULL) < 0)
-		return true;
-	method = form_get(&h->form, "X-Amz-Algorithm");
-	credential = form_get(&h->form, "X-Amz-Credential");
-	expires = form_get(&h->form, "X-Amz-Expires");
-	h->amz_date = form_get(&h->form, "X-Amz-Date");
-	h->token = form_get(&h->form, "X-Amz-Security-Token");
-	h->signed_headers = form_get(&h->form, "X-Amz-SignedHeaders");
-	h->signature = form_get(&h->form, "X-Amz-Signature");
-	if (!method || strcmp(method, algorithm) != 0 || !credential || !expires ||
-	    num_parse(expires, PRESIGNED_MAX_S, &h->lifetime, NULL) < 0)
-		return true;
-	h->text = strdup(credential);
-	h->query = signed_query(req->query);
-	return !h->text || !h->query || credential_parse(h, h->text);
-}
-
-static bool is_presigned(const struct request *req)
-{
-	return strstr(req->query, "X-Amz-Signature=") != NULL;
-}
-
-/* True when there is no whole signature. */
-static bool auth_header_parse(struct auth_header *h, const struct request *req)
-{
-	*h = (struct auth_header){.form = FORM_INIT};
-	if (request_header(req, "authorization") ? header_parse(h, req) : query_parse(h, req))
-		return true;
-	return !h->signed_headers || !h->signature || !h->amz_date ||
-	       strlen(h->signature) != SHA256_HEX_SIZE - 1;
-}
-
-void auth_scope_service(const struct request *req, char out[16])
-{
-	struct auth_header h;
-
-	out[0] = '\0';
-	if ((request_header(req, "authorization") || is_presigned(req)) &&
-	    !auth_header_parse(&h, req) && strlen(h.service) < 16)
-		memcpy(out, h.service, strlen(h.service) + 1);
-	if (request_header(req, "authorization") || is_presigned(req))
-		header_release(&h);
-}
-
-static int digits(const char *text, int nr)
-{
-	int value = 0;
-
-	for (; nr > 0; nr--)
-		value = value * 10 + (*text++ - '0');
-	return value;
-}
-
-/* "20261123T090000Z"; true when it is not a time. */
-static bool amz_date_parse(const char *text, int64_t *seconds)
-{
-	static const char shape[] = "ddddddddTddddddZ";
-	struct tm tm = {0};
-
-	if (strlen(text) != sizeof(shape) - 1)
-		return true;
-	for (size_t i = 0; i < sizeof(shape) - 1; i++)
-		if (shape[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != shape[i])
-			return true;
-	tm.tm_year = digits(text, 4) - 1900;
-	tm.tm_mon = digits(text + 4, 2) - 1;
-	tm.tm_mday = digits(text + 6, 2);
-	tm.tm_hour = digits(text + 9, 2);
-	tm.tm_min = digits(text + 11, 2);
-	tm.tm_sec = digits(text + 13, 2);
-	if (tm.tm_mon < 0 || tm.tm_mon > 11 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
-	    tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
-		return true;
-	*seconds = (int64_t)timegm(&tm);
-	return false;
 }
 
 static bool is_signed(const char *list, const char *name)
@@ -454,7 +278,7 @@ static enum auth_result check_parsed(struct auth *a, enum auth_service service,
 	const char *secret;
 	int64_t then;
 
-	if (amz_date_parse(h->amz_date, &then) || strlen(h->access_key) >= sizeof(caller->access_key))
+	if (auth_header_time(h, &then) || strlen(h->access_key) >= sizeof(caller->access_key))
 		return AUTH_INCOMPLETE;
 	result = find_key(a, h, caller, &session, &secret, now);
 	if (result != AUTH_OK) {
@@ -480,21 +304,21 @@ static enum auth_result check_parsed(struct auth *a, enum auth_service service,
 static enum auth_result check(struct auth *a, enum auth_service service, const struct request *req,
 	int64_t now, bool has_body, const struct finding *f)
 {
-	bool is_signed_somehow = request_header(req, "authorization") || is_presigned(req);
+	bool present = auth_header_present(req);
 	enum auth_result result = AUTH_INCOMPLETE;
 	struct auth_header h;
 
 	*f->caller = (struct caller){.account = ""};
 	*f->body = AUTH_BODY_NEEDED;
 	(void)snprintf(f->text, AUTH_TEXT_SIZE, "%s",
-		is_signed_somehow ?
+		present ?
 			"Authorization header or x-amz-date is missing a part or is malformed." :
 			"Missing Authentication Token");
-	if (!is_signed_somehow)
+	if (!present)
 		return AUTH_MISSING;
 	if (!auth_header_parse(&h, req))
 		result = check_parsed(a, service, req, &h, now, has_body, f);
-	header_release(&h);
+	auth_header_release(&h);
 	return result;
 }
 

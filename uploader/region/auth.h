@@ -60,7 +60,9 @@ struct auth {
 	size_t next;
 };
 
+/* session_key: SHA256_SIZE bytes, by which tokens were made. Both are borrowed until release. */
 void auth_init(struct auth *a, const struct accounts *accounts, const uint8_t *session_key);
+/* Wipes the keys. */
 void auth_release(struct auth *a);
 
 /* What is left to be checked when the body is there. */
@@ -70,7 +72,10 @@ enum auth_body {
 	AUTH_BODY_NEEDED,  /* the signature too: auth_check() */
 };
 
-/* text gets what is wrong, in AWS's words where they are known. now: seconds since 1970. */
+/*
+ * caller gets who it is, whole only with AUTH_OK; text what is wrong, in AWS's words where they are
+ * known. now: seconds since 1970.
+ */
 enum auth_result auth_check(struct auth *a, enum auth_service service, const struct request *req,
 	int64_t now, struct caller *caller, char text[AUTH_TEXT_SIZE]);
 /* The same of a request whose body is still to come: all that the head can tell. */
@@ -80,7 +85,7 @@ enum auth_result auth_check_head(struct auth *a, enum auth_service service,
 /* The body of a request whose head was checked: AUTH_OK or AUTH_DIGEST. */
 enum auth_result auth_check_body(const struct request *req, char text[AUTH_TEXT_SIZE]);
 
-/* The service of the request's credential scope ("s3"), borrowed into out; "" when it has none. */
+/* The service of the request's credential scope ("s3"), copied into out; "" when it has none. */
 void auth_scope_service(const struct request *req, char out[16]);
 
 #endif
