@@ -77,6 +77,7 @@ void ec2_api_handle(const struct scene *scene, const struct request *req, struct
 /* server.c. Sets r->endpoint, before the first request comes. */
 struct server *server_start(struct region *r, const char *address, uint16_t port, unsigned threads,
 	struct error *err) MUST_CHECK;
+/* The one that it listens at. */
 uint16_t server_port(const struct server *s);
 /* Answers what has begun, closes all, frees. */
 void server_stop(struct server *s);

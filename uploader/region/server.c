@@ -4,21 +4,15 @@
  * over them. A request is looked at twice: when its head is there, before room is spent on its body,
  * and when all of it is.
  */
-#include "uploader/region/region_internal.h"
+#include "uploader/region/server_internal.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
-#include <microhttpd.h>
-
-#include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "uploader/region/connections.h"
@@ -26,9 +20,7 @@
 
 enum {
 	CONNECTION_MEMORY = 160 * 1024, /* headers, and the window through which a body comes */
-	CONNECTION_LIMIT = 1000,
 	CONNECTION_TIMEOUT_S = 120,
-	OTHER_FILES = 64,   /* that we have open beside two for each connection */
 	STOP_STEPS = 25,    /* of 2 ms, for what has arrived */
 	DROP_STEPS = 1000,  /* for what is at work */
 	BLOCK_BODY_MAX = 600 * 1024,
@@ -156,96 +148,6 @@ static bool exchange_head(struct exchange *x, struct MHD_Connection *connection,
 	return x->req.nr_headers <= MESSAGE_MAX_HEADERS;
 }
 
-/* A body that ends too early. */
-struct torn {
-	size_t len; /* what is sent of it */
-	char data[];
-};
-
-static ssize_t read_torn(void *cls, uint64_t pos, char *buf, size_t max)
-{
-	const struct torn *torn = cls;
-
-	if (pos >= torn->len)
-		return MHD_CONTENT_READER_END_WITH_ERROR;
-	max = MIN(max, torn->len - (size_t)pos);
-	memcpy(buf, torn->data + pos, max);
-	return (ssize_t)max;
-}
-
-static struct MHD_Response *make_torn_response(struct reply *reply)
-{
-	size_t whole = reply->fd >= 0 ? reply->fd_len : reply->body.len, half = whole / 2;
-	struct torn *torn = malloc(sizeof(*torn) + half);
-	struct MHD_Response *response;
-
-	if (!torn)
-		return NULL;
-	torn->len = half;
-	if (reply->fd < 0 && half > 0)
-		memcpy(torn->data, reply->body.data, half);
-	else if (reply->fd >= 0 &&
-		 file_pread_all(reply->fd, torn->data, half, reply->fd_off, "content", NULL) < 0)
-		torn->len = 0;
-	response = MHD_create_response_from_callback(whole, 64 * 1024, read_torn, torn, free);
-	if (!response)
-		free(torn);
-	return response;
-}
-
-static struct MHD_Response *make_response(struct reply *reply)
-{
-	struct MHD_Response *response;
-	size_t len = reply->body.len;
-	char *text;
-
-	if (reply->truncated)
-		return make_torn_response(reply);
-	if (reply->fd >= 0) {
-		response = MHD_create_response_from_fd_at_offset64(reply->fd_len, reply->fd,
-			reply->fd_off);
-		if (response)
-			reply->fd = -1;
-		return response;
-	}
-	text = buf_steal(&reply->body, NULL);
-	if (!text)
-		return NULL;
-	response = MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE);
-	if (!response)
-		free(text);
-	return response;
-}
-
-/* The service's time, which is what clients correct theirs by: "Thu, 26 Nov 2026 14:41:40 GMT". */
-static void add_date(struct MHD_Response *response, const struct region *r)
-{
-	time_t now = (time_t)region_now(r);
-	char text[40];
-	struct tm tm;
-
-	if (gmtime_r(&now, &tm) && strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0)
-		MHD_add_response_header(response, "Date", text);
-}
-
-static enum MHD_Result send_reply(const struct server *s, struct MHD_Connection *connection,
-	struct reply *reply)
-{
-	struct MHD_Response *response = make_response(reply);
-	enum MHD_Result result;
-
-	if (!response)
-		return MHD_NO;
-	add_date(response, s->region);
-	MHD_add_response_header(response, "Content-Type", reply->content_type);
-	MHD_add_response_header(response, "x-amzn-RequestId", reply->request_id);
-	for (size_t i = 0; i < reply->nr_headers; i++)
-		MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
-	result = MHD_queue_response(connection, reply->status, response);
-	MHD_destroy_response(response);
-	return result;
-}
-
 /* With faults that make it slow, each connection has its own thread. */
 static void pause_ms(uint32_t ms)
 {
@@ -262,7 +164,7 @@ static enum MHD_Result answer(const struct server *s, const struct exchange *x,
 		reply_ebs_error(reply, 500, "InternalServerException", NULL, "out of memory");
 	log_debug("region: %s %s: %u", x->req.method, x->target, reply->status);
 	pause_ms(s->region->faults.slow_ms);
-	return reply->dropped ? MHD_NO : send_reply(s, connection, reply);
+	return reply->dropped ? MHD_NO : server_reply(s->region, connection, reply);
 }
 
 static void refuse_size(const struct exchange *x, struct reply *reply)
@@ -402,43 +304,6 @@ static void on_log(void *cls, const char *fmt, va_list ap)
 	log_debug("region: http: %s", text);
 }
 
-static int parse_address(const char *address, uint16_t port, struct sockaddr_in *out,
-	struct error *err)
-{
-	*out = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
-	if (inet_pton(AF_INET, address, &out->sin_addr) == 1)
-		return 0;
-	return error_set(err, ERROR_USAGE, 0,
-		"'%s' is no address to listen on: an IPv4 address like 127.0.0.1 is right", address);
-}
-
-/* Half of the files that we may open, so that requests find some for what they read and write. */
-static unsigned connection_limit(void)
-{
-	struct rlimit files;
-
-	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == RLIM_INFINITY ||
-	    files.rlim_cur >= 2 * CONNECTION_LIMIT + OTHER_FILES)
-		return CONNECTION_LIMIT;
-	return files.rlim_cur > 2 * OTHER_FILES ? (unsigned)(files.rlim_cur - OTHER_FILES) / 2 : OTHER_FILES / 2;
-}
-
-/* A socket that listens; where gets the port. -1 with errno when it does not. */
-static int listen_at(struct sockaddr_in *where)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
-	socklen_t len = sizeof(*where);
-
-	if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-			       bind(fd, (const struct sockaddr *)where, len) < 0 ||
-			       listen(fd, SOMAXCONN) < 0 ||
-			       getsockname(fd, (struct sockaddr *)where, &len) < 0)) {
-		cleanup_close_p(&fd);
-		return -1;
-	}
-	return fd;
-}
-
 static struct MHD_Daemon *start_daemon(struct server *s, int listener, unsigned threads,
 	unsigned limit)
 {
@@ -461,25 +326,21 @@ static struct MHD_Daemon *start_daemon(struct server *s, int listener, unsigned 
 struct server *server_start(struct region *r, const char *address, uint16_t port, unsigned threads,
 	struct error *err)
 {
+	unsigned limit = server_connection_limit();
+	int listener = server_listen(address, &port, err);
 	struct server *s;
-	struct sockaddr_in where;
-	unsigned limit = connection_limit();
-	int listener;
 
-	if (parse_address(address, port, &where, err) < 0)
-		return NULL;
-	listener = listen_at(&where);
 	if (listener < 0)
-		return error_null(err, ERROR_IO, errno, "cannot listen on %s port %u", address, port);
+		return NULL;
 	s = calloc(1, sizeof(*s));
-	r->endpoint = s ? buf_strf(err, "http://%s:%u", address, ntohs(where.sin_port)) : NULL;
+	r->endpoint = s ? buf_strf(err, "http://%s:%u", address, port) : NULL;
 	if (!r->endpoint) {
 		close(listener);
 		free(s);
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for the server");
 	}
 	s->region = r;
-	s->port = ntohs(where.sin_port);
+	s->port = port;
 	bodies_init(&s->bodies);
 	/* The rest is for those at work, and for those that have been ended and are not gone yet. */
 	connections_init(&s->connections, limit / 4 * 3);
