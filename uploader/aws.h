@@ -81,7 +81,7 @@ struct aws_call {
 	struct error error;     /* when !ok: operation, subject, attempts, code, message, request id */
 	unsigned attempts;
 
-	/* private to aws.c */
+	/* private to aws*.c */
 	struct aws *aws;
 	uint64_t first_ms, due_ms; /* monotonic */
 	int64_t signed_s;       /* the time in the last signature */

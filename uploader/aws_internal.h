@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside aws*.c: what an error answer says, endpoints, and the signing of a call.
+ * Inside aws*.c: the client, what an error answer says, endpoints, attempts, and the signing of a call.
  */
 #ifndef AMIWRIGHT_UPLOADER_AWS_INTERNAL_H
 #define AMIWRIGHT_UPLOADER_AWS_INTERNAL_H
@@ -43,12 +43,45 @@ enum { AWS_ENDPOINT_FIPS = 1, AWS_ENDPOINT_DUALSTACK = 2 };
 int aws_endpoint_init(struct aws_endpoint *e, enum aws_service service, const char *region,
 	const char *url, unsigned kind, struct error *err) MUST_CHECK;
 void aws_endpoint_release(struct aws_endpoint *e);
+
 /* Keys derived for one day, by service, from credentials of one generation. */
 struct aws_keys {
 	unsigned generation;
 	char date[AWS_SERVICES][9];
 	uint8_t key[AWS_SERVICES][SHA256_SIZE];
 };
+
+struct aws {
+	char *region;
+	struct aws_endpoint endpoint[AWS_SERVICES];
+	struct aws_provider *provider;  /* borrowed, or `own` */
+	struct aws_provider *own;
+	struct aws_keys keys;
+	struct aws_clock clock;
+	struct http_client *http;
+	unsigned max_attempts, budget_ms;
+	bool (*cancelled)(void);
+	bool hurry, s3_hosts;
+	int64_t skew_s; /* server's clock minus ours, 0 until one is measured that matters */
+	struct aws_call *waiting; /* for their next attempt */
+	unsigned running;
+	uint64_t retries, throttled;
+};
+
+enum { AWS_CREDS_POLL_MS = 10 }; /* between looks whether new credentials have come */
+
+/* Of the client's clock that only goes forward. */
+uint64_t aws_now_ms(const struct aws *a);
+
+/*
+ * Signs and sends, or has the call wait until there are credentials. Its end is aws_call_finish(),
+ * by itself; -1 when the attempt cannot be made.
+ */
+int aws_attempt(struct aws *a, struct aws_call *call, struct error *err) MUST_CHECK;
+/* Not under way any more: done() is called. */
+void aws_call_finish(struct aws *a, struct aws_call *call);
+/* Keys derived from credentials that were replaced are of no use: forgets those of another generation. */
+void aws_use_generation(struct aws *a, unsigned generation);
 
 struct aws_signer {
 	const char *region;
