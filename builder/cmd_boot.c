@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `amiwright boot`: an image, a spec or an AMI in QEMU, as EC2 would run it; and `imds-bridge`, which
- * QEMU runs for each connection of the guest to its metadata service.
+ * `amiwright boot`: an image, a spec or an AMI in QEMU, as EC2 would run it.
  */
 #include "builder/command.h"
 
@@ -14,11 +13,11 @@
 
 #include "base/file.h"
 #include "base/interrupt.h"
-#include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "base/tempdir.h"
+#include "builder/boot_machine.h"
 #include "builder/boot_port.h"
 #include "builder/boot_run.h"
 #include "builder/boot_source.h"
@@ -33,7 +32,7 @@ struct boot_options {
 
 #define FIELD(field) offsetof(struct boot_options, field)
 
-enum { EXPECT_TIMEOUT_S = 600, PROCESSORS = 2, KEY_MAX = 16 << 10, HOSTNAME_SIZE = 80 };
+enum { EXPECT_TIMEOUT_S = 600, KEY_MAX = 16 << 10 };
 
 static const char *const firmwares[] = {"bios", "uefi", NULL};
 static const char *const architectures[] = {"x86_64", "arm64", NULL};
@@ -91,14 +90,10 @@ struct run {
 	struct buf key, user_data;
 	struct boot_source source;
 	struct boot_console console;
-	struct imds *imds;
-	struct imds_server *server;
-	struct qemu qemu;
+	struct boot_machine machine;
 	uint16_t ssh_port; /* 0: none */
 	int ssh_held;      /* keeps it ours; -1: none */
-	bool kvm;
 	int out;           /* console; -1: standard output */
-	char instance[20], ami[20], uuid[UUID_TEXT_SIZE], mac[18], hostname[HOSTNAME_SIZE];
 };
 
 static int read_key(struct run *r, struct error *err)
@@ -208,30 +203,6 @@ static int look(struct run *r, const char *what, const struct boot_source_opts *
 	return ret;
 }
 
-/* Ids in EC2's forms. The uuid begins with "ec2", by which software knows EC2. */
-static int make_ids(struct run *r, struct error *err)
-{
-	uint8_t bytes[16 + 9 + 9 + 3];
-	char hex[2 * 9 + 1];
-
-	if (context_random(bytes, sizeof(bytes)) < 0)
-		return error_set(err, ERROR_IO, 0, "no randomness to be had for an instance id");
-	bytes[0] = 0xec;
-	bytes[1] = 0x20 | (bytes[1] & 0x0f);
-	uuid_format(r->uuid, bytes);
-	snprintf(r->instance, sizeof(r->instance), "i-%.17s", hex_encode(hex, bytes + 16, 9));
-	snprintf(r->ami, sizeof(r->ami), "ami-%.15s", hex_encode(hex, bytes + 25, 9));
-	snprintf(r->mac, sizeof(r->mac), "02:00:00:%02x:%02x:%02x", bytes[34], bytes[35], bytes[36]);
-	return 0;
-}
-
-static const char *instance_type(const struct run *r)
-{
-	if (r->opts->instance_type)
-		return r->opts->instance_type;
-	return r->source.architecture == QEMU_ARM64 ? "m6g.large" : "m5.large";
-}
-
 static const char *region(const struct run *r)
 {
 	if (r->ctx->aws)
@@ -239,133 +210,26 @@ static const char *region(const struct run *r)
 	return r->ctx->opts.region ? r->ctx->opts.region : "us-east-1";
 }
 
-static int start_imds(struct run *r, struct error *err)
+static int start(struct run *r, struct error *err)
 {
-	CLEANUP_FREE struct imds_disk *disks = calloc(r->source.nr + 1, sizeof(*disks));
-	CLEANUP_FREE char *zone = buf_strf(err, "%sa", region(r));
-	struct imds_opts opts = {
-		.ami_id = r->source.kind == BOOT_AMI ? r->source.what : r->ami,
-		.instance_id = r->instance,
-		.instance_type = instance_type(r),
+	const struct boot_machine_opts opts = {
+		.source = &r->source,
+		.folder = r->folder,
 		.region = region(r),
-		.zone = zone,
-		.architecture = qemu_architecture_name(r->source.architecture),
-		.hostname = r->hostname,
-		.ipv4 = QEMU_GUEST_ADDRESS,
-		.network = QEMU_GUEST_NETWORK,
-		.mac = r->mac,
+		.instance_type = r->opts->instance_type,
+		.kernel = r->opts->kernel,
+		.initrd = r->opts->initrd,
+		.append = r->opts->append,
+		.memory = r->opts->memory,
+		.ssh_port = r->ssh_port,
 		.public_key = r->key.len ? buf_str(&r->key) : NULL,
 		.user_data = r->opts->user_data ? buf_str(&r->user_data) : NULL,
 		.user_data_len = r->user_data.len,
 		.tags = r->tags.items,
 		.nr_tags = r->tags.nr,
-		.disks = disks,
-		.nr_disks = r->source.nr + 1,
-		.start_s = context_wall_s(),
 	};
 
-	if (!disks || !zone)
-		return error_nomem(err, "metadata");
-	if (context_random(opts.secret, sizeof(opts.secret)) < 0)
-		return error_set(err, ERROR_IO, 0, "no randomness to be had for session tokens");
-	/* The root volume is there under two names. */
-	for (size_t i = 0; i < r->source.nr; i++)
-		disks[i] = r->source.disks[i].mapping;
-	disks[r->source.nr] = disks[0];
-	snprintf(disks[r->source.nr].name, sizeof(disks[0].name), "root");
-	r->imds = imds_new(&opts, err);
-	r->server = r->imds ? imds_server_new(r->imds, r->folder, err) : NULL;
-	return r->server ? 0 : -1;
-}
-
-static int choose_accelerator(struct run *r, struct error *err)
-{
-	const char *wanted = r->opts->accel ? r->opts->accel : "auto";
-	char why[200] = "";
-
-	if (!strcmp(wanted, "tcg"))
-		return 0;
-	if (qemu_try_kvm(r->source.architecture, r->folder, &r->kvm, why, err) < 0)
-		return -1;
-	if (!r->kvm && !strcmp(wanted, "kvm"))
-		return error_set(err, ERROR_INPUT, 0, "KVM does not work here: %s", why);
-	if (r->kvm)
-		log_info("running under KVM");
-	else
-		log_info("running under emulation, which is slow: KVM does not work here (%s)", why);
-	return 0;
-}
-
-/* The firmware's variables are written to by the guest. */
-static char *copy_vars(const struct run *r, const char *from, struct error *err)
-{
-	CLEANUP_BUF struct buf vars = BUF_INIT(256u << 20);
-	CLEANUP_FREE char *path = buf_strf(err, "%s/vars.fd", r->folder);
-
-	if (!path || file_read(from, &vars, err) < 0 ||
-		file_write_atomic(path, vars.data, vars.len, 0600, false, err) < 0)
-		return NULL;
-	return steal_ptr(&path);
-}
-
-static int start_machine(struct run *r, struct qemu_machine *m, struct error *err)
-{
-	CLEANUP_FREE struct qemu_disk *disks = calloc(r->source.nr + 1, sizeof(*disks));
-	CLEANUP_FREE char *vars = NULL;
-	/* By this name it can be run also when the file was replaced meanwhile. */
-	CLEANUP_FREE char *self = buf_strf(err, "/proc/%d/exe", (int)getpid());
-	CLEANUP_FREE char *short_name = buf_strf(err, "%.*s", (int)strcspn(r->hostname, "."), r->hostname);
-	struct qemu_argv argv = {0};
-	int ret;
-
-	if (!disks || !self || !short_name)
-		return error_nomem(err, "a machine");
-	for (size_t i = 0; i < r->source.nr; i++)
-		disks[i] = (struct qemu_disk){r->source.disks[i].file, r->source.disks[i].format,
-			r->source.disks[i].serial};
-	m->disks = disks;
-	m->nr_disks = r->source.nr;
-	m->self = self;
-	m->hostname = short_name;
-	if (m->firmware == QEMU_UEFI) {
-		m->code = r->source.uefi_code;
-		vars = copy_vars(r, r->source.uefi_vars, err);
-		if (!vars)
-			return -1;
-		m->vars = vars;
-	}
-	ret = qemu_args(m, &argv, err);
-	if (!ret)
-		ret = qemu_start(&r->qemu, m->architecture, &argv, err);
-	qemu_argv_release(&argv);
-	return ret;
-}
-
-static int start(struct run *r, struct error *err)
-{
-	struct qemu_machine m = {
-		.architecture = r->source.architecture,
-		.firmware = r->source.firmware,
-		.kvm = r->kvm,
-		.memory = r->opts->memory ? r->opts->memory : GIB,
-		.processors = PROCESSORS,
-		.mac = r->mac,
-		.imds_folder = r->folder,
-		.ssh_port = r->ssh_port,
-		.kernel = r->opts->kernel,
-		.initrd = r->opts->initrd,
-		.append = r->opts->append,
-		.uuid = r->uuid,
-		.instance_type = instance_type(r),
-		.instance_id = r->instance,
-	};
-
-	snprintf(r->hostname, sizeof(r->hostname), "ip-169-254-0-15.%.40s%s",
-		strcmp(region(r), "us-east-1") ? region(r) : "ec2",
-		strcmp(region(r), "us-east-1") ? ".compute.internal" : ".internal");
-	if (start_imds(r, err) < 0)
-		return -1;
-	return start_machine(r, &m, err);
+	return boot_machine_start(&r->machine, &opts, err);
 }
 
 /* Printed as soon as the machine runs, for those who want to get in. */
@@ -375,7 +239,8 @@ static int print_result(struct run *r, struct error *err)
 	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
 	const char *firmware = r->source.firmware == QEMU_UEFI ? "uefi" : "bios";
 
-	log_info("%s, %s, %s", qemu_architecture_name(r->source.architecture), firmware, r->instance);
+	log_info("%s, %s, %s", qemu_architecture_name(r->source.architecture), firmware,
+		r->machine.instance);
 	if (r->ssh_port)
 		log_info("the guest's ssh: 127.0.0.1 port %u", r->ssh_port);
 	if (!doc || !r->opts->console)
@@ -385,11 +250,11 @@ static int print_result(struct run *r, struct error *err)
 			return -1;
 		return context_print(&out, err);
 	}
-	if (json_set_str(doc, "instance", r->instance, err) < 0 ||
+	if (json_set_str(doc, "instance", r->machine.instance, err) < 0 ||
 		json_set_str(doc, "architecture", qemu_architecture_name(r->source.architecture),
 			err) < 0 ||
 		json_set_str(doc, "firmware", firmware, err) < 0 ||
-		json_set_str(doc, "accelerator", r->kvm ? "kvm" : "tcg", err) < 0 ||
+		json_set_str(doc, "accelerator", r->machine.kvm ? "kvm" : "tcg", err) < 0 ||
 		(r->ssh_port ? json_set_int(doc, "ssh_port", r->ssh_port, err) :
 			       json_set_str(doc, "ssh_port", NULL, err)) < 0 ||
 		json_write(doc, true, &out, err) < 0)
@@ -408,8 +273,8 @@ static int run_machine(struct run *r, struct error *err)
 {
 	const struct boot_options *o = r->opts;
 	struct boot_run run = {
-		.qemu = &r->qemu,
-		.imds = r->server,
+		.qemu = &r->machine.qemu,
+		.imds = r->machine.server,
 		.console = &r->console,
 		.out = r->out >= 0 ? r->out : STDOUT_FILENO,
 		.out_name = o->console ? o->console : "standard output",
@@ -454,10 +319,12 @@ static int boot(struct run *r, const char *what, struct error *err)
 		.kernel = o->kernel != NULL,
 	};
 
-	if (check(r, err) < 0 || make_ids(r, err) < 0 || look(r, what, &source, err) < 0)
+	if (check(r, err) < 0 || boot_machine_name(&r->machine, err) < 0 ||
+		look(r, what, &source, err) < 0)
 		return -1;
 	r->folder = tempdir_new(below, err);
-	if (!r->folder || choose_accelerator(r, err) < 0 ||
+	if (!r->folder ||
+		boot_machine_choose(&r->machine, o->accel, r->source.architecture, r->folder, err) < 0 ||
 		boot_source_make(&r->source, r->ctx, r->folder, err) < 0 ||
 		open_console(r, err) < 0 || start(r, err) < 0 || print_result(r, err) < 0)
 		return -1;
@@ -467,12 +334,11 @@ static int boot(struct run *r, const char *what, struct error *err)
 static int run(struct context *ctx, const void *popts, const struct options_args *args,
 	struct error *err)
 {
-	struct run r = {.ctx = ctx, .opts = popts, .qemu = QEMU_INIT, .out = -1, .ssh_held = -1};
+	struct run r = {.ctx = ctx, .opts = popts, .machine = BOOT_MACHINE_INIT, .out = -1,
+		.ssh_held = -1};
 	int ret = boot(&r, args->items[0], err);
 
-	qemu_release(&r.qemu);
-	imds_server_free(r.server);
-	imds_free(r.imds);
+	boot_machine_release(&r.machine);
 	if (r.out >= 0)
 		close(r.out);
 	if (r.ssh_held >= 0)
@@ -501,23 +367,4 @@ const struct command cmd_boot = {
 	.min_args = 1,
 	.max_args = 1,
 	.run = run,
-};
-
-static int run_bridge(struct context *ctx, const void *popts, const struct options_args *args,
-	struct error *err)
-{
-	(void)ctx;
-	(void)popts;
-	return imds_bridge(args->items[0], STDIN_FILENO, STDOUT_FILENO, err);
-}
-
-const struct command cmd_imds_bridge = {
-	.name = "imds-bridge",
-	.args = "DIR",
-	.summary = "a guest's connection to its metadata service",
-	.description = "Joins standard input and output to the metadata service of a running 'boot'.",
-	.hidden = true,
-	.min_args = 1,
-	.max_args = 1,
-	.run = run_bridge,
 };
