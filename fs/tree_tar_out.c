@@ -15,13 +15,10 @@
 
 #include "base/file.h"
 #include "base/num.h"
+#include "fs/tree_tar_pax.h"
 
 /* BLOCK is also the largest write; RECORD is what tar pads the end of an archive to. */
 enum { SECTOR = 512, BLOCK = 256 << 10, RECORD = 10240, PAX_MAX = 64 << 20 };
-
-/* The largest values that the octal fields of a header hold. */
-#define OCTAL_7 UINT64_C(07777777)
-#define OCTAL_11 UINT64_C(077777777777)
 
 /* The header of POSIX ustar. */
 struct header {
@@ -57,14 +54,6 @@ struct entry {
 struct run {
 	uint64_t off, len;
 };
-
-static int path_error(struct out *o, tree_node node, struct error *err, const char *what)
-{
-	buf_clear(&o->path);
-	if (tree_path(o->t, node, &o->path, err) < 0)
-		return -1;
-	return error_set(err, ERROR_INPUT, 0, "'%s': %s", buf_str(&o->path), what);
-}
 
 static int flush(struct out *o, struct error *err)
 {
@@ -130,154 +119,6 @@ static int put_content(struct out *o, tree_node node, uint64_t off, uint64_t len
 		took(o, step);
 	}
 	return pad_to(o, SECTOR, err);
-}
-
-/* "LENGTH key=value\n", where LENGTH counts itself. */
-static int add_record(
-	struct out *o, const char *key, const void *value, size_t value_len, struct error *err)
-{
-	size_t rest = strlen(key) + value_len + 3, len = rest + 1;
-
-	for (size_t digits = 1, limit = 10; len >= limit; limit *= 10)
-		len = rest + ++digits;
-	if (buf_addf(&o->pax, err, "%zu %s=", len, key) < 0 ||
-		buf_add(&o->pax, value, value_len, err) < 0)
-		return -1;
-	return buf_add_char(&o->pax, '\n', err);
-}
-
-static int add_number(struct out *o, const char *key, uint64_t value, struct error *err)
-{
-	char text[24];
-	int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-
-	return add_record(o, key, text, (size_t)len, err);
-}
-
-/* A number into its field; one that is too large becomes a record, and the field 0. */
-static int set_number(struct out *o, char *field, size_t size, const char *key, uint64_t value,
-	struct error *err)
-{
-	uint64_t max = size == 8 ? OCTAL_7 : OCTAL_11;
-	char text[24];
-
-	if (value > max && add_number(o, key, value, err) < 0)
-		return -1;
-	snprintf(text, sizeof(text), "%0*llo", (int)size - 1,
-		(unsigned long long)(value > max ? 0 : value));
-	memcpy(field, text, size - 1);
-	return 0;
-}
-
-static int set_text(struct out *o, char field[100], const char *key, const struct buf *text,
-	struct error *err)
-{
-	memcpy(field, buf_str(text), MIN(text->len, 100));
-	return key && text->len > 100 ? add_record(o, key, text->data, text->len, err) : 0;
-}
-
-/* Pax times are decimal numbers: half a second before 1969-12-31T23:59:59Z is -1.5. */
-static int set_mtime(struct out *o, struct header *h, const struct tree_attr *a, struct error *err)
-{
-	bool negative = a->mtime < 0;
-	uint64_t whole = negative ? (uint64_t)-a->mtime : (uint64_t)a->mtime;
-	uint32_t part = a->mtime_ns;
-	char text[40];
-	int len;
-
-	if (!negative && part == 0)
-		return set_number(o, h->mtime, sizeof(h->mtime), "mtime", whole, err);
-	if (negative && part > 0) {
-		whole--;
-		part = 1000000000 - part;
-	}
-	len = snprintf(text, sizeof(text), "%s%llu.%09u", negative ? "-" : "",
-		(unsigned long long)whole, part);
-	snprintf(h->mtime, sizeof(h->mtime), "%011llo",
-		(unsigned long long)(negative || whole > OCTAL_11 ? 0 : whole));
-	return add_record(o, "mtime", text, (size_t)len, err);
-}
-
-/* Tags of ACL entries in the kernel's xattr form (linux/posix_acl_xattr.h), and their text. */
-static const struct {
-	uint16_t tag;
-	const char *text;
-	bool has_id;
-} acl_tags[] = {
-	{0x01, "user", false},
-	{0x02, "user", true},
-	{0x04, "group", false},
-	{0x08, "group", true},
-	{0x10, "mask", false},
-	{0x20, "other", false},
-};
-
-static bool acl_entry_text(const uint8_t *p, char out[40])
-{
-	uint16_t tag = num_get_le16(p), perm = num_get_le16(p + 2);
-	char id[16] = "";
-
-	for (size_t i = 0; i < ARRAY_SIZE(acl_tags); i++) {
-		if (acl_tags[i].tag != tag || perm > 7)
-			continue;
-		if (acl_tags[i].has_id)
-			snprintf(id, sizeof(id), "%u", num_get_le32(p + 4));
-		snprintf(out, 40, "%s:%s:%c%c%c", acl_tags[i].text, id, perm & 4 ? 'r' : '-',
-			perm & 2 ? 'w' : '-', perm & 1 ? 'x' : '-');
-		return true;
-	}
-	return false;
-}
-
-/* Behind a version (2) of 4 bytes come entries of 8: tag, permissions, id. */
-static int add_acl(struct out *o, tree_node node, const char *key, const uint8_t *value, size_t len,
-	struct error *err)
-{
-	CLEANUP_BUF struct buf text = BUF_INIT(0);
-	char entry[40];
-
-	if (len < 12 || len % 8 != 4 || num_get_le32(value) != 2)
-		return path_error(o, node, err, "its ACL is damaged");
-	for (size_t at = 4; at < len; at += 8) {
-		if (!acl_entry_text(value + at, entry))
-			return path_error(o, node, err, "its ACL has an entry of an unknown kind");
-		if ((at > 4 && buf_add_char(&text, ',', err) < 0) ||
-			buf_add_str(&text, entry, err) < 0)
-			return -1;
-	}
-	return add_record(o, key, text.data, text.len, err);
-}
-
-static int add_xattr(
-	struct out *o, const char *name, const void *value, size_t len, struct error *err)
-{
-	CLEANUP_BUF struct buf key = BUF_INIT(0);
-
-	if (buf_add_str(&key, "SCHILY.xattr.", err) < 0)
-		return -1;
-	for (const char *p = name; *p; p++)
-		if (*p == '%' || *p == '=' ? buf_addf(&key, err, "%%%02X", *p) < 0
-					   : buf_add_char(&key, *p, err) < 0)
-			return -1;
-	return add_record(o, key.data, value, len, err);
-}
-
-static int add_xattrs(struct out *o, tree_node node, struct error *err)
-{
-	const char *name;
-	const void *value;
-	size_t len;
-	int ret = 0;
-
-	for (uint32_t i = 0; ret == 0 && tree_xattr(o->t, node, i, &name, &value, &len); i++) {
-		if (!strcmp(name, "system.posix_acl_access"))
-			ret = add_acl(o, node, "SCHILY.acl.access", value, len, err);
-		else if (!strcmp(name, "system.posix_acl_default"))
-			ret = add_acl(o, node, "SCHILY.acl.default", value, len, err);
-		else
-			ret = add_xattr(o, name, value, len, err);
-	}
-	return ret;
 }
 
 /*
@@ -348,11 +189,11 @@ static int make_map(struct out *o, struct entry *e, struct error *err)
 
 static int add_sparse_records(struct out *o, const struct entry *e, struct error *err)
 {
-	if (add_number(o, "GNU.sparse.major", 1, err) < 0 ||
-		add_number(o, "GNU.sparse.minor", 0, err) < 0 ||
-		add_record(o, "GNU.sparse.name", o->path.data, o->path.len, err) < 0)
+	if (tar_pax_number(&o->pax, "GNU.sparse.major", 1, err) < 0 ||
+		tar_pax_number(&o->pax, "GNU.sparse.minor", 0, err) < 0 ||
+		tar_pax_add(&o->pax, "GNU.sparse.name", o->path.data, o->path.len, err) < 0)
 		return -1;
-	return add_number(o, "GNU.sparse.realsize", e->attr.size, err);
+	return tar_pax_number(&o->pax, "GNU.sparse.realsize", e->attr.size, err);
 }
 
 static int put_header(struct out *o, struct header *h, struct error *err)
@@ -428,7 +269,7 @@ static int start_entry(struct out *o, struct entry *e, struct error *err)
 	tree_get(o->t, e->node, &e->attr);
 	e->type = type_of(e->attr.mode);
 	if (!e->type)
-		return path_error(o, e->node, err, "it is of a kind that tar lacks");
+		return tar_path_error(o->t, e->node, "it is of a kind that tar lacks", err);
 	if (entry_path(o, e->node, e->type == '5', &o->path, err) < 0)
 		return -1;
 	buf_clear(&o->link);
@@ -453,23 +294,23 @@ static int fill_header(struct out *o, const struct entry *e, struct header *h, s
 	const struct tree_attr *a = &e->attr;
 
 	/* A sparse file's name has a record of its own. */
-	if (set_text(o, h->name, e->sparse ? NULL : "path", &o->path, err) < 0 ||
-		set_text(o, h->link, "linkpath", &o->link, err) < 0 ||
-		set_number(o, h->mode, sizeof(h->mode), "mode", a->mode & 07777, err) < 0 ||
-		set_number(o, h->uid, sizeof(h->uid), "uid", a->uid, err) < 0 ||
-		set_number(o, h->gid, sizeof(h->gid), "gid", a->gid, err) < 0 ||
-		set_number(o, h->size, sizeof(h->size), "size", e->size, err) < 0 ||
-		set_mtime(o, h, a, err) < 0)
+	if (tar_pax_text(&o->pax, h->name, e->sparse ? NULL : "path", &o->path, err) < 0 ||
+		tar_pax_text(&o->pax, h->link, "linkpath", &o->link, err) < 0 ||
+		tar_pax_field(&o->pax, h->mode, sizeof(h->mode), "mode", a->mode & 07777, err) < 0 ||
+		tar_pax_field(&o->pax, h->uid, sizeof(h->uid), "uid", a->uid, err) < 0 ||
+		tar_pax_field(&o->pax, h->gid, sizeof(h->gid), "gid", a->gid, err) < 0 ||
+		tar_pax_field(&o->pax, h->size, sizeof(h->size), "size", e->size, err) < 0 ||
+		tar_pax_mtime(&o->pax, h->mtime, a, err) < 0)
 		return -1;
 	if ((e->type == '3' || e->type == '4') &&
-		(set_number(o, h->major, sizeof(h->major), "SCHILY.devmajor", a->rdev_major, err) <
-				0 ||
-			set_number(o, h->minor, sizeof(h->minor), "SCHILY.devminor", a->rdev_minor,
-				err) < 0))
+		(tar_pax_field(&o->pax, h->major, sizeof(h->major), "SCHILY.devmajor", a->rdev_major,
+			 err) < 0 ||
+			tar_pax_field(&o->pax, h->minor, sizeof(h->minor), "SCHILY.devminor",
+				a->rdev_minor, err) < 0))
 		return -1;
 	if (e->sparse && add_sparse_records(o, e, err) < 0)
 		return -1;
-	return e->type == '1' ? 0 : add_xattrs(o, e->node, err);
+	return e->type == '1' ? 0 : tar_pax_xattrs(&o->pax, o->t, e->node, err);
 }
 
 static int put_sparse(struct out *o, const struct entry *e, struct error *err)
