@@ -12,29 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 
 #include "base/num.h"
 #include "fs/tree_dir_internal.h"
-
-/*
- * The kernel's limit of a value, and of a list of names; and what nearly always is enough: the
- * kernel clears a buffer of the size that it is offered.
- */
-enum { XATTR_BYTES = 65536, XATTR_SMALL = 1024 };
-
-/* A file with several links, by device and inode. */
-struct link_slot {
-	dev_t dev;
-	ino_t ino;
-	tree_node node; /* TREE_NONE: free slot */
-};
-
-/* Open addressing, a power of two of slots, at most half full. */
-struct link_table {
-	struct link_slot *slots;
-	size_t nr, size;
-};
 
 struct pending_dir {
 	uint32_t dir; /* in the source */
@@ -52,60 +32,15 @@ struct scan {
 	struct tree *t;
 	struct dir_source *s;
 	bool root_owner;
-	struct link_table links;
+	struct dir_links links;
+	struct dir_xattrs xattrs;
 	struct pending_dir *stack;
 	size_t nr_stack, alloc_stack;
 	struct linked_dir *linked;
 	size_t nr_linked, alloc_linked;
 	struct pending_dir at; /* the folder that is open */
 	int fd;
-	char names[XATTR_BYTES], value[XATTR_BYTES];
 };
-
-static int entry_error(const struct scan *sc, const char *name, int errnum, const char *what,
-	struct error *err)
-{
-	char text[DIR_SOURCE_PATH_TEXT];
-
-	return error_set(err, ERROR_IO, errnum, "cannot %s '%s'", what,
-		dir_source_text(sc->s, sc->at.dir, name, text));
-}
-
-static struct link_slot *find_link(const struct link_table *l, dev_t dev, ino_t ino)
-{
-	uint64_t hash = ((uint64_t)ino ^ (uint64_t)dev << 40) * UINT64_C(0x9e3779b97f4a7c15);
-	size_t i = (size_t)(hash >> 32) & (l->size - 1);
-
-	while (l->slots[i].node != TREE_NONE && (l->slots[i].ino != ino || l->slots[i].dev != dev))
-		i = (i + 1) & (l->size - 1);
-	return &l->slots[i];
-}
-
-static int grow_links(struct link_table *l, struct error *err)
-{
-	struct link_table grown = {.nr = l->nr, .size = l->size ? 2 * l->size : 256};
-
-	if (2 * l->nr < l->size)
-		return 0;
-	grown.slots = malloc(grown.size * sizeof(*grown.slots));
-	if (!grown.slots)
-		return error_nomem(err, "hard links");
-	for (size_t i = 0; i < grown.size; i++)
-		grown.slots[i].node = TREE_NONE;
-	for (size_t i = 0; i < l->size; i++)
-		if (l->slots[i].node != TREE_NONE)
-			*find_link(&grown, l->slots[i].dev, l->slots[i].ino) = l->slots[i];
-	free(l->slots);
-	*l = grown;
-	return 0;
-}
-
-static void forget_links(struct link_table *l)
-{
-	for (size_t i = 0; i < l->size; i++)
-		l->slots[i].node = TREE_NONE;
-	l->nr = 0;
-}
 
 static int push_dir(struct scan *sc, uint32_t dir, tree_node node, struct error *err)
 {
@@ -120,79 +55,6 @@ static int push_dir(struct scan *sc, uint32_t dir, tree_node node, struct error 
 	}
 	sc->stack[sc->nr_stack++] = (struct pending_dir){dir, node};
 	return 0;
-}
-
-/*
- * The namespaces that every file system shares; others ("system.nfs4_acl", "btrfs.…") are
- * properties of the one that the folder happens to be on.
- */
-static bool portable_xattr(const char *name)
-{
-	return !strncmp(name, "user.", 5) || !strncmp(name, "trusted.", 8) ||
-		!strncmp(name, "security.", 9) || !strcmp(name, "system.posix_acl_access") ||
-		!strcmp(name, "system.posix_acl_default");
-}
-
-/* Where extended attributes are read from: a descriptor, or a path when fd is -1. */
-struct xattr_from {
-	int fd;
-	const char *path;
-};
-
-/* The list of names (attr NULL) or a value. */
-static ssize_t read_xattr_sized(const struct xattr_from *from, const char *attr, char *buf,
-	size_t size)
-{
-	if (from->fd >= 0)
-		return attr ? fgetxattr(from->fd, attr, buf, size)
-			    : flistxattr(from->fd, buf, size);
-	return attr ? lgetxattr(from->path, attr, buf, size) : llistxattr(from->path, buf, size);
-}
-
-static ssize_t read_xattr(const struct xattr_from *from, const char *attr, char buf[XATTR_BYTES])
-{
-	ssize_t len = read_xattr_sized(from, attr, buf, XATTR_SMALL);
-
-	if (len < 0 && errno == ERANGE)
-		len = read_xattr_sized(from, attr, buf, XATTR_BYTES);
-	return len;
-}
-
-/* name is for messages. */
-static int add_xattrs(struct scan *sc, const char *name, tree_node node,
-	const struct xattr_from *from, struct error *err)
-{
-	ssize_t len = read_xattr(from, NULL, sc->names);
-	ssize_t value_len;
-
-	if (len < 0 && errno == ENOTSUP)
-		return 0;
-	if (len < 0)
-		return entry_error(sc, name, errno, "list extended attributes of", err);
-	for (const char *at = sc->names; at < sc->names + len; at += strlen(at) + 1) {
-		if (!portable_xattr(at))
-			continue;
-		value_len = read_xattr(from, at, sc->value);
-		if (value_len < 0)
-			return entry_error(sc, name, errno, "read extended attributes of", err);
-		if (tree_set_xattr(sc->t, node, at, sc->value, (size_t)value_len, err))
-			return -1;
-	}
-	return 0;
-}
-
-/*
- * Those of what cannot be opened for reading without harm (links, devices, FIFOs) are read by
- * path, for lack of an *at() call on older kernels; the path goes through the open folder's
- * descriptor, so that it is short and cannot be led elsewhere.
- */
-static int add_xattrs_by_path(struct scan *sc, const char *name, tree_node node, struct error *err)
-{
-	char path[sizeof("/proc/self/fd/-2147483648/") + TREE_NAME_MAX];
-	struct xattr_from from = {.fd = -1, .path = path};
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", sc->fd, name);
-	return add_xattrs(sc, name, node, &from, err);
 }
 
 static int add_piece(struct scan *sc, tree_node node, uint32_t id, uint64_t off, uint64_t len,
@@ -216,7 +78,7 @@ static int add_sparse(struct scan *sc, const char *name, tree_node node, uint32_
 		if (data < 0 && errno == ENXIO)
 			break; /* a hole to the end */
 		if (data < 0)
-			return entry_error(sc, name, errno, "find the holes of", err);
+			return dir_source_error(sc->s, sc->at.dir, name, errno, "find the holes of", err);
 		hole = lseek(fd, data, SEEK_HOLE);
 		if (hole < 0)
 			return dir_source_changed(sc->s, sc->at.dir, name, err);
@@ -236,13 +98,12 @@ static int add_file(struct scan *sc, const char *name, tree_node node, const str
 	struct error *err)
 {
 	CLEANUP_CLOSE int fd = dir_source_openat(sc->s, sc->fd, name, 0);
-	struct xattr_from from = {.fd = fd};
 	size_t len;
 	uint32_t id;
 
 	if (fd < 0)
-		return entry_error(sc, name, errno, "open", err);
-	if (add_xattrs(sc, name, node, &from, err))
+		return dir_source_error(sc->s, sc->at.dir, name, errno, "open", err);
+	if (dir_xattrs_of_file(&sc->xattrs, sc->at.dir, name, fd, node, err))
 		return -1;
 	if (!st->st_size)
 		return 0;
@@ -339,7 +200,7 @@ static int add_new(struct scan *sc, const char *name, const struct stat *st, tre
 		ssize_t got = readlinkat(sc->fd, name, target, sizeof(target) - 1);
 
 		if (got < 0)
-			return entry_error(sc, name, errno, "read link", err);
+			return dir_source_error(sc->s, sc->at.dir, name, errno, "read link", err);
 		target[got] = '\0';
 		attr.target = target;
 	}
@@ -347,13 +208,13 @@ static int add_new(struct scan *sc, const char *name, const struct stat *st, tre
 		return -1;
 	if (S_ISREG(st->st_mode))
 		return add_file(sc, name, *node, st, err);
-	return add_xattrs_by_path(sc, name, *node, err);
+	return dir_xattrs_of_name(&sc->xattrs, sc->at.dir, sc->fd, name, *node, err);
 }
 
 static int add_entry(struct scan *sc, const char *name, struct error *err)
 {
 	char text[DIR_SOURCE_PATH_TEXT];
-	struct link_slot *slot;
+	struct dir_link *slot;
 	struct tree_attr attr;
 	struct stat st;
 	tree_node node;
@@ -361,7 +222,7 @@ static int add_entry(struct scan *sc, const char *name, struct error *err)
 	if (fstatat(sc->fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
 		if (errno == ENOENT)
 			return dir_source_changed(sc->s, sc->at.dir, name, err);
-		return entry_error(sc, name, errno, "stat", err);
+		return dir_source_error(sc->s, sc->at.dir, name, errno, "stat", err);
 	}
 	if (S_ISSOCK(st.st_mode))
 		return error_set(err, ERROR_INPUT, 0,
@@ -373,15 +234,13 @@ static int add_entry(struct scan *sc, const char *name, struct error *err)
 	}
 	if (st.st_nlink < 2)
 		return add_new(sc, name, &st, &node, err);
-	if (grow_links(&sc->links, err))
+	if (dir_links_find(&sc->links, &st, &slot, err))
 		return -1;
-	slot = find_link(&sc->links, st.st_dev, st.st_ino);
 	if (slot->node != TREE_NONE)
 		return tree_link(sc->t, sc->at.node, name, strlen(name), slot->node, &node, err);
 	if (add_new(sc, name, &st, &node, err))
 		return -1;
-	*slot = (struct link_slot){st.st_dev, st.st_ino, node};
-	sc->links.nr++;
+	dir_links_fill(&sc->links, slot, &st, node);
 	return 0;
 }
 
@@ -393,7 +252,7 @@ static int scan_entries(struct scan *sc, DIR *dir, struct error *err)
 		errno = 0;
 		entry = readdir(dir);
 		if (!entry)
-			return errno ? entry_error(sc, NULL, errno, "read folder", err) : 0;
+			return errno ? dir_source_error(sc->s, sc->at.dir, NULL, errno, "read folder", err) : 0;
 		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
 			add_entry(sc, entry->d_name, err))
 			return -1;
@@ -415,7 +274,7 @@ static int add_root(struct scan *sc, struct error *err)
 	struct stat st;
 
 	if (fstat(sc->fd, &st))
-		return entry_error(sc, NULL, errno, "stat", err);
+		return dir_source_error(sc->s, sc->at.dir, NULL, errno, "stat", err);
 	fill_attr(sc, &st, &attr);
 	lay_over(sc->t, sc->at.node, &attr);
 	return 0;
@@ -423,7 +282,6 @@ static int add_root(struct scan *sc, struct error *err)
 
 static int scan_dir(struct scan *sc, struct error *err)
 {
-	struct xattr_from from;
 	DIR *dir;
 	int status = 0;
 
@@ -437,9 +295,8 @@ static int scan_dir(struct scan *sc, struct error *err)
 	}
 	if (sc->at.dir == DIR_SOURCE_ROOT)
 		status = add_root(sc, err);
-	from = (struct xattr_from){.fd = sc->fd};
 	if (!status)
-		status = add_xattrs(sc, NULL, sc->at.node, &from, err);
+		status = dir_xattrs_of_file(&sc->xattrs, sc->at.dir, NULL, sc->fd, sc->at.node, err);
 	if (!status)
 		status = scan_entries(sc, dir, err);
 	closedir(dir);
@@ -495,7 +352,7 @@ static int scan_all(struct scan *sc, tree_node at, struct error *err)
 		return -1;
 	while (sc->nr_linked) {
 		/* Files that were met before may be replaced now, so nothing is linked to them. */
-		forget_links(&sc->links);
+		dir_links_forget(&sc->links);
 		if (scan_linked(sc, err) || scan_stack(sc, err))
 			return -1;
 	}
@@ -507,7 +364,7 @@ static void scan_free(struct scan *sc)
 	for (size_t i = 0; i < sc->nr_linked; i++)
 		free(sc->linked[i].path);
 	free(sc->linked);
-	free(sc->links.slots);
+	dir_links_release(&sc->links);
 	free(sc->stack);
 	free(sc);
 }
@@ -526,6 +383,8 @@ int tree_dir_add(struct tree *t, tree_node at, const char *path, const struct tr
 		return error_nomem(err, "scan of a folder");
 	sc->t = t;
 	sc->s = s;
+	sc->xattrs.t = t;
+	sc->xattrs.s = s;
 	sc->root_owner = opts && opts->root_owner;
 	status = scan_all(sc, at, err);
 	scan_free(sc);

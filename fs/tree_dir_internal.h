@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The directory source, between the scan that fills it (fs/tree_dir.c) and the reads that others
- * do later (fs/tree_dir_source.c). It keeps a name, a directory and a fingerprint for each file
+ * The directory source, between the scan that fills it (fs/tree_dir.c, with what it knows of links and
+ * extended attributes) and the reads that others do later (fs/tree_dir_source.c). It keeps a name, a directory and a fingerprint for each file
  * with content; the names are those of the tree's arena, which outlives the source.
  */
 #ifndef AMIWRIGHT_FS_TREE_DIR_INTERNAL_H
@@ -71,5 +71,55 @@ const char *dir_source_text(const struct dir_source *s, uint32_t dir, const char
 /* Sets the error for a file that is not what it was. */
 int dir_source_changed(
 	const struct dir_source *s, uint32_t dir, const char *name, struct error *err);
+/* "cannot WHAT 'path/a/b/name'", with the text of errnum. */
+int dir_source_error(const struct dir_source *s, uint32_t dir, const char *name, int errnum,
+	const char *what, struct error *err);
+
+/* A file with several links, by device and inode. */
+struct dir_link {
+	dev_t dev;
+	ino_t ino;
+	tree_node node; /* TREE_NONE: free slot */
+};
+
+/* Those that the scan has met. Zeroed to begin with. */
+struct dir_links {
+	struct dir_link *slots; /* open addressing, a power of two of slots, at most half full; owned */
+	size_t nr, size;
+};
+
+/*
+ * The slot of st's inode, borrowed until the next call: its node, or TREE_NONE when it was not met;
+ * then dir_links_fill() makes it known.
+ */
+int dir_links_find(struct dir_links *l, const struct stat *st, struct dir_link **out,
+	struct error *err) MUST_CHECK;
+void dir_links_fill(struct dir_links *l, struct dir_link *slot, const struct stat *st, tree_node node);
+/* Empties the table. */
+void dir_links_forget(struct dir_links *l);
+void dir_links_release(struct dir_links *l);
+
+/* The kernel's limit of a value, and of a list of names. */
+enum { DIR_XATTR_BYTES = 65536 };
+
+/* From a folder's files to the tree; t and s are borrowed. */
+struct dir_xattrs {
+	struct tree *t;
+	const struct dir_source *s;
+	char names[DIR_XATTR_BYTES], value[DIR_XATTR_BYTES];
+};
+
+/*
+ * Gives node the portable extended attributes of an open file. dir and name (NULL: the folder itself)
+ * are for messages. A file system without such attributes is fine.
+ */
+int dir_xattrs_of_file(struct dir_xattrs *x, uint32_t dir, const char *name, int fd, tree_node node,
+	struct error *err) MUST_CHECK;
+/*
+ * The same of what cannot be opened for reading without harm (links, devices, FIFOs), by its name in
+ * the open folder.
+ */
+int dir_xattrs_of_name(struct dir_xattrs *x, uint32_t dir, int dir_fd, const char *name,
+	tree_node node, struct error *err) MUST_CHECK;
 
 #endif

@@ -67,17 +67,22 @@ int dir_source_changed(
 		dir_source_text(s, dir, name, text));
 }
 
+int dir_source_error(const struct dir_source *s, uint32_t dir, const char *name, int errnum,
+	const char *what, struct error *err)
+{
+	char text[DIR_SOURCE_PATH_TEXT];
+
+	return error_set(err, ERROR_IO, errnum, "cannot %s '%s'", what,
+		dir_source_text(s, dir, name, text));
+}
+
 /* A failed open of what the scan has seen. */
 static int open_failed(
 	const struct dir_source *s, uint32_t dir, const char *name, struct error *err)
 {
-	int errnum = errno;
-	char text[DIR_SOURCE_PATH_TEXT];
-
-	if (errnum == ENOENT || errnum == ENOTDIR || errnum == ELOOP)
+	if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
 		return dir_source_changed(s, dir, name, err);
-	return error_set(err, ERROR_IO, errnum, "cannot open '%s'",
-		dir_source_text(s, dir, name, text));
+	return dir_source_error(s, dir, name, errno, "open", err);
 }
 
 int dir_source_openat(struct dir_source *s, int dir_fd, const char *name, int flags)
@@ -276,7 +281,6 @@ static int open_file(struct dir_source *s, const struct source_file *f, int *fd,
 static int read_fully(const struct dir_source *s, const struct source_file *f, int fd, void *buf,
 	size_t len, uint64_t off, struct error *err)
 {
-	char text[DIR_SOURCE_PATH_TEXT];
 	char *to = buf;
 
 	while (len) {
@@ -285,8 +289,7 @@ static int read_fully(const struct dir_source *s, const struct source_file *f, i
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return error_set(err, ERROR_IO, errno, "cannot read '%s'",
-				dir_source_text(s, f->dir, f->name, text));
+			return dir_source_error(s, f->dir, f->name, errno, "read", err);
 		if (!got)
 			return dir_source_changed(s, f->dir, f->name, err);
 		to += got;
