@@ -80,6 +80,7 @@ struct image {
  */
 struct store *store_open(const char *dir, const char *name, int (*random)(void *buf, size_t len),
 	struct error *err) MUST_CHECK;
+/* Frees what is in memory: the files are whole at any time. */
 void store_close(struct store *s);
 DEFINE_CLEANUP(store, struct store, store_close)
 
@@ -92,6 +93,7 @@ int store_new_id(struct store *s, const char *prefix, char id[STORE_ID_SIZE], st
  * found.
  */
 struct snapshot *store_find_snapshot(struct store *s, const char *id);
+/* The one that an account began with this client token, or NULL. */
 struct snapshot *store_find_token(struct store *s, const char *owner, const char *client_token);
 struct image *store_find_image(struct store *s, const char *id);
 /* An image of that account that is there under this name. */
@@ -115,6 +117,7 @@ struct snapshot *store_add_copy(struct store *s, const char *id, struct json *do
 	const struct snapshot *source, struct error *err) MUST_CHECK;
 /* Writes doc to disk; when that fails it is again what the file has. With store->lock held. */
 int store_save_snapshot(struct snapshot *snap, struct error *err) MUST_CHECK;
+/* The same of an image. */
 int store_save_image(struct store *s, struct image *image, struct error *err) MUST_CHECK;
 /* With store->lock held. Content stays until no pending child needs it and no reader holds it. */
 int store_delete_snapshot(struct store *s, struct snapshot *snap, struct error *err) MUST_CHECK;
@@ -124,6 +127,7 @@ struct snapshot *snapshot_get(struct snapshot *snap);
 void snapshot_put(struct snapshot *snap);
 DEFINE_CLEANUP(snapshot, struct snapshot, snapshot_put)
 
+/* "pending", "completed", "error". */
 const char *snapshot_status_name(enum snapshot_status status);
 /* Sets the status here and on disk, or nowhere; message may be NULL. With store->lock held. */
 int snapshot_set_status(struct snapshot *snap, enum snapshot_status status, const char *message,
