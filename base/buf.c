@@ -28,6 +28,13 @@ void buf_release(struct buf *b)
 	buf_init(b, b->max);
 }
 
+void buf_wipe(struct buf *b)
+{
+	if (b->data)
+		explicit_bzero(b->data, b->size);
+	buf_release(b);
+}
+
 void buf_clear(struct buf *b)
 {
 	buf_truncate(b, 0);

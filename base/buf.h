@@ -30,6 +30,11 @@ struct buf {
 void buf_init(struct buf *b, size_t max);
 /* Frees the memory; the buffer is empty and usable afterwards, its ceiling kept. */
 void buf_release(struct buf *b);
+/*
+ * For secrets: the same, and what is freed is overwritten. What buf_steal() took or growing left behind
+ * is out of reach.
+ */
+void buf_wipe(struct buf *b);
 /* Empties it, keeps the memory. */
 void buf_clear(struct buf *b);
 
@@ -58,5 +63,6 @@ static inline void buf_cleanup(struct buf *b)
 	buf_release(b);
 }
 #define CLEANUP_BUF CLEANUP(buf_cleanup)
+#define CLEANUP_SECRET_BUF CLEANUP(buf_wipe)
 
 #endif

@@ -125,7 +125,7 @@ static int no_key(const struct asking *a, const char *text, struct error *err)
 
 static int read_key(struct crypto_rsa_key *k, struct asking *a, struct error *err)
 {
-	CLEANUP_BUF struct buf text = BUF_INIT(PEM_MAX);
+	CLEANUP_SECRET_BUF struct buf text = BUF_INIT(PEM_MAX);
 	OSSL_LIB_CTX *lib = get_library(err);
 	BIO *bio = NULL;
 	int ret = -1;
@@ -140,8 +140,6 @@ static int read_key(struct crypto_rsa_key *k, struct asking *a, struct error *er
 		ret = k->pkey ? check_key(k->pkey, a->path, err) : no_key(a, buf_str(&text), err);
 	}
 	BIO_free(bio);
-	if (text.len)
-		OPENSSL_cleanse(text.data, text.len);
 	ERR_clear_error();
 	return ret;
 }
@@ -242,9 +240,10 @@ static bool seconds_of(const ASN1_TIME *time, int64_t *out)
 	return good;
 }
 
+/* It may be a key by mistake, so it is wiped as one. */
 static int read_certificate(struct crypto_certificate *c, const char *path, struct error *err)
 {
-	CLEANUP_BUF struct buf text = BUF_INIT(PEM_MAX);
+	CLEANUP_SECRET_BUF struct buf text = BUF_INIT(PEM_MAX);
 	struct asking nobody = {.path = path};
 	OSSL_LIB_CTX *lib = get_library(err);
 	BIO *bio;
@@ -265,8 +264,6 @@ static int read_certificate(struct crypto_certificate *c, const char *path, stru
 		c->x509 = NULL;
 	}
 	BIO_free(bio);
-	if (text.len)
-		OPENSSL_cleanse(text.data, text.len);
 	ERR_clear_error();
 	if (!c->x509)
 		return error_set(err, ERROR_INPUT, 0, "'%s' is no certificate in PEM%s", path,

@@ -113,7 +113,7 @@ static BIO *open_pem(const char *path, struct buf *text, struct error *err)
 
 static int read_key(struct crypto_signer *s, const char *path, struct error *err)
 {
-	CLEANUP_BUF struct buf text = BUF_INIT(PEM_MAX);
+	CLEANUP_SECRET_BUF struct buf text = BUF_INIT(PEM_MAX);
 	bool asked = false, certificate = false;
 	int r = 0;
 	BIO *bio = open_pem(path, &text, err);
@@ -123,8 +123,6 @@ static int read_key(struct crypto_signer *s, const char *path, struct error *err
 		certificate = strstr(buf_str(&text), "-----BEGIN CERTIFICATE-----") != NULL;
 		BIO_free(bio);
 	}
-	if (text.len)
-		OPENSSL_cleanse(text.data, text.len);
 	if (!bio)
 		return -1;
 	if (asked)
@@ -143,9 +141,10 @@ static int read_key(struct crypto_signer *s, const char *path, struct error *err
 	return r;
 }
 
+/* It may be a key by mistake, so it is wiped as one. */
 static int read_certificate(struct crypto_signer *s, const char *path, struct error *err)
 {
-	CLEANUP_BUF struct buf text = BUF_INIT(PEM_MAX);
+	CLEANUP_SECRET_BUF struct buf text = BUF_INIT(PEM_MAX);
 	BIO *bio = open_pem(path, &text, err);
 	bool asked = false, key = false;
 
@@ -154,9 +153,6 @@ static int read_certificate(struct crypto_signer *s, const char *path, struct er
 		key = strstr(buf_str(&text), "PRIVATE KEY-----") != NULL;
 		BIO_free(bio);
 	}
-	/* It may be a key by mistake. */
-	if (text.len)
-		OPENSSL_cleanse(text.data, text.len);
 	ERR_clear_error();
 	if (bio && !s->certificate)
 		return error_set(err, ERROR_INPUT, 0, "'%s' is no certificate in PEM%s", path,

@@ -19,13 +19,6 @@ void creds_wipe_text(char *text)
 	free(text);
 }
 
-void creds_wipe_buf(struct buf *b)
-{
-	if (b->data)
-		explicit_bzero(b->data, b->size);
-	buf_release(b);
-}
-
 void aws_creds_release(struct aws_creds *c)
 {
 	creds_wipe_text(c->secret_key);

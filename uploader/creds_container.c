@@ -140,7 +140,7 @@ static int try(const struct container *c, const struct creds_world *w, struct aw
 		ret = creds_http_run(w, TIMEOUT_MS, &req, err);
 	if (ret == 0)
 		ret = read_answer(c, &req, w, out, err);
-	creds_wipe_buf(&req.answer);
+	buf_wipe(&req.answer);
 	http_request_release(&req);
 	return ret;
 }

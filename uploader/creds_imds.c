@@ -179,7 +179,7 @@ static int get_token(struct imds *m, const struct creds_world *w, struct error *
 		error_clear(err);
 		ret = refuse_v1(m, "no answer", err);
 	}
-	creds_wipe_buf(&req.answer);
+	buf_wipe(&req.answer);
 	http_request_release(&req);
 	return ret;
 }
@@ -272,7 +272,7 @@ static int get_credentials(struct imds *m, const struct creds_world *w, struct a
 	ret = read_credentials(&req, out, err);
 	if (ret == 0)
 		creds_adjust_expiry(out, &req, &w->clock);
-	creds_wipe_buf(&req.answer);
+	buf_wipe(&req.answer);
 	http_request_release(&req);
 	return ret;
 }

@@ -15,14 +15,11 @@
 
 /* Overwrites, then frees. NULL is fine. */
 void creds_wipe_text(char *text);
-/* Overwrites all that was allocated, then frees. */
-void creds_wipe_buf(struct buf *b);
 static inline void creds_wipe_text_cleanup(char **text)
 {
 	creds_wipe_text(*text);
 }
 #define CLEANUP_SECRET CLEANUP(creds_wipe_text_cleanup)
-#define CLEANUP_SECRET_BUF CLEANUP(creds_wipe_buf)
 
 /* Copies the three texts; token may be NULL or "". c must hold none of them. */
 int creds_set(struct aws_creds *c, const char *access, const char *secret, const char *token,

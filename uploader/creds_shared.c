@@ -60,8 +60,8 @@ static int read_optional(const char *path, struct buf *out, struct error *err)
 
 void creds_shared_release(struct creds_shared *s)
 {
-	creds_wipe_buf(&s->credentials);
-	creds_wipe_buf(&s->config);
+	buf_wipe(&s->credentials);
+	buf_wipe(&s->config);
 	free(s->profile);
 	free(s->credentials_path);
 	free(s->config_path);

@@ -96,7 +96,7 @@ static struct json *call_json(const struct creds_world *w, struct aws_call *call
 	if (aws_perform(call->aws, call, err) < 0)
 		return NULL;
 	j = json_parse(buf_str(&call->http.answer), call->http.answer.len, "answer", NULL);
-	creds_wipe_buf(&call->http.answer);
+	buf_wipe(&call->http.answer);
 	if (j)
 		return j;
 	return error_null(err, ERROR_NETWORK, 0, "%s: the answer is not JSON", call->operation);

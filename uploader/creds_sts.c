@@ -131,7 +131,7 @@ static int call_sts(struct aws *a, bool is_signed, const char *action, const str
 		else
 			creds_adjust_expiry(out, &call.http, clock);
 	}
-	creds_wipe_buf(&call.http.answer);
+	buf_wipe(&call.http.answer);
 	aws_call_release(&call);
 	return ret;
 }

@@ -106,6 +106,25 @@ static int use(struct error *err)
 	return other ? 0 : -1;
 }
 
+static void test_wipe(void **state)
+{
+	struct buf b = BUF_INIT(10);
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	buf_wipe(&b); /* nothing there */
+	assert_int_equal(buf_add_str(&b, "secret", &err), 0);
+	buf_wipe(&b);
+	assert_string_equal(buf_str(&b), "");
+	assert_int_equal(b.len, 0);
+	assert_int_equal(buf_room(&b), 10);
+	{
+		CLEANUP_SECRET_BUF struct buf again = b;
+
+		assert_int_equal(buf_add_str(&again, "secret", &err), 0);
+	}
+}
+
 static void test_no_memory(void **state)
 {
 	(void)state;
@@ -137,6 +156,7 @@ int main(void)
 		cmocka_unit_test(test_long_format),
 		cmocka_unit_test(test_ceiling),
 		cmocka_unit_test(test_steal),
+		cmocka_unit_test(test_wipe),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_no_memory_keeps),
 	};

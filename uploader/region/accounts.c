@@ -168,7 +168,7 @@ static int add_account(struct accounts *a, struct buf *text, random_fn *fill, st
 static int load_credentials(struct accounts *a, const char *path, bool in_use, size_t wanted,
 	random_fn *fill, struct error *err)
 {
-	CLEANUP_BUF struct buf text = BUF_INIT(SMALL_FILE);
+	CLEANUP_SECRET_BUF struct buf text = BUF_INIT(SMALL_FILE);
 	int ret = 0;
 
 	if (access(path, F_OK) == 0 && file_read(path, &text, err) < 0)
@@ -188,8 +188,6 @@ static int load_credentials(struct accounts *a, const char *path, bool in_use, s
 		if (ret == 0 && a->nr >= wanted)
 			ret = file_write_atomic(path, text.data, text.len, 0600, true, err);
 	}
-	if (text.len)
-		explicit_bzero(text.data, text.len);
 	if (ret == 0 && !accounts_find_profile(a, "default"))
 		return error_set(err, ERROR_INPUT, 0, "'%s' lacks the profile 'default'", path);
 	return ret;
