@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "base/spawn.h"
 
 /* Of standard error only the end is kept: it is where programs say why they fail. */
 enum { POLL_MS = 200, KILL_MS = 5000, MESSAGES_MAX = 64 << 10, TOLD_MAX = 400, LINES_MAX = 3, ENV_MAX = 64 };
@@ -168,68 +168,6 @@ static int make_environment(const struct program_opts *opts, const char **out, c
 	return 0;
 }
 
-/* Signals as a program expects them, whatever ours are. */
-static int prepare(const struct program_opts *opts, posix_spawn_file_actions_t *actions,
-	posix_spawnattr_t *attr, int out, int messages)
-{
-	sigset_t none, defaults;
-	int r;
-
-	sigemptyset(&none);
-	sigemptyset(&defaults);
-	sigaddset(&defaults, SIGPIPE);
-	sigaddset(&defaults, SIGINT);
-	sigaddset(&defaults, SIGTERM);
-	r = opts->in > 0 ? posix_spawn_file_actions_adddup2(actions, opts->in, 0) :
-			   posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
-	if (!r)
-		r = posix_spawn_file_actions_adddup2(actions, out, 1);
-	if (!r)
-		r = posix_spawn_file_actions_adddup2(actions, messages, 2);
-	if (!r && opts->dir)
-		r = posix_spawn_file_actions_addchdir_np(actions, opts->dir);
-	if (!r)
-		r = posix_spawnattr_setsigmask(attr, &none);
-	if (!r)
-		r = posix_spawnattr_setsigdefault(attr, &defaults);
-	if (!r)
-		r = posix_spawnattr_setflags(attr,
-			POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-	return r;
-}
-
-/* The arrays of pointers are not written to; posix_spawn() is just declared that way. */
-static char **unconst(const char *const *list)
-{
-	union {
-		const char *const *in;
-		char **out;
-	} u = {.in = list};
-
-	return u.out;
-}
-
-static int spawn(const struct program_opts *opts, const char *file, const char **env, int out,
-	int messages, pid_t *pid)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	int r = posix_spawn_file_actions_init(&actions);
-
-	if (r)
-		return r;
-	r = posix_spawnattr_init(&attr);
-	if (!r) {
-		r = prepare(opts, &actions, &attr, out, messages);
-		if (!r)
-			r = posix_spawn(pid, file, &actions, &attr, unconst(opts->argv),
-				opts->inherit ? environ : unconst(env));
-		posix_spawnattr_destroy(&attr);
-	}
-	posix_spawn_file_actions_destroy(&actions);
-	return r;
-}
-
 static int make_pipe(int *reading, int *writing, struct error *err)
 {
 	int fds[2];
@@ -249,6 +187,8 @@ static int start(const struct program_opts *opts, struct child *c, struct error 
 	CLEANUP_CLOSE int out = -1;
 	CLEANUP_CLOSE int messages = -1;
 	const char *env[ENV_MAX + 1];
+	struct spawn_opts how = {.argv = opts->argv, .environment = env, .dir = opts->dir,
+		.in = opts->in};
 	int r;
 
 	if (!path_variable)
@@ -261,7 +201,12 @@ static int start(const struct program_opts *opts, struct child *c, struct error 
 		return -1;
 	if (make_pipe(&c->messages, &messages, err) < 0)
 		return -1;
-	r = spawn(opts, file, env, opts->out > 0 ? opts->out : out, messages, &c->pid);
+	how.file = file;
+	how.out = opts->out > 0 ? opts->out : out;
+	how.messages = messages;
+	if (opts->inherit)
+		how.environment = (const char *const *)environ;
+	r = spawn_program(&how, &c->pid);
 	if (r && opts->dir)
 		return error_set(err, ERROR_IO, r, "cannot run '%s' in '%s'", file, opts->dir);
 	return r ? error_set(err, ERROR_IO, r, "cannot run '%s'", file) : 0;

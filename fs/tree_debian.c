@@ -11,11 +11,11 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
+#include "base/spawn.h"
 #include "fs/tree_debian_internal.h"
 #include "fs/tree_edit.h"
 #include "fs/tree_tar.h"
@@ -32,55 +32,6 @@ struct child {
 	bool (*cancelled)(void);
 	struct debian_messages messages;
 };
-
-/*
- * stdin is /dev/null; the child's signals are as a program expects them whatever ours are. It leads
- * a process group: mmdebstrap itself ignores signals while its children run, so that only a signal
- * to all of them ends it, and lets it clean up.
- */
-static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attr, int out, int messages)
-{
-	sigset_t none, defaults;
-	int r;
-
-	sigemptyset(&none);
-	sigemptyset(&defaults);
-	sigaddset(&defaults, SIGPIPE);
-	sigaddset(&defaults, SIGINT);
-	sigaddset(&defaults, SIGTERM);
-	r = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
-	if (r == 0)
-		r = posix_spawn_file_actions_adddup2(actions, out, 1);
-	if (r == 0)
-		r = posix_spawn_file_actions_adddup2(actions, messages, 2);
-	if (r == 0)
-		r = posix_spawnattr_setsigmask(attr, &none);
-	if (r == 0)
-		r = posix_spawnattr_setsigdefault(attr, &defaults);
-	if (r == 0)
-		r = posix_spawnattr_setflags(attr,
-			POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-	return r;
-}
-
-static int spawn(struct child *c, char **argv, char **envp, int out, int messages)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	int r = posix_spawn_file_actions_init(&actions);
-
-	if (r != 0)
-		return r;
-	r = posix_spawnattr_init(&attr);
-	if (r == 0) {
-		r = prepare(&actions, &attr, out, messages);
-		if (r == 0)
-			r = posix_spawnp(&c->pid, c->program, &actions, &attr, argv, envp);
-		posix_spawnattr_destroy(&attr);
-	}
-	posix_spawn_file_actions_destroy(&actions);
-	return r;
-}
 
 /* Returns when there is something to read. Its process is not waited for while this runs. */
 static void wait_for_messages(struct child *c)
@@ -144,6 +95,7 @@ static int start(struct child *c, const struct tree_debian_opts *opts, struct er
 	struct debian_strings argv = {NULL, 0, 0}, envp = {NULL, 0, 0};
 	CLEANUP_CLOSE int out = -1;
 	CLEANUP_CLOSE int messages = -1;
+	struct spawn_opts how = {.file = c->program};
 	int fds[2], r = -1;
 
 	if (debian_arguments(opts, &argv, err) < 0 || debian_environment(opts, &envp, err) < 0)
@@ -160,7 +112,11 @@ static int start(struct child *c, const struct tree_debian_opts *opts, struct er
 	}
 	c->messages_fd = fds[0];
 	messages = fds[1];
-	r = spawn(c, argv.items, envp.items, out, messages);
+	how.argv = (const char *const *)argv.items;
+	how.environment = (const char *const *)envp.items;
+	how.out = out;
+	how.messages = messages;
+	r = spawn_program(&how, &c->pid);
 	if (r != 0)
 		r = cannot_run(c, r, err);
 out:
