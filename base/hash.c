@@ -158,7 +158,7 @@ char *hex_encode(char *out, const void *data, size_t len)
 	return out;
 }
 
-static int hex_digit(char c)
+int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';

@@ -19,6 +19,7 @@ enum { SHA1_SIZE = 20, SHA1_HEX_SIZE = 41 };
 int sha256(const void *data, size_t len, uint8_t out[SHA256_SIZE], struct error *err) MUST_CHECK;
 
 struct sha256;
+/* Messages piece by piece: update() as often as wanted, then final(). */
 struct sha256 *sha256_new(struct error *err) MUST_CHECK;
 int sha256_update(struct sha256 *h, const void *data, size_t len, struct error *err) MUST_CHECK;
 /* Gives the digest and makes the object ready for a new message. */
@@ -34,6 +35,8 @@ int hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
 
 /* Lower-case hex with a NUL: out has 2 * len + 1 bytes. Returns out. */
 char *hex_encode(char *out, const void *data, size_t len);
+/* The value of a hex digit of either case; -1 when it is none. */
+int hex_digit(char c);
 /* Exactly 2 * len hex digits (either case) and a NUL; true when it is anything else. */
 bool hex_decode(void *out, size_t len, const char *text) MUST_CHECK;
 

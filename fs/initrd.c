@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/num.h"
 #include "fs/initrd_internal.h"
 
@@ -32,22 +33,13 @@ static int damaged(const struct walk *w, const char *why, struct error *err)
 	return error_set(err, ERROR_INPUT, 0, "the initrd '%s' is damaged: %s", w->in->name, why);
 }
 
-static int hex(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Field number i of a header; UINT32_MAX and false when it is no number. */
 static bool field(const uint8_t *header, unsigned i, uint32_t *out)
 {
 	uint32_t v = 0;
 
 	for (unsigned k = 0; k < 8; k++) {
-		int digit = hex(header[6 + 8 * i + k]);
+		int digit = hex_digit((char)header[6 + 8 * i + k]);
 
 		if (digit < 0)
 			return false;

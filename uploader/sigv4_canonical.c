@@ -131,17 +131,6 @@ static int add_path(const struct sigv4_request *req, struct buf *out, struct err
 	return sigv4_encode(out, path, normalise_path(req->path, path), true, err);
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
-
 /* Percent-decodes and encodes again, so that any way of writing a parameter gives the same text. */
 static int recode(struct buf *out, const char *text, size_t len, struct error *err)
 {
@@ -151,9 +140,9 @@ static int recode(struct buf *out, const char *text, size_t len, struct error *e
 	if (!plain)
 		return error_nomem(err, "query parameter");
 	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '%' && i + 2 < len && hex_value(text[i + 1]) >= 0 &&
-		    hex_value(text[i + 2]) >= 0) {
-			plain[n++] = (char)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
+		if (text[i] == '%' && i + 2 < len && hex_digit(text[i + 1]) >= 0 &&
+		    hex_digit(text[i + 2]) >= 0) {
+			plain[n++] = (char)(hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2]));
 			i += 2;
 		} else {
 			plain[n++] = text[i];

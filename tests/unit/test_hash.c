@@ -84,6 +84,11 @@ static void test_hex(void **state)
 	assert_true(hex_decode(raw, 3, "00ffa55"));
 	assert_true(hex_decode(raw, 3, "00fga5"));
 	assert_true(hex_decode(raw, 3, ""));
+	assert_int_equal(hex_digit('9'), 9);
+	assert_int_equal(hex_digit('a'), 10);
+	assert_int_equal(hex_digit('F'), 15);
+	for (const char *none = "/:@G`g\xb0"; *none; none++)
+		assert_int_equal(hex_digit(*none), -1);
 }
 
 static void test_base64(void **state)
