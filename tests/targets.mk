@@ -107,6 +107,7 @@ fuzz-replay: $(fuzz_PROGS) ## run the fuzz targets over their seeds
 	@echo "fuzz seeds: $(words $(fuzz_PROGS)) targets replayed"
 
 fuzz: ## run the fuzz targets with libFuzzer (clang)
+	$(Q).ci/install-packages build test develop
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) CC=$(CLANG) SANITIZE=fuzzer-no-link,address,undefined fuzz-link
 	$(Q)for p in $(fuzz_SRCS:tests/fuzz/fuzz_%.c=%); do \
 		mkdir -p $(B)/fuzz/$$p; $(B)/fuzz/fuzz_$$p -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 \
@@ -131,6 +132,7 @@ coverage: ## line coverage of the unit tests (gcov) under build/
 		{sub("Lines executed:", "", $$0); print f, $$0}' | sort | tee coverage.txt
 
 format: ## rewrite the C files in the house's layout (clang-format)
+	$(Q).ci/install-packages develop
 	clang-format -i $(lib_SRCS) builder/main.c
 
 # Rules
