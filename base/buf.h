@@ -38,6 +38,9 @@ void buf_wipe(struct buf *b);
 /* Empties it, keeps the memory. */
 void buf_clear(struct buf *b);
 
+/*
+ * Append bytes, a string, a character, a formatted text. ERROR_INPUT past the ceiling, else ERROR_NOMEM.
+ */
 int buf_add(struct buf *b, const void *data, size_t len, struct error *err) MUST_CHECK;
 int buf_add_str(struct buf *b, const char *text, struct error *err) MUST_CHECK;
 int buf_add_char(struct buf *b, char c, struct error *err) MUST_CHECK;

@@ -11,6 +11,7 @@
 enum { CRYPTO_AES_SIZE = 16 };
 
 struct crypto_cipher;
+/* One message under this key and initial vector, both copied; it cannot be begun again. */
 struct crypto_cipher *crypto_cipher_new(bool encrypt, const uint8_t key[CRYPTO_AES_SIZE],
 	const uint8_t iv[CRYPTO_AES_SIZE], struct error *err) MUST_CHECK;
 void crypto_cipher_free(struct crypto_cipher *c);

@@ -33,6 +33,7 @@ struct extent_list {
 #define EXTENT_LIST_INIT {NULL, 0, 0}
 
 void extent_list_release(struct extent_list *list);
+/* Empties it, keeps the memory. */
 void extent_list_clear(struct extent_list *list);
 
 /*

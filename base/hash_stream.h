@@ -16,6 +16,7 @@ enum hash_kind { HASH_MD5, HASH_SHA1, HASH_SHA256, HASH_CRC32, HASH_CRC32C, HASH
 enum { HASH_STREAM_MAX = 32 };
 
 struct hash_stream;
+/* One digest, piece by piece. Errors are those of OpenSSL: a kind that it is forbidden to have. */
 struct hash_stream *hash_stream_new(enum hash_kind kind, struct error *err) MUST_CHECK;
 int hash_stream_update(struct hash_stream *h, const void *data, size_t len, struct error *err)
 	MUST_CHECK;

@@ -30,6 +30,7 @@ struct json *json_parse(
 void json_free(struct json *j);
 DEFINE_CLEANUP(json, struct json, json_free)
 
+/* Empty ones, the caller's; NULL only when out of memory. */
 struct json *json_new_object(struct error *err) MUST_CHECK;
 struct json *json_new_array(struct error *err) MUST_CHECK;
 

@@ -16,6 +16,7 @@ void log_set_level(enum log_level level);
 /* Where it goes, for tests; -1 drops everything. Default 2. */
 void log_set_fd(int fd);
 
+/* A line each; the text has no newline at its end. Control characters in it are not let through. */
 void log_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void log_warn(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void log_info(const char *fmt, ...) PRINTF_LIKE(1, 2);

@@ -24,6 +24,10 @@ struct pool;
  */
 typedef int (*pool_work_fn)(void *item, void *arg, struct error *err);
 
+/*
+ * nr_workers 0 or 1: the serial twin, which works in pool_submit(). depth: items inside at most, >= 1.
+ * arg goes to work() each time.
+ */
 struct pool *pool_new(unsigned nr_workers, unsigned depth, pool_work_fn work, void *arg,
 	struct error *err) MUST_CHECK;
 /*

@@ -13,6 +13,7 @@
 int scratch_open(const char *dir, struct error *err) MUST_CHECK;
 
 struct scratch;
+/* An empty one in dir (NULL: /var/tmp). */
 struct scratch *scratch_new(const char *dir, struct error *err) MUST_CHECK;
 void scratch_free(struct scratch *s);
 DEFINE_CLEANUP(scratch, struct scratch, scratch_free)

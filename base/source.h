@@ -41,6 +41,7 @@ struct source {
 	const struct source_ops *ops;
 };
 
+/* As the slots say, by the source. */
 int source_pread(struct source *src, uint64_t id, void *buf, size_t len, uint64_t off,
 	struct error *err) MUST_CHECK;
 /* ERROR_INPUT with errnum ENOTSUP when the source has no descriptor to give. */

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Whether text ends in `end`, byte for byte. */
 bool text_ends_with(const char *text, const char *end);
 /* The same of len bytes without a NUL. */
 bool text_ends_with_mem(const char *text, size_t len, const char *end);

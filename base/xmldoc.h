@@ -21,6 +21,7 @@ struct xmldoc *xmldoc_parse(const char *text, size_t len, struct error *err) MUS
 void xmldoc_free(struct xmldoc *x);
 DEFINE_CLEANUP(xmldoc, struct xmldoc, xmldoc_free)
 
+/* The root element, which every document has. */
 const struct xmldoc_node *xmldoc_root(const struct xmldoc *x);
 /* First child element of that name; NULL when there is none, or node is NULL. */
 const struct xmldoc_node *xmldoc_child(const struct xmldoc_node *node, const char *name);
@@ -28,6 +29,7 @@ const struct xmldoc_node *xmldoc_child(const struct xmldoc_node *node, const cha
 const struct xmldoc_node *xmldoc_next(const struct xmldoc_node *node);
 /* Whether any child element has a child element of that name. */
 bool xmldoc_has_grandchild(const struct xmldoc_node *node, const char *name);
+/* Whether the element has that name; false when node is NULL. */
 bool xmldoc_is(const struct xmldoc_node *node, const char *name);
 
 /*

@@ -31,6 +31,7 @@ int boot_source_choose(struct boot_source *s, const char *architecture, const ch
 struct dev *boot_source_open_root(const struct boot_source *s, const char *path, bool *esp,
 	const char **architecture, struct error *err) MUST_CHECK;
 
+/* boot_source_look() and boot_source_make() of a spec and of an AMI. */
 int boot_source_look_spec(struct boot_source *s, struct context *ctx, struct files *files,
 	struct error *err) MUST_CHECK;
 int boot_source_make_spec(struct boot_source *s, struct context *ctx, struct error *err) MUST_CHECK;

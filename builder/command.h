@@ -21,6 +21,7 @@ struct command {
 /* NULL-terminated, in the order of the help text. */
 extern const struct command *const command_table[];
 
+/* The command of exactly that name, or NULL. */
 const struct command *command_find(const char *name);
 /* The name of a known command that is near to what was written, or NULL. */
 const char *command_nearest(const char *name);

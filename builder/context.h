@@ -71,7 +71,9 @@ struct dev *context_open_disk(const struct context *ctx, const char *path, struc
  */
 char *context_state_dir(const struct context *ctx, struct error *err) MUST_CHECK;
 
+/* Threads for work that can be shared out: -j, else pool_default_workers(). */
 unsigned context_workers(const struct context *ctx);
+/* Milliseconds of a clock that only goes forward; seconds since 1970. */
 uint64_t context_now_ms(void);
 int64_t context_wall_s(void);
 /* 0 when all len bytes are random. */
@@ -89,6 +91,7 @@ struct context_screen {
 	bool tty, color, unicode;
 	int width;
 };
+/* Columns by COLUMNS, the terminal, else 80; no colours with NO_COLOR or on a dumb terminal. */
 struct context_screen context_screen(const struct context *ctx);
 
 /* Writes text to stdout; a failure (a full disk, a closed pipe) is an error. */

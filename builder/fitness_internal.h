@@ -40,6 +40,7 @@ struct fit_paths {
 	char **items;
 	size_t nr;
 };
+/* None when there is no such directory; release out in any case. */
 void fit_list(struct fit *f, const char *dir, const char *end, struct fit_paths *out);
 void fit_paths_release(struct fit_paths *p);
 

@@ -45,6 +45,7 @@ struct imds_opts {
 
 struct imds;
 
+/* The answers of one instance; NULL on error. */
 struct imds *imds_new(const struct imds_opts *opts, struct error *err) MUST_CHECK;
 void imds_free(struct imds *m);
 DEFINE_CLEANUP(imds, struct imds, imds_free)

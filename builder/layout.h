@@ -38,6 +38,7 @@ struct layout {
 	bool gap;                           /* behind an MBR */
 };
 
+/* Fills out, which borrows from s. */
 void layout_look(const struct spec *s, struct layout *out);
 
 /* Whether there is a place for GRUB's core, for BIOS; ERROR_INPUT says what to add. */

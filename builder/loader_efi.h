@@ -35,6 +35,7 @@ struct loader_efi_file {
 	struct pe_input input;
 };
 
+/* A file of t. ERROR_INPUT when it has none at path. Close in any case. */
 int loader_efi_open(struct loader_efi_file *f, const struct tree *t, const char *path,
 	struct error *err) MUST_CHECK;
 /*
@@ -79,6 +80,7 @@ struct loader_efi_image {
 	uint64_t size;
 };
 
+/* Copies bytes to `off`, behind all that was added so far. */
 int loader_efi_add_bytes(struct loader_efi_image *img, uint64_t off, const void *data, size_t len,
 	struct error *err) MUST_CHECK;
 /* Bytes [from, from+len) of f. */
@@ -99,6 +101,7 @@ struct loader_efi_signer {
 	uint64_t len; /* bytes of a signature in the table of certificates */
 };
 
+/* Reads what in names. Close in any case. */
 int loader_efi_signer_open(struct loader_efi_signer *s, const struct loader_in *in,
 	struct error *err) MUST_CHECK;
 void loader_efi_signer_close(struct loader_efi_signer *s);

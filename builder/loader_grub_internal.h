@@ -35,6 +35,7 @@ struct grub_names {
 	char **items; /* owned */
 	size_t nr;
 };
+/* Release in any case. */
 int grub_names_of(const struct tree *t, const char *dir, struct grub_names *out, struct error *err)
 	MUST_CHECK;
 void grub_names_release(struct grub_names *n);

@@ -8,6 +8,7 @@
 /* By enum partition_table_kind; NULL for none. */
 extern const char *const report_table_names[];
 
+/* As text. */
 int report_set_uuid(struct json *obj, const char *key, const uint8_t uuid[16], struct error *err)
 	MUST_CHECK;
 /* Adds a partition to the list, with its file system when it has one (fs may be NULL; taken). */

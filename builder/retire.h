@@ -73,6 +73,7 @@ int retire_rest(struct aws *aws, const char *ami, const struct retire_opts *opts
 /* Whether a call failed because the AMI is not there, or not any more. */
 bool retire_is_gone(const struct error *err);
 
+/* The snapshots as a list, each with its fate, for --json; the caller's. */
 struct json *retire_result_json(const struct retire_result *r, struct error *err) MUST_CHECK;
 
 #endif

@@ -215,6 +215,9 @@ struct ext4_out;
 
 /* ---- ext4_indirect: what ext4_extent calls for ext2 and ext3 ---- */
 
+/*
+ * As ext4_extent_blocks() and ext4_extent_build(); the map's blocks are the places from map_at on.
+ */
 uint64_t ext4_indirect_blocks(const struct ext4_build *b, const struct ext4_run_iter *it);
 int ext4_indirect_build(struct ext4_out *out, const struct ext4_run_iter *it, uint64_t map_at,
 	struct ext2_inode_large *inode, struct error *err) MUST_CHECK;
@@ -241,9 +244,13 @@ struct ext4_out {
 	uint8_t *block; /* owned, one block of scratch for whoever builds one */
 };
 
+/* Release in any case; what was not flushed is lost then. */
 int ext4_out_init(
 	struct ext4_out *out, struct dev *dev, struct ext4_build *b, struct error *err) MUST_CHECK;
 void ext4_out_release(struct ext4_out *out);
+/*
+ * len bytes to `off` of the device; a block, by its number. Errors may be those of earlier writes.
+ */
 int ext4_out_bytes(struct ext4_out *out, uint64_t off, const void *data, size_t len,
 	struct error *err) MUST_CHECK;
 int ext4_out_block(
@@ -286,6 +293,7 @@ int ext4_xattr_put(const struct ext4_build *b, tree_node node, uint8_t *ibody, u
 
 /* ---- the rest of what is written ---- */
 
+/* The tables of inodes; contents and directories of the nr slots in `order`. */
 int ext4_inodes_write(struct ext4_out *out, struct error *err) MUST_CHECK;
 int ext4_data_write(
 	struct ext4_out *out, const uint32_t *order, uint32_t nr, struct error *err) MUST_CHECK;

@@ -31,6 +31,7 @@ int partition_mbr_read(struct dev *dev, struct partition_table *t, struct error 
 /* Sets `hybrid` of the partitions of a GPT that its MBR has too. */
 int partition_mbr_mark(struct dev *dev, struct partition_table *t, struct error *err) MUST_CHECK;
 
+/* For partition_write(), which has checked the table. */
 int partition_gpt_write(struct dev *dev, const struct partition_table *table, struct error *err)
 	MUST_CHECK;
 int partition_mbr_write(struct dev *dev, const struct partition_table *table, struct error *err)

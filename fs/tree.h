@@ -106,6 +106,7 @@ int tree_set_xattr(struct tree *t, tree_node node, const char *name, const void 
 /* Drops all of them. */
 void tree_clear_xattrs(struct tree *t, tree_node node);
 
+/* Permissions are the lower 12 bits of a mode. Times: seconds since 1970, and ns below 10^9. */
 void tree_chmod(struct tree *t, tree_node node, uint32_t permissions);
 void tree_chown(struct tree *t, tree_node node, uint32_t uid, uint32_t gid);
 void tree_set_mtime(struct tree *t, tree_node node, int64_t mtime, uint32_t ns);

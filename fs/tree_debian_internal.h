@@ -38,6 +38,7 @@ struct debian_messages {
 	char last[3][200]; /* the last lines, oldest first */
 };
 
+/* Release it at the end. */
 void debian_messages_init(struct debian_messages *m);
 void debian_messages_release(struct debian_messages *m);
 /* Takes the next bytes of its standard error; the last line is ended by debian_messages_end(). */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The directory source, between the scan that fills it (fs/tree_dir.c, with what it knows of links and
- * extended attributes) and the reads that others do later (fs/tree_dir_source.c). It keeps a name, a directory and a fingerprint for each file
- * with content; the names are those of the tree's arena, which outlives the source.
+ * extended attributes) and the reads that others do later (fs/tree_dir_source.c). It keeps a name, a
+ * directory and a fingerprint for each file with content; the names are those of the tree's arena, which
+ * outlives the source.
  */
 #ifndef AMIWRIGHT_FS_TREE_DIR_INTERNAL_H
 #define AMIWRIGHT_FS_TREE_DIR_INTERNAL_H
@@ -52,6 +53,10 @@ struct dir_source {
 /* Opens the folder. */
 struct dir_source *dir_source_new(const char *path, struct error *err) MUST_CHECK;
 
+/*
+ * Make a folder, a file with content known; *out gets its number. name is borrowed as above; st: as the
+ * scan saw it, which every read is held against.
+ */
 int dir_source_add_dir(struct dir_source *s, uint32_t parent, const char *name, uint32_t *out,
 	struct error *err) MUST_CHECK;
 int dir_source_add_file(struct dir_source *s, uint32_t dir, const char *name, const struct stat *st,

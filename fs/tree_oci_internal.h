@@ -26,6 +26,10 @@ struct oci_ref {
 	char *tag;  /* NULL: none given */
 };
 
+/*
+ * "docker://NAME", "oci:PATH:TAG", "oci-archive:…", "docker-archive:…", or a path. ERROR_USAGE for
+ * skopeo's other kinds and for no name. Empty after a failure.
+ */
 int oci_ref_parse(struct oci_ref *ref, const char *text, struct error *err) MUST_CHECK;
 void oci_ref_release(struct oci_ref *ref);
 
@@ -45,6 +49,7 @@ struct oci_store {
 	bool taken;       /* by the tree that is made */
 };
 
+/* A folder, or a tar archive of one. ERROR_IO when it cannot be opened. */
 struct oci_store *oci_store_open(const char *path, const char *name, const char *spool_dir,
 	struct error *err) MUST_CHECK;
 /* Unless it was taken. NULL is fine. */

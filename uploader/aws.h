@@ -40,6 +40,7 @@ struct aws *aws_new(const struct aws_opts *opts, struct error *err) MUST_CHECK;
 void aws_free(struct aws *a);
 DEFINE_CLEANUP(aws, struct aws, aws_free)
 
+/* The one it was made for. Borrowed. */
 const char *aws_region(const struct aws *a);
 /*
  * The 12-digit account that the credentials belong to, by STS GetCallerIdentity; asked at the first
@@ -102,6 +103,7 @@ int aws_call_init_bucket(struct aws *a, struct aws_call *call, const char *metho
 	const char *path_query, bool whole_path, const char *operation, struct error *err) MUST_CHECK;
 void aws_call_release(struct aws_call *call);
 
+/* Signs and sends. -1 with the reason when it cannot be begun: then done() is not called. */
 int aws_start(struct aws *a, struct aws_call *call, struct error *err) MUST_CHECK;
 /* Takes a started one back; done() is not called. */
 void aws_cancel(struct aws *a, struct aws_call *call);

@@ -26,6 +26,7 @@ int creds_shared_load(struct creds_shared *s, const struct aws_env *env, const c
 /* Wipes what was read. */
 void creds_shared_release(struct creds_shared *s);
 
+/* Whether either file has a section of that profile. */
 bool creds_shared_has(const struct creds_shared *s, const char *profile);
 /*
  * A profile's key: in the credentials file, else in the config file; *value stays NULL when neither

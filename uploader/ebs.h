@@ -40,6 +40,7 @@ struct ebs_started {
 	int64_t start_s;            /* seconds since 1970; long ago when the token was used before; 0: not said */
 };
 
+/* StartSnapshot; with a token that was used before, what it began then. Fills out. */
 int ebs_start_snapshot(struct aws *a, const struct ebs_start_opts *opts, struct ebs_started *out,
 	struct error *err) MUST_CHECK;
 

@@ -15,10 +15,12 @@
 struct ec2_xml;  /* a document */
 struct ec2_node; /* an element; borrowed from its document */
 
+/* ERROR_SERVICE for an answer that is not well-formed. text need not stay. */
 struct ec2_xml *ec2_xml_parse(const char *text, size_t len, struct error *err) MUST_CHECK;
 void ec2_xml_free(struct ec2_xml *x);
 DEFINE_CLEANUP(ec2_xml, struct ec2_xml, ec2_xml_free)
 
+/* The root element, which every document has. */
 const struct ec2_node *ec2_xml_root(const struct ec2_xml *x);
 /* First child element of that name; NULL when there is none, or node is NULL. */
 const struct ec2_node *ec2_xml_child(const struct ec2_node *node, const char *name);
@@ -26,6 +28,7 @@ const struct ec2_node *ec2_xml_child(const struct ec2_node *node, const char *na
 const struct ec2_node *ec2_xml_next(const struct ec2_node *node);
 /* Whether a child element, whatever its name, has a child element of that name. */
 bool ec2_xml_has_grandchild(const struct ec2_node *node, const char *name);
+/* Whether the element has that name; false when node is NULL. */
 bool ec2_xml_is(const struct ec2_node *node, const char *name);
 
 /*

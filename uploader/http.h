@@ -75,6 +75,7 @@ bool http_url_port_ok(const char *url);
 enum { HTTP_SHOWN_SIZE = 256 };
 const char *http_url_shown(char out[HTTP_SHOWN_SIZE], const char *url);
 
+/* opts is read by this call only. Fails only for want of memory. */
 struct http_client *http_client_new(const struct http_opts *opts, struct error *err) MUST_CHECK;
 /* Cancels what is running: their done() is not called. NULL is fine. */
 void http_client_free(struct http_client *c);

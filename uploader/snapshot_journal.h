@@ -62,6 +62,7 @@ int snapshot_journal_remove(struct snapshot_journal *j, struct error *err) MUST_
 int snapshot_journal_reset(struct snapshot_journal *j, const struct json *head, struct error *err)
 	MUST_CHECK;
 
+/* Borrowed until close. */
 const char *snapshot_journal_path(const struct snapshot_journal *j);
 const struct snapshot_journal_state *snapshot_journal_state(const struct snapshot_journal *j);
 /* Borrowed until reset or close. */

@@ -9,6 +9,7 @@
 #include "uploader/region/accounts.h"
 #include "uploader/region/store.h"
 
+/* Whether it is the account's own. */
 bool access_owns_image(const struct image *image, const char *account);
 bool access_owns_snapshot(const struct snapshot *snap, const char *account);
 

@@ -26,6 +26,7 @@ struct blockmap {
 	size_t nr_pages;
 };
 
+/* Empty, for indices below nr_blocks. Release in any case. */
 int blockmap_init(struct blockmap *m, uint64_t nr_blocks, struct error *err) MUST_CHECK;
 void blockmap_release(struct blockmap *m);
 
@@ -41,6 +42,7 @@ uint64_t blockmap_next(const struct blockmap *m, uint64_t from);
 int blockmap_aggregate(const struct blockmap *m, uint8_t out[SHA256_SIZE], struct error *err)
 	MUST_CHECK;
 
+/* A record of the .map: the index (with BLOCKMAP_VOID: what it says is void), and the digest. */
 void blockmap_record(uint8_t record[BLOCKMAP_RECORD_SIZE], uint64_t index,
 	const uint8_t digest[SHA256_SIZE]);
 /*

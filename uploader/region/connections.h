@@ -23,6 +23,7 @@ struct connections {
 	size_t room;          /* more than so many are too many */
 };
 
+/* None yet; room: how many there may be. */
 void connections_init(struct connections *all, size_t room);
 /* None may be left. */
 void connections_release(struct connections *all);

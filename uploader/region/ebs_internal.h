@@ -30,6 +30,7 @@ struct snapshot *ebs_find(struct ebs_ctx *c, const char *id);
 /* One that may be read: own or shared, completed, map loaded. NULL with a reply otherwise. */
 struct snapshot *ebs_find_readable(struct ebs_ctx *c, const char *id);
 
+/* One call each: writes the reply, also when it refuses. */
 void ebs_start(struct ebs_ctx *c);
 void ebs_put_block(struct ebs_ctx *c);
 void ebs_get_block(struct ebs_ctx *c);

@@ -29,6 +29,7 @@ struct ec2_list {
 	const char *items[EC2_LIST_MAX];
 	size_t nr;
 };
+/* Ends at the first number that is missing, or when the list is full. */
 void ec2_list_get(struct ec2_ctx *c, const char *name, struct ec2_list *list);
 
 /* An error answer; always true, so that checks end with `return ec2_refuse(…)`. */
@@ -67,6 +68,7 @@ struct ec2_field {
 	const char *filter, *key;
 	enum ec2_field_kind kind;
 };
+/* Filter.N of the form, EC2_FILTERS_MAX at most. True with an answer for one without values. */
 bool ec2_get_filters(struct ec2_ctx *c, struct ec2_filters *filters);
 /* True with an answer when a filter is none of these. */
 bool ec2_check_filters(struct ec2_ctx *c, const struct ec2_filters *filters,
@@ -85,6 +87,10 @@ struct ec2_page {
 	uint64_t max;  /* UINT64_MAX without MaxResults */
 	uint64_t last; /* number of the last id given; 0 at the start */
 };
+/*
+ * prefix: what the tokens are of. True with an answer for a MaxResults below min or a NextToken that is
+ * none of ours; more than max is max.
+ */
 bool ec2_get_page(struct ec2_ctx *c, const char *prefix, uint64_t min, uint64_t max,
 	struct ec2_page *page);
 /* The number in an id: its last 16 hex digits. */
@@ -143,6 +149,7 @@ bool ec2_refuse_shared_key(struct ec2_ctx *c, const struct snapshot *snap, bool 
 int ec2_forget_sharing(struct image *image, struct error *err) MUST_CHECK;
 bool ec2_image_is_protected(const struct ec2_ctx *c, const struct image *image);
 
+/* One action each: checks its parameters and writes the reply, also when it refuses. */
 void ec2_call_copy_image(struct ec2_ctx *c);
 void ec2_call_copy_snapshot(struct ec2_ctx *c);
 void ec2_call_modify_image_attribute(struct ec2_ctx *c);

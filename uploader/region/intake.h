@@ -26,6 +26,7 @@ struct bodies {
 	size_t nr_idle;
 };
 
+/* None yet. */
 void bodies_init(struct bodies *all);
 void bodies_release(struct bodies *all);
 
@@ -37,6 +38,7 @@ struct intake {
 	bool too_large, failed;
 };
 
+/* Of one request; bodies is borrowed. */
 void intake_init(struct intake *in, struct bodies *bodies);
 void intake_release(struct intake *in);
 

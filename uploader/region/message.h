@@ -61,6 +61,10 @@ struct reply {
 	bool dropped, truncated; /* faults: no answer at all, or half of its body */
 };
 
+/*
+ * A 200 without a body, of JSON. What these cannot do (no memory; reply_addf(): more than 511 bytes) sets
+ * `failed`.
+ */
 void reply_init(struct reply *reply);
 void reply_release(struct reply *reply);
 void reply_header(struct reply *reply, const char *name, const char *value);

@@ -8,6 +8,7 @@
 
 enum { REGION_NAME_SIZE = 32 };
 
+/* Whether it is the name of a Region, in any partition. */
 bool region_name_known(const char *name);
 /* "aws", "aws-cn", "aws-us-gov" … of a known name; "aws" otherwise. */
 const char *region_name_partition(const char *name);
