@@ -46,9 +46,9 @@ void aws_endpoint_release(struct aws_endpoint *e);
 
 /* Keys derived for one day, by service, from credentials of one generation. */
 struct aws_keys {
-	unsigned generation;
-	char date[AWS_SERVICES][9];
 	uint8_t key[AWS_SERVICES][SHA256_SIZE];
+	char date[AWS_SERVICES][9];
+	unsigned generation;
 };
 
 struct aws {
