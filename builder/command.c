@@ -58,6 +58,14 @@ const char *command_nearest(const char *name)
 	return options_nearest(name, names);
 }
 
+/* printf() pads by bytes; "AMI…" has more of them than it takes columns. */
+static int bytes_of_columns(const char *text, int columns)
+{
+	for (; *text; text++)
+		columns += ((unsigned char)*text & 0xc0) == 0x80;
+	return columns;
+}
+
 static int add_overview(struct buf *out, struct error *err)
 {
 	if (buf_add_str(out, "usage: amiwright [OPTION…] COMMAND [ARGUMENT…]\n\n"
@@ -65,8 +73,8 @@ static int add_overview(struct buf *out, struct error *err)
 			     "no EC2\ninstance.\n\ncommands:\n", err) < 0)
 		return -1;
 	for (const struct command *const *c = command_table; *c; c++)
-		if (!(*c)->hidden && buf_addf(out, err, "  %-15s %-14s %s\n", (*c)->name, (*c)->args,
-			    (*c)->summary) < 0)
+		if (!(*c)->hidden && buf_addf(out, err, "  %-15s %-*s %s\n", (*c)->name,
+			    bytes_of_columns((*c)->args, 14), (*c)->args, (*c)->summary) < 0)
 			return -1;
 	return buf_add_str(out, "\n'amiwright help COMMAND' says more.\n", err);
 }

@@ -62,6 +62,12 @@ def test_help(amiwright, command):
     assert "--region" in first.stdout
 
 
+def test_overview_is_aligned(amiwright):
+    commands = amiwright("help").stdout.split("commands:\n")[1].split("\n\n")[0].splitlines()
+    assert len(commands) > 20
+    assert {line[32] for line in commands} == {" "} and not any(line[33:34] == " " for line in commands)
+
+
 def test_global_options_before_and_after(amiwright):
     assert amiwright("--json", "version").stdout == amiwright("version", "--json").stdout
 
