@@ -39,14 +39,14 @@ static char *policy_of(const char *text, const char *region)
 
 static void has(const char *policy, const char *text)
 {
-	if (!strstr(policy, text))
-		fail_msg("no %s in %s", text, policy);
+	if (!policy || !strstr(policy, text))
+		fail_msg("no %s in %s", text, policy ? policy : "nothing");
 }
 
 static void has_not(const char *policy, const char *text)
 {
-	if (strstr(policy, text))
-		fail_msg("%s in %s", text, policy);
+	if (!policy || strstr(policy, text))
+		fail_msg("%s in %s", text, policy ? policy : "nothing");
 }
 
 static void test_plain(void **state)
