@@ -166,6 +166,50 @@ def test_multipart(region, s3, bucket):
     assert client(region, "second").get_object(Bucket=bucket, Key="big")["ContentType"] == "x/y"
 
 
+def test_preconditions(region, s3, bucket):
+    """Only an object that is not there yet, only the object that was read before."""
+    hashed = lambda body: {"X-Amz-Content-SHA256": hashlib.sha256(body).hexdigest()}
+    put = lambda body: sent(region, "PUT", f"/{bucket}/k", body, {**hashed(body), "If-None-Match": "*"})
+    assert put(b"first")[0] == 200
+    status, text = put(b"second")
+    assert status == 412 and "<Code>PreconditionFailed</Code>" in text
+    etag = s3.head_object(Bucket=bucket, Key="k")["ETag"]
+    assert s3.get_object(Bucket=bucket, Key="k", IfMatch=etag)["Body"].read() == b"first"
+    with refused(412, "PreconditionFailed"):
+        s3.get_object(Bucket=bucket, Key="k", IfMatch=etag.replace(etag[1], "z"))
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    part = s3.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=b"parts")["ETag"]
+    body = f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{part}</ETag></Part></CompleteMultipartUpload>".encode()
+    complete = lambda **more: sent(region, "POST", f"/{bucket}/k?uploadId={upload}", body, {**hashed(body), **more})
+    assert complete(**{"If-None-Match": "*"})[0] == 412
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"first"
+    assert complete()[0] == 200
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"parts"
+    assert len(list(region.folder.glob(f"regions/*/buckets/{bucket}/data/*"))) == 1  # nothing refused is left
+
+
+def test_uploads_and_sums_of_parts(s3, bucket):
+    uploads = lambda **more: [(u["Key"], u["UploadId"]) for u in s3.list_multipart_uploads(
+        Bucket=bucket, **more).get("Uploads", [])]
+    assert uploads() == []
+    one, two = (s3.create_multipart_upload(Bucket=bucket, Key=k, ChecksumAlgorithm="SHA256")["UploadId"]
+                for k in ("a/é", "b"))
+    assert sorted(uploads()) == [("a/é", one), ("b", two)] and uploads(Prefix="a/") == [("a/é", one)]
+    s3.abort_multipart_upload(Bucket=bucket, Key="b", UploadId=two)
+    digests = [hashlib.sha256(p).digest() for p in (bytes(PART), b"end")]
+    sums = [base64.b64encode(d).decode() for d in digests]
+    parts = [dict(PartNumber=n, ChecksumSHA256=sums[n - 1], ETag=s3.upload_part(
+        Bucket=bucket, Key="a/é", UploadId=one, PartNumber=n, Body=b, ChecksumSHA256=sums[n - 1])["ETag"])
+        for n, b in enumerate((bytes(PART), b"end"), 1)]
+    complete = lambda parts: s3.complete_multipart_upload(Bucket=bucket, Key="a/é", UploadId=one,
+                                                          MultipartUpload={"Parts": parts})
+    with refused(400, "InvalidPart"):
+        complete([{**parts[0], "ChecksumSHA256": sums[1]}, parts[1]])
+    whole = base64.b64encode(hashlib.sha256(b"".join(digests)).digest()).decode() + "-2"
+    assert complete(parts)["ChecksumSHA256"] == whole and uploads() == []
+    assert s3.head_object(Bucket=bucket, Key="a/é", ChecksumMode="ENABLED")["ChecksumSHA256"] == whole
+
+
 def test_upload_file(s3, bucket, tmp_path):
     """boto3's own transfer: parts of 8 MiB from several threads."""
     data = os.urandom(20 << 20)
@@ -213,6 +257,15 @@ def test_another_region_is_named(region, s3):
     assert status == 301 and "<Code>PermanentRedirect</Code>" in text and "<Region>eu-west-1</Region>" in text
     s3.put_object(Bucket=name, Key="k", Body=b"moved")  # botocore follows the header
     assert s3.get_object(Bucket=name, Key="k")["Body"].read() == b"moved"
+    # The bucket's own host leads to its Region, which reads the signature.
+    host = f"{name}.localhost:{region.endpoint.rpartition(':')[2]}"
+    request = botocore.awsrequest.AWSRequest("GET", f"http://{host}/k", headers={"Host": host})
+    botocore.auth.S3SigV4Auth(botocore.credentials.Credentials(*region.credentials()), "s3", "us-east-1").add_auth(request)
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(urllib.request.Request(region.endpoint + "/k", headers=dict(request.headers.items())))
+    assert error.value.code == 400 and error.value.headers["x-amz-bucket-region"] == "eu-west-1"
+    text = error.value.read().decode()
+    assert "<Code>AuthorizationHeaderMalformed</Code>" in text and "<Region>eu-west-1</Region>" in text
 
 
 def test_acls_and_other_accounts(region, s3, bucket):

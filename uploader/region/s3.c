@@ -83,6 +83,7 @@ static bool parse_target(struct s3_ctx *c)
 		return s3_refuse(c, 400, "InvalidBucketName", "The specified bucket is not valid.");
 	if (len > 0) {
 		memcpy(c->bucket_name, host, len);
+		c->by_host = true;
 	} else {
 		len = strcspn(path, "/");
 		if (decode_into(c->bucket_name, sizeof(c->bucket_name), path, len))
@@ -249,6 +250,7 @@ static const struct call {
 	{"PUT", false, "ownershipControls", s3_put_ownership},
 	{"GET", false, "location", get_location},
 	{"GET", false, "list-type", s3_list_objects},
+	{"GET", false, "uploads", s3_list_uploads},
 	{"PUT", true, "", s3_put_object},
 	{"GET", true, "", s3_get_object},
 	{"HEAD", true, "", s3_get_object},
@@ -288,6 +290,11 @@ static bool check_bucket(struct s3_ctx *c, const struct call *call)
 		return false;
 	if (!c->bucket.dir)
 		return s3_refuse(c, 404, "NoSuchBucket", "The specified bucket does not exist");
+	/* A bucket's host leads to its own Region, which reads the signature; a path to any, which knows better. */
+	if (strcmp(c->bucket.region, c->signed_region) != 0 && c->by_host)
+		return s3_refuse(c, 400, "AuthorizationHeaderMalformed",
+			"The authorization header is malformed; the region '%s' is wrong; expecting '%s'",
+			c->signed_region, c->bucket.region);
 	if (strcmp(c->bucket.region, c->signed_region) != 0)
 		return s3_refuse(c, 301, "PermanentRedirect",
 			"The bucket is in %s, and the request was signed for %s.", c->bucket.region,

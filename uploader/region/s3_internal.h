@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the S3 files share: s3.c (routes, buckets), s3_store.c (the folder), s3_body.c (uploads and
- * their checksums), s3_object.c, s3_acl.c, s3_list.c, s3_multipart.c. Folder, in DIR/regions/NAME/:
+ * their checksums), s3_object.c, s3_acl.c, s3_list.c, s3_multipart.c, s3_uploads.c. Folder, in DIR/regions/NAME/:
  *
  *   buckets/B/bucket.json         owner, created, ownership
  *   buckets/B/objects/H.json      an object's record; H is the SHA-256 of its key
@@ -36,6 +36,7 @@ struct s3_ctx {
 	struct reply *reply;
 	struct form query;
 	char bucket_name[S3_BUCKET_SIZE], key[S3_KEY_SIZE]; /* "" without */
+	bool by_host;          /* the bucket's name stands in the host, not in the path */
 	struct s3_bucket bucket;
 	struct xml xml;
 };
@@ -91,15 +92,20 @@ void s3_list_objects(struct s3_ctx *c);
 void s3_create_upload(struct s3_ctx *c);
 void s3_put_part(struct s3_ctx *c);
 void s3_list_parts(struct s3_ctx *c);
+void s3_list_uploads(struct s3_ctx *c);
 void s3_complete_upload(struct s3_ctx *c);
 void s3_abort_upload(struct s3_ctx *c);
+/* Path of a file of the upload that the query names; NULL with an answer when there is none. */
+char *s3_upload_path(struct s3_ctx *c, const char *name);
+/* Begins the answer "<root>Result"; id NULL: without one. */
+void s3_write_upload(struct s3_ctx *c, const char *root, const char *id);
 /* Whether it is a canned ACL, and the bucket has ACLs; true with an answer when not. */
 bool s3_check_acl(struct s3_ctx *c, const char *acl);
 /* x-amz-checksum-* of a list {"sha256": base64 …}. */
 void s3_write_checksums(struct s3_ctx *c, const struct json *all);
 /* Of PutObject and CreateMultipartUpload: what the headers say, into a record. */
 bool s3_take_headers(struct s3_ctx *c, struct json *doc);
-/* The object's record from what was sent; replies with ETag. etag without quotes. */
+/* The object's record from what was sent, which goes when that fails; replies with ETag. etag without quotes. */
 bool s3_publish(struct s3_ctx *c, struct json *doc, const struct s3_content *content, const char *etag);
 
 #endif

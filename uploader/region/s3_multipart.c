@@ -11,11 +11,10 @@
 #include "base/hash_stream.h"
 #include "base/num.h"
 
-enum { PARTS_MAX = 10000, COPY_PIECE = 1024 * 1024 };
+enum { PARTS_MAX = 10000, COPY_PIECE = 1024 * 1024, SUM_SIZE = SHA256_BASE64_SIZE + 6 };
 static const int64_t part_min = 5 * 1024 * 1024;
 
-/* Path of a file of the upload that the query names; NULL with an answer when there is none. */
-static char *upload_path(struct s3_ctx *c, const char *name)
+char *s3_upload_path(struct s3_ctx *c, const char *name)
 {
 	const char *id = form_get(&c->query, "uploadId");
 	CLEANUP_FREE char *record = NULL;
@@ -37,7 +36,7 @@ static char *upload_path(struct s3_ctx *c, const char *name)
 	return buf_strf(&err, "%s/uploads/%s/%s", c->bucket.dir, id, name);
 }
 
-static void write_upload(struct s3_ctx *c, const char *root, const char *id)
+void s3_write_upload(struct s3_ctx *c, const char *root, const char *id)
 {
 	xml_init(&c->xml, &c->reply->body);
 	xml_open_root(&c->xml, root, "Result", S3_NAMESPACE);
@@ -60,18 +59,22 @@ void s3_create_upload(struct s3_ctx *c)
 	}
 	if (s3_take_headers(c, doc))
 		return;
+	if (json_set_int(doc, "begun", region_now(c->region), &err) < 0) {
+		s3_internal(c, &err);
+		return;
+	}
 	dir = buf_strf(&err, "%s/uploads/%s", c->bucket.dir, id);
 	path = buf_strf(&err, "%s/uploads/%s/upload.json", c->bucket.dir, id);
 	if (!dir || !path || file_mkdirs(dir, 0755, &err) < 0 || s3_json_write(path, doc, &err) < 0) {
 		s3_internal(c, &err);
 		return;
 	}
-	write_upload(c, "InitiateMultipartUpload", id);
+	s3_write_upload(c, "InitiateMultipartUpload", id);
 	xml_close(&c->xml, "InitiateMultipartUploadResult");
 	c->reply->failed |= c->xml.failed;
 }
 
-static int write_part(const struct s3_bucket *b, const char *path, const struct s3_content *content,
+static int write_record(const struct s3_bucket *b, const char *path, const struct s3_content *content,
 	const char *etag, int64_t now, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *doc = json_new_object(err), *old = NULL;
@@ -80,6 +83,7 @@ static int write_part(const struct s3_bucket *b, const char *path, const struct 
 	if (!doc || json_set_str(doc, "data", content->id, err) < 0 ||
 	    json_set_str(doc, "etag", etag, err) < 0 ||
 	    json_set_int(doc, "size", (int64_t)content->size, err) < 0 ||
+	    json_set_str(doc, "sha256", json_get_str(content->checksums, "sha256", NULL), err) < 0 ||
 	    json_set_int(doc, "modified", now, err) < 0 || s3_json_read(path, &old, err) < 0 ||
 	    s3_json_write(path, doc, err) < 0)
 		return -1;
@@ -89,15 +93,32 @@ static int write_part(const struct s3_bucket *b, const char *path, const struct 
 	return 0;
 }
 
+/* True with an answer when it is no part: the upload may have ended while its body came. */
+static bool write_part(struct s3_ctx *c, const char *name, const struct s3_content *content, const char *etag)
+{
+	CLEANUP_FREE char *path = NULL, *data = s3_data_path(&c->bucket, content->id, NULL);
+	struct error err = ERROR_INIT;
+	int ret = 0;
+
+	pthread_mutex_lock(&c->region->s3_lock);
+	path = s3_upload_path(c, name);
+	if (path)
+		ret = write_record(&c->bucket, path, content, etag, region_now(c->region), &err);
+	pthread_mutex_unlock(&c->region->s3_lock);
+	if (path && ret == 0)
+		return false;
+	if (data)
+		(void)unlink(data);
+	return ret == 0 || s3_internal(c, &err);
+}
+
 void s3_put_part(struct s3_ctx *c)
 {
 	const char *number = form_get(&c->query, "partNumber");
 	char name[32], etag[33], quoted[40];
 	CLEANUP_FREE char *path = NULL;
 	struct s3_content content;
-	struct error err = ERROR_INIT;
 	uint64_t n;
-	int ret;
 
 	if (num_parse(number, PARTS_MAX, &n, NULL) < 0 || n == 0) {
 		s3_refuse(c, 400, "InvalidArgument", "Part number must be an integer between 1 and %d, inclusive",
@@ -105,22 +126,16 @@ void s3_put_part(struct s3_ctx *c)
 		return;
 	}
 	(void)snprintf(name, sizeof(name), "%llu.json", (unsigned long long)n);
-	path = upload_path(c, name);
+	path = s3_upload_path(c, name);
 	if (!path || s3_take_body(c, &content))
 		return;
 	hex_encode(etag, content.md5, sizeof(content.md5));
-	pthread_mutex_lock(&c->region->s3_lock);
-	ret = write_part(&c->bucket, path, &content, etag, region_now(c->region), &err);
-	pthread_mutex_unlock(&c->region->s3_lock);
-	if (ret == 0)
+	if (!write_part(c, name, &content, etag)) {
+		(void)snprintf(quoted, sizeof(quoted), "\"%s\"", etag);
+		reply_header(c->reply, "ETag", quoted);
 		s3_write_checksums(c, content.checksums);
-	s3_content_release(&content);
-	if (ret < 0) {
-		s3_internal(c, &err);
-		return;
 	}
-	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", etag);
-	reply_header(c->reply, "ETag", quoted);
+	s3_content_release(&content);
 }
 
 /* The record of part n; NULL when it was not sent. */
@@ -131,36 +146,8 @@ static struct json *read_part(struct s3_ctx *c, uint64_t n)
 	struct json *doc = NULL;
 
 	(void)snprintf(name, sizeof(name), "%llu.json", (unsigned long long)n);
-	path = upload_path(c, name);
+	path = s3_upload_path(c, name);
 	return path && s3_json_read(path, &doc, NULL) == 0 ? doc : NULL;
-}
-
-void s3_list_parts(struct s3_ctx *c)
-{
-	CLEANUP_FREE char *path = upload_path(c, "");
-	char time[NUM_TIME_TEXT], etag[40];
-
-	if (!path)
-		return;
-	write_upload(c, "ListParts", form_get(&c->query, "uploadId"));
-	xml_int(&c->xml, "MaxParts", PARTS_MAX);
-	xml_bool(&c->xml, "IsTruncated", false);
-	for (uint64_t n = 1; n <= PARTS_MAX; n++) {
-		CLEANUP_FREE char *file = buf_strf(NULL, "%s%llu.json", path, (unsigned long long)n);
-		CLEANUP(json_cleanup) struct json *doc = NULL;
-
-		if (!file || s3_json_read(file, &doc, NULL) < 0 || !doc)
-			continue;
-		(void)snprintf(etag, sizeof(etag), "\"%s\"", json_get_str(doc, "etag", ""));
-		xml_open(&c->xml, "Part");
-		xml_int(&c->xml, "PartNumber", (int64_t)n);
-		xml_str(&c->xml, "LastModified", num_format_time(time, json_get_int(doc, "modified", 0)));
-		xml_str(&c->xml, "ETag", etag);
-		xml_int(&c->xml, "Size", json_get_int(doc, "size", 0));
-		xml_close(&c->xml, "Part");
-	}
-	xml_close(&c->xml, "ListPartsResult");
-	c->reply->failed |= c->xml.failed;
 }
 
 /* Removes the upload's records, and the content of its parts. */
@@ -186,7 +173,7 @@ static void drop_upload(struct s3_ctx *c, const char *dir)
 
 void s3_abort_upload(struct s3_ctx *c)
 {
-	CLEANUP_FREE char *dir = upload_path(c, "");
+	CLEANUP_FREE char *dir = s3_upload_path(c, "");
 
 	if (!dir)
 		return;
@@ -201,6 +188,8 @@ struct completion {
 	int out;
 	uint64_t size;
 	struct hash_stream *etags; /* MD5 over the parts' MD5s */
+	struct hash_stream *sums;  /* SHA-256 over those of the parts */
+	bool unsummed;             /* a part came without one */
 	uint64_t last, nr;
 };
 
@@ -246,6 +235,24 @@ static bool element(const char *from, const char *end, const char *tag, char out
 	return false;
 }
 
+/* A part's SHA-256: the one that the body says, if it does, is that of the part. */
+static bool take_sum(struct s3_ctx *c, const char *from, const char *end, const struct json *doc,
+	struct completion *done)
+{
+	const char *sum = json_get_str(doc, "sha256", NULL);
+	CLEANUP_BUF struct buf digest = BUF_INIT(2 * SHA256_SIZE);
+	struct error err = ERROR_INIT;
+	char said[64];
+
+	if (!element(from, end, "ChecksumSHA256", said) && strcmp(said, sum ? sum : "") != 0)
+		return s3_refuse(c, 400, "InvalidPart",
+			"One or more of the specified parts could not be found. The part may not have been "
+			"uploaded, or the specified checksum may not match the part's checksum.");
+	done->unsummed |= !sum;
+	return sum && (base64_decode(&digest, sum, &err) < 0 ||
+		hash_stream_update(done->sums, digest.data, digest.len, &err) < 0) && s3_internal(c, &err);
+}
+
 /* One <Part> of the body. */
 static bool take_part(struct s3_ctx *c, const char *from, const char *end, bool last,
 	struct completion *done)
@@ -271,6 +278,8 @@ static bool take_part(struct s3_ctx *c, const char *from, const char *end, bool 
 	if (!last && json_get_int(doc, "size", 0) < part_min)
 		return s3_refuse(c, 400, "EntityTooSmall",
 			"Your proposed upload is smaller than the minimum allowed size");
+	if (take_sum(c, from, end, doc, done))
+		return true;
 	done->nr++;
 	if (hash_stream_update(done->etags, md5, sizeof(md5), &err) < 0 ||
 	    append_file(&c->bucket, json_get_str(doc, "data", ""), done, &err) < 0)
@@ -297,6 +306,26 @@ static bool take_parts(struct s3_ctx *c, const char *text, struct completion *do
 	return false;
 }
 
+/* The checksum of an object whose parts all had one: that of theirs, and how many there are. */
+static int set_sum(struct json *doc, struct completion *done, char out[SUM_SIZE], struct error *err)
+{
+	CLEANUP(json_cleanup) struct json *all = NULL;
+	char text[SHA256_BASE64_SIZE];
+	uint8_t digest[HASH_STREAM_MAX];
+	size_t len;
+
+	out[0] = '\0';
+	if (done->unsummed)
+		return 0;
+	all = json_new_object(err);
+	if (!all || hash_stream_final(done->sums, digest, &len, err) < 0)
+		return -1;
+	(void)snprintf(out, SUM_SIZE, "%s-%llu", base64_sha256(text, digest), (unsigned long long)done->nr);
+	if (json_set_str(all, "sha256", out, err) < 0)
+		return -1;
+	return json_set(doc, "checksums", steal_ptr(&all), err);
+}
+
 /* With all parts behind each other: the object under its key. */
 static void finish(struct s3_ctx *c, const char *dir, struct s3_content *content, struct completion *done)
 {
@@ -304,7 +333,7 @@ static void finish(struct s3_ctx *c, const char *dir, struct s3_content *content
 	CLEANUP(json_cleanup) struct json *doc = NULL;
 	uint8_t md5[HASH_STREAM_MAX];
 	struct error err = ERROR_INIT;
-	char hex[33], etag[64], quoted[68];
+	char hex[33], etag[64], quoted[68], sum[SUM_SIZE];
 	size_t len;
 
 	if (!record || s3_json_read(record, &doc, &err) < 0 || !doc ||
@@ -314,21 +343,27 @@ static void finish(struct s3_ctx *c, const char *dir, struct s3_content *content
 	}
 	(void)snprintf(etag, sizeof(etag), "%s-%llu", hex_encode(hex, md5, 16), (unsigned long long)done->nr);
 	content->size = done->size;
+	if (set_sum(doc, done, sum, &err) < 0) {
+		s3_internal(c, &err);
+		return;
+	}
 	if (s3_publish(c, doc, content, etag))
 		return;
 	pthread_mutex_lock(&c->region->s3_lock);
 	drop_upload(c, dir);
 	pthread_mutex_unlock(&c->region->s3_lock);
-	write_upload(c, "CompleteMultipartUpload", NULL);
+	s3_write_upload(c, "CompleteMultipartUpload", NULL);
 	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", etag);
 	xml_str(&c->xml, "ETag", quoted);
+	xml_str(&c->xml, "ChecksumSHA256", sum[0] ? sum : NULL);
+	xml_str(&c->xml, "ChecksumType", sum[0] ? "COMPOSITE" : NULL);
 	xml_close(&c->xml, "CompleteMultipartUploadResult");
 	c->reply->failed |= c->xml.failed;
 }
 
 void s3_complete_upload(struct s3_ctx *c)
 {
-	CLEANUP_FREE char *dir = upload_path(c, "");
+	CLEANUP_FREE char *dir = s3_upload_path(c, "");
 	CLEANUP_BUF struct buf text = BUF_INIT(S3_SMALL_BODY + 1);
 	struct s3_content content = {.size = 0};
 	struct completion done = {.out = -1};
@@ -338,9 +373,11 @@ void s3_complete_upload(struct s3_ctx *c)
 	if (!dir || s3_body_text(c, &text))
 		return;
 	done.etags = hash_stream_new(HASH_MD5, &err);
-	if (!done.etags || s3_new_id(c->region, content.id, &err) < 0 ||
+	done.sums = hash_stream_new(HASH_SHA256, &err);
+	if (!done.etags || !done.sums || s3_new_id(c->region, content.id, &err) < 0 ||
 	    !(path = s3_data_path(&c->bucket, content.id, &err))) {
 		hash_stream_free(done.etags);
+		hash_stream_free(done.sums);
 		s3_internal(c, &err);
 		return;
 	}
@@ -355,4 +392,5 @@ void s3_complete_upload(struct s3_ctx *c)
 	}
 	cleanup_close_p(&done.out);
 	hash_stream_free(done.etags);
+	hash_stream_free(done.sums);
 }

@@ -72,10 +72,33 @@ bool s3_take_headers(struct s3_ctx *c, struct json *doc)
 	return take_metadata(c, doc);
 }
 
-bool s3_publish(struct s3_ctx *c, struct json *doc, const struct s3_content *content, const char *etag)
+static bool refuse_precondition(struct s3_ctx *c)
+{
+	return s3_refuse(c, 412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold");
+}
+
+/* If-None-Match of a call that makes an object; with s3_lock held. */
+static bool check_absent(struct s3_ctx *c)
+{
+	const char *none = request_header(c->req, "if-none-match");
+	CLEANUP(json_cleanup) struct json *there = NULL;
+	struct error err = ERROR_INIT;
+
+	if (!none)
+		return false;
+	if (strcmp(none, "*") != 0)
+		return s3_refuse(c, 501, "NotImplemented", "If-None-Match of a new object is '*' only");
+	there = s3_object_read(&c->bucket, c->key, &err);
+	if (!there && err.kind != ERROR_NONE)
+		return s3_internal(c, &err);
+	return there && refuse_precondition(c);
+}
+
+static bool publish(struct s3_ctx *c, struct json *doc, const struct s3_content *content, const char *etag)
 {
 	struct error err = ERROR_INIT;
 	char quoted[80];
+	bool over;
 	int ret;
 
 	if (json_set_str(doc, "data", content->id, &err) < 0 || json_set_str(doc, "etag", etag, &err) < 0 ||
@@ -83,14 +106,29 @@ bool s3_publish(struct s3_ctx *c, struct json *doc, const struct s3_content *con
 	    json_set_int(doc, "modified", region_now(c->region), &err) < 0)
 		return s3_internal(c, &err);
 	pthread_mutex_lock(&c->region->s3_lock);
-	ret = s3_object_write(&c->bucket, c->key, doc, &err);
+	over = check_absent(c);
+	ret = over ? 0 : s3_object_write(&c->bucket, c->key, doc, &err);
 	pthread_mutex_unlock(&c->region->s3_lock);
+	if (over)
+		return true;
 	if (ret < 0)
 		return s3_internal(c, &err);
 	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", etag);
 	reply_header(c->reply, "ETag", quoted);
 	reply_header(c->reply, "x-amz-server-side-encryption", json_get_str(doc, "encryption", "AES256"));
 	return false;
+}
+
+bool s3_publish(struct s3_ctx *c, struct json *doc, const struct s3_content *content, const char *etag)
+{
+	CLEANUP_FREE char *path = NULL;
+
+	if (!publish(c, doc, content, etag))
+		return false;
+	path = s3_data_path(&c->bucket, content->id, NULL);
+	if (path)
+		(void)unlink(path);
+	return true;
 }
 
 void s3_write_checksums(struct s3_ctx *c, const struct json *all)
@@ -205,13 +243,22 @@ static bool may_read(const struct s3_ctx *c, const struct json *doc)
 	       strncmp(acl, "public-read", 11) == 0 || strcmp(acl, "authenticated-read") == 0;
 }
 
+static bool check_match(struct s3_ctx *c, const struct json *doc)
+{
+	const char *wanted = request_header(c->req, "if-match");
+	char etag[80];
+
+	(void)snprintf(etag, sizeof(etag), "\"%s\"", json_get_str(doc, "etag", ""));
+	return wanted && strcmp(wanted, "*") != 0 && strcmp(wanted, etag) != 0 && refuse_precondition(c);
+}
+
 static void send_content(struct s3_ctx *c, const struct json *doc)
 {
 	CLEANUP_FREE char *path = NULL;
 	struct error err = ERROR_INIT;
 	uint64_t from, len;
 
-	if (set_range(c, (uint64_t)json_get_int(doc, "size", 0), &from, &len))
+	if (check_match(c, doc) || set_range(c, (uint64_t)json_get_int(doc, "size", 0), &from, &len))
 		return;
 	write_headers(c, doc);
 	if (request_header(c->req, "x-amz-checksum-mode") && c->reply->status == 200)
