@@ -6,18 +6,6 @@
 
 #include "base/text.h"
 
-static struct aws *client_in(void *arg, const char *region, struct error *err)
-{
-	struct context *ctx = arg;
-
-	return region ? context_aws_in(ctx, region, err) : context_aws(ctx, err);
-}
-
-struct s3_regions bundle_regions(struct context *ctx)
-{
-	return (struct s3_regions){.client = client_in, .arg = ctx};
-}
-
 static int read_manifest(struct bundle_place *b, struct error *err)
 {
 	CLEANUP_FREE char *what = buf_strf(err, "s3://%s/%s", b->url.bucket, b->url.key);
@@ -29,7 +17,7 @@ static int read_manifest(struct bundle_place *b, struct error *err)
 
 int bundle_place_open(struct bundle_place *b, struct context *ctx, const char *text, struct error *err)
 {
-	const struct s3_regions regions = bundle_regions(ctx);
+	const struct s3_regions regions = context_s3_regions(ctx);
 
 	memset(b, 0, sizeof(*b));
 	buf_init(&b->manifest, BUNDLE_INDEX_MAX);

@@ -7,9 +7,6 @@
 #include "uploader/bundle_index.h"
 #include "uploader/s3.h"
 
-/* The clients of this run for s3_open(). */
-struct s3_regions bundle_regions(struct context *ctx);
-
 struct bundle_place {
 	struct s3_url url;        /* of the manifest */
 	struct s3_place place;

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "builder/bundle_place.h"
 
 const char *const bundle_target_acls[] = {"aws-exec-read", "public-read", "authenticated-read", "private",
 	"bucket-owner-read", "bucket-owner-full-control", NULL};
@@ -40,7 +39,7 @@ static int make(struct bundle_target *t, struct context *ctx, const struct s3_re
 int bundle_target_open(struct bundle_target *t, struct context *ctx, const struct bundle_target_opts *o,
 	struct error *err)
 {
-	const struct s3_regions regions = bundle_regions(ctx);
+	const struct s3_regions regions = context_s3_regions(ctx);
 	struct aws *aws = context_aws(ctx, err);
 	int ret = aws ? s3_open(&t->place, &regions, t->url.bucket, err) : -1;
 

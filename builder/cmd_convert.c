@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `amiwright convert`: an image of any format that is read into any that is written. */
+/* `amiwright convert`: an image of any format that is read into any that is written, a file or an object in S3. */
 #include "builder/command.h"
 
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "base/num.h"
 #include "builder/command_format.h"
 #include "builder/files.h"
+#include "builder/object_out.h"
 #include "formats/detect.h"
 #include "formats/unpack.h"
 #include "fs/probe.h"
@@ -18,7 +19,7 @@
 struct convert_options {
 	const char *from, *to, *name, *architecture, *firmware, *spool_dir;
 	struct command_format format;
-	bool keep_unused, digest, durable;
+	bool force, keep_unused, digest, durable;
 };
 
 #define FIELD(field) offsetof(struct convert_options, field)
@@ -42,6 +43,8 @@ static const struct options_def options[] = {
 		"the machine's in an OVA: x86_64 (default) or arm64", 0, 0, architectures},
 	{"firmware", 0, OPTIONS_CHOICE, FIELD(firmware), "KIND",
 		"the machine's in an OVA: bios (default) or efi", 0, 0, firmwares},
+	{"force", 'f', OPTIONS_FLAG, FIELD(force), NULL, "replace an object in S3; a file is replaced without it", 0, 0,
+		NULL},
 	{"keep-unused", 0, OPTIONS_FLAG, FIELD(keep_unused), NULL,
 		"keep what lies in blocks that no file system uses", 0, 0, NULL},
 	{"digest", 0, OPTIONS_FLAG, FIELD(digest), NULL, "print the SHA-256 of OUT, as sha256sum does", 0,
@@ -61,6 +64,7 @@ struct convert {
 	char *name; /* of the machine; owned */
 	const struct format *format;
 	struct format_write_opts opts;
+	struct object_out object; /* with OUT in S3 */
 	struct image image;
 	struct dev *known; /* the image with what its file systems do not use; NULL: not asked */
 	struct format_result result;
@@ -95,7 +99,7 @@ static int check_files(const struct convert *c, struct error *err)
 	struct files f = {0};
 	int ret = strcmp(c->in, "-") ? files_read(&f, c->in, "the image to convert", err) : 0;
 
-	if (!ret && strcmp(c->out, "-"))
+	if (!ret && strcmp(c->out, "-") && !object_out_is(c->out))
 		ret = files_make(&f, c->out, "the result", FILES_REPLACED, "OUT", err);
 	files_release(&f);
 	return ret;
@@ -105,6 +109,8 @@ static int prepare(struct convert *c, struct error *err)
 {
 	const struct convert_options *o = c->o;
 
+	if (object_out_is(c->out) && object_out_parse(&c->object, c->out, err) < 0)
+		return -1;
 	c->format = command_format_find(o->to, c->out, "--to", err);
 	if (!c->format || check_machine(c, err) < 0 ||
 		command_format_opts(&o->format, c->ctx, c->format, &c->opts, err) < 0 ||
@@ -168,6 +174,17 @@ static int open_input(struct convert *c, struct error *err)
 	return 0;
 }
 
+static int write_image(struct convert *c, struct dev *dev, struct error *err)
+{
+	const struct out_opts how = {.digest = c->opts.digest};
+	struct out *out;
+
+	if (!c->object.stream)
+		return format_write(c->format, dev, c->out, &c->opts, &c->result, err);
+	out = object_out_begin(&c->object, &how, err);
+	return out ? format_write_out(c->format, dev, out, &c->opts, &c->result, err) : -1;
+}
+
 static int write_output(struct convert *c, struct error *err)
 {
 	struct progress progress;
@@ -185,7 +202,7 @@ static int write_output(struct convert *c, struct error *err)
 		return -1;
 	progress_begin(&progress, &c->ctx->progress, "convert", dev->size);
 	c->opts.progress = &progress;
-	ret = format_write(c->format, dev, c->out, &c->opts, &c->result, err);
+	ret = write_image(c, dev, err);
 	progress_end(&progress, !ret);
 	return ret;
 }
@@ -195,6 +212,7 @@ static int result_json(const struct convert *c, const char *hex, struct buf *out
 	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
 
 	if (!doc || json_set_str(doc, "file", c->out, err) < 0 ||
+		(c->object.place.aws && json_set_str(doc, "region", aws_region(c->object.place.aws), err) < 0) ||
 		json_set_str(doc, "format", c->format->name, err) < 0 ||
 		json_set_str(doc, "from", c->image.format, err) < 0 ||
 		json_set_int(doc, "size", (int64_t)c->result.disk_size, err) < 0 ||
@@ -233,12 +251,15 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	struct convert c = {.ctx = ctx, .o = popts, .in = args->items[0], .out = args->items[1]};
 	int ret = prepare(&c, err);
 
+	if (!ret && object_out_is(c.out))
+		ret = object_out_open(&c.object, ctx, c.o->force, err);
 	if (!ret)
 		ret = open_input(&c, err);
 	if (!ret)
 		ret = write_output(&c, err);
 	dev_close(c.known, NULL);
 	image_close(&c.image);
+	object_out_release(&c.object);
 	if (!ret)
 		ret = print_result(&c, err);
 	free(c.name);
@@ -253,7 +274,8 @@ const struct command cmd_convert = {
 		"Converts between all formats that are read and written. What IN is, is read from its\n"
 		"content; OUT's format is that of its suffix, or --to. Zeros are left out or become\n"
 		"holes, and so does what no file system of the disk uses. IN may be - for standard input\n"
-		"(it is copied to a temporary file first), OUT for standard output. The same disk and\n"
+		"(it is copied to a temporary file first), OUT for standard output, and s3://BUCKET/KEY for\n"
+		"an object, which is sent while it is made and appears when it is whole. The same disk and\n"
 		"options give the same bytes.",
 	.options = options,
 	.options_size = sizeof(struct convert_options),

@@ -13,6 +13,7 @@
 #include "formats/format.h"
 #include "uploader/aws.h"
 #include "uploader/region/region.h"
+#include "uploader/s3.h"
 
 struct context_options {
 	const char *region, *profile, *endpoint_url, *local;
@@ -49,6 +50,9 @@ struct aws *context_aws(struct context *ctx, struct error *err) MUST_CHECK;
  * --local and --endpoint-url all regions share the endpoint. NULL is the chosen region. Borrowed.
  */
 struct aws *context_aws_in(struct context *ctx, const char *region, struct error *err) MUST_CHECK;
+
+/* The same for s3_open(), which finds a bucket's region. */
+struct s3_regions context_s3_regions(struct context *ctx);
 
 /* How a region in this process is to be started (--region is its name). */
 struct region_opts context_region_opts(const struct context *ctx);

@@ -223,3 +223,15 @@ struct aws *context_aws(struct context *ctx, struct error *err)
 		ctx->aws = context_aws_in(ctx, NULL, err);
 	return ctx->aws;
 }
+
+static struct aws *s3_client(void *arg, const char *region, struct error *err)
+{
+	struct context *ctx = arg;
+
+	return region ? context_aws_in(ctx, region, err) : context_aws(ctx, err);
+}
+
+struct s3_regions context_s3_regions(struct context *ctx)
+{
+	return (struct s3_regions){.client = s3_client, .arg = ctx};
+}

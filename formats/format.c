@@ -91,15 +91,20 @@ int format_check(const struct format *f, const struct format_write_opts *opts, u
 	return size && f->disk_size ? f->disk_size(size, &rounded, err) : 0;
 }
 
-static int write_through(const struct format *f, struct dev *dev, const char *path,
+/* What is to be known before; fills what the result has of it. */
+static int begin(const struct format *f, const struct dev *dev, const struct format_write_opts *opts,
+	struct format_result *result, struct error *err)
+{
+	*result = (struct format_result){.file_size = dev->size, .disk_size = dev->size};
+	if (format_check(f, opts, dev->size, err) < 0)
+		return -1;
+	return f->disk_size ? f->disk_size(dev->size, &result->disk_size, err) : 0;
+}
+
+int format_write_out(const struct format *f, struct dev *dev, struct out *out,
 	const struct format_write_opts *opts, struct format_result *result, struct error *err)
 {
-	const struct out_opts how = {.durable = opts->durable, .digest = opts->digest};
-	struct out *out = out_open(path, &how, err);
-
-	if (!out)
-		return -1;
-	if (f->write(dev, out, opts, err) < 0) {
+	if (begin(f, dev, opts, result, err) < 0 || f->write(dev, out, opts, err) < 0) {
 		out_abort(out);
 		return -1;
 	}
@@ -110,11 +115,13 @@ static int write_through(const struct format *f, struct dev *dev, const char *pa
 int format_write(const struct format *f, struct dev *dev, const char *path,
 	const struct format_write_opts *opts, struct format_result *result, struct error *err)
 {
-	*result = (struct format_result){.file_size = dev->size, .disk_size = dev->size};
-	if (format_check(f, opts, dev->size, err) < 0 ||
-		(f->disk_size && f->disk_size(dev->size, &result->disk_size, err) < 0))
+	const struct out_opts how = {.durable = opts->durable, .digest = opts->digest};
+	struct out *out;
+
+	if (begin(f, dev, opts, result, err) < 0)
 		return -1;
 	if (f->write_file && !opts->digest && strcmp(path, "-"))
 		return f->write_file(dev, path, opts, err);
-	return write_through(f, dev, path, opts, result, err);
+	out = out_open(path, &how, err);
+	return out ? format_write_out(f, dev, out, opts, result, err) : -1;
 }

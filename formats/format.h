@@ -96,6 +96,9 @@ int format_check(const struct format *f, const struct format_write_opts *opts, u
 /* Writes dev to path ("-": standard output). Nothing is left on error. */
 int format_write(const struct format *f, struct dev *dev, const char *path,
 	const struct format_write_opts *opts, struct format_result *result, struct error *err) MUST_CHECK;
+/* The same into an output, which is ended in any case. */
+int format_write_out(const struct format *f, struct dev *dev, struct out *out,
+	const struct format_write_opts *opts, struct format_result *result, struct error *err) MUST_CHECK;
 
 struct format_read_opts {
 	const char *spool_dir;   /* folder for what must be decompressed first; NULL: /var/tmp */

@@ -16,9 +16,10 @@ enum { GATHER = 1 << 20, HOLE_MIN = 64 << 10 };
 
 struct out {
 	struct out_opts opts;
-	struct atomic_file file; /* not open: standard output */
+	struct atomic_file file; /* not open: standard output or a sink */
 	char *path;
-	int fd;                  /* of either, or of a temporary file, which is owned */
+	int fd;                  /* of a file or standard output, or of a temporary file, which is owned */
+	struct out_sink sink;    /* write NULL: none */
 	bool temporary;
 	uint64_t off;    /* of the next byte */
 	uint64_t at;     /* bytes that the file has, or will have by its length: off less what is gathered */
@@ -76,6 +77,16 @@ struct out *out_open(const char *path, const struct out_opts *opts, struct error
 	return NULL;
 }
 
+struct out *out_to_sink(const char *name, const struct out_sink *sink, const struct out_opts *opts,
+	struct error *err)
+{
+	struct out *o = new_out(name, opts, err);
+
+	if (o)
+		o->sink = *sink;
+	return o;
+}
+
 struct out *out_temporary(const char *dir, const struct out_opts *opts, struct error *err)
 {
 	struct out *o = new_out("a temporary file", opts, err);
@@ -103,7 +114,8 @@ const char *out_path(const struct out *o)
 /* Past the gathering, at the place where the file has come to. */
 static int put(struct out *o, const void *data, size_t len, struct error *err)
 {
-	int ret = is_file(o) ? file_pwrite_all(o->fd, data, len, o->at, o->path, err) :
+	int ret = o->sink.write ? o->sink.write(o->sink.arg, data, len, err) :
+		  is_file(o) ? file_pwrite_all(o->fd, data, len, o->at, o->path, err) :
 			       file_write_all(o->fd, data, len, o->path, err);
 
 	o->at += len;
@@ -229,7 +241,9 @@ int out_commit(struct out *o, uint8_t sha256[SHA256_SIZE], struct error *err)
 {
 	int ret = finish(o, sha256, err);
 
-	if (!ret && o->file.fd >= 0)
+	if (!ret && o->sink.commit)
+		ret = o->sink.commit(o->sink.arg, err);
+	else if (!ret && o->file.fd >= 0)
 		ret = atomic_file_commit(&o->file, o->opts.durable, err);
 	else
 		atomic_file_abort(&o->file);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An output that is written from its first byte to its last: a file, under a temporary name until it is
- * whole, or standard output. Both get the same bytes.
+ * whole, standard output, or what a sink makes of it. All get the same bytes.
  */
 #ifndef AMIWRIGHT_FORMATS_OUT_H
 #define AMIWRIGHT_FORMATS_OUT_H
@@ -22,6 +22,17 @@ struct out;
 
 /* path "-" is standard output; ERROR_USAGE when that is a terminal. End with commit or abort. */
 struct out *out_open(const char *path, const struct out_opts *opts, struct error *err) MUST_CHECK;
+
+/* Where bytes go that are for no file. */
+struct out_sink {
+	int (*write)(void *arg, const void *data, size_t len, struct error *err);
+	/* All is written: it may appear. Not called when it is dropped. */
+	int (*commit)(void *arg, struct error *err);
+	void *arg;
+};
+/* name is for messages; sink is copied. End with commit or abort. */
+struct out *out_to_sink(const char *name, const struct out_sink *sink, const struct out_opts *opts,
+	struct error *err) MUST_CHECK;
 
 /* A temporary file without a name in dir (NULL: /var/tmp). End with out_take_fd() or out_abort(). */
 struct out *out_temporary(const char *dir, const struct out_opts *opts, struct error *err) MUST_CHECK;

@@ -99,7 +99,8 @@ int s3_put_init(const struct s3_place *place, struct aws_call *call, const struc
 	hex_encode(call->payload_hash, put->sha256, SHA256_SIZE);
 	if (http_add_header(&call->http, "x-amz-checksum-sha256", base64_sha256(sum, put->sha256), err) == 0 &&
 	    (!put->acl || http_add_header(&call->http, "x-amz-acl", put->acl, err) == 0) &&
-	    (!put->type || http_add_header(&call->http, "Content-Type", put->type, err) == 0))
+	    (!put->type || http_add_header(&call->http, "Content-Type", put->type, err) == 0) &&
+	    (!put->if_none || http_add_header(&call->http, "If-None-Match", "*", err) == 0))
 		return 0;
 	aws_call_release(call);
 	return -1;
@@ -145,7 +146,6 @@ int s3_explain_acl(const struct s3_place *place, const char *acl, struct error *
 	return -1;
 }
 
-/* A checksum "…-3" is over those of parts, not of the whole. */
 static void read_object(const struct aws_call *call, struct s3_object *out)
 {
 	const char *etag = http_answer_header(&call->http, "ETag");
@@ -156,8 +156,8 @@ static void read_object(const struct aws_call *call, struct s3_object *out)
 	snprintf(out->etag, sizeof(out->etag), "%s", etag ? etag : "");
 	if (!length || num_parse(length, INT64_MAX, &out->size, NULL) < 0)
 		out->size = UINT64_MAX;
-	if (sum && strlen(sum) == SHA256_BASE64_SIZE - 1)
-		memcpy(out->sha256, sum, SHA256_BASE64_SIZE);
+	if (sum && strlen(sum) < sizeof(out->sha256))
+		strcpy(out->sha256, sum);
 }
 
 int s3_head(const struct s3_place *place, const char *key, struct s3_object *out, struct error *err)

@@ -10,7 +10,8 @@
 
 #include "uploader/aws.h"
 
-enum { S3_NAME_SIZE = 64, S3_REGION_SIZE = 48, S3_ETAG_SIZE = 80, S3_KEY_MAX = 1024 };
+enum { S3_NAME_SIZE = 64, S3_REGION_SIZE = 48, S3_ETAG_SIZE = 80, S3_KEY_MAX = 1024,
+	S3_SUM_SIZE = SHA256_BASE64_SIZE + 6 };
 
 #define S3_XMLNS "http://s3.amazonaws.com/doc/2006-03-01/"
 
@@ -63,6 +64,7 @@ struct s3_put {
 	const void *body;              /* borrowed until done */
 	size_t len;
 	uint8_t sha256[SHA256_SIZE];   /* of the body */
+	bool if_none;                  /* HTTP 412 when there is an object of that key */
 };
 /* Prepares PutObject; the caller sets done and arg, and aws_start()s it. */
 int s3_put_init(const struct s3_place *place, struct aws_call *call, const struct s3_put *put,
@@ -84,7 +86,8 @@ struct s3_object {
 	bool found;
 	uint64_t size;
 	char etag[S3_ETAG_SIZE];              /* with its quotes */
-	char sha256[SHA256_BASE64_SIZE];      /* its checksum as base64; "" when it has none of the whole */
+	/* Its checksum as base64; "" when it has none. One that was sent in N parts has that of their digests, "…-N". */
+	char sha256[S3_SUM_SIZE];
 };
 /* HeadObject; one that is not there is no error. */
 int s3_head(const struct s3_place *place, const char *key, struct s3_object *out, struct error *err)
@@ -112,20 +115,6 @@ int s3_delete(const struct s3_place *place, const char *key, struct error *err) 
 int s3_list(const struct s3_place *place, const char *prefix,
 	int (*found)(void *arg, const char *key, uint64_t size, struct error *err), void *arg,
 	struct error *err) MUST_CHECK;
-
-/*
- * An object of any size from an open file, in parts when it is over part_len bytes (0: 16 MiB; at least 5 MiB):
- * several at a time, each tried again by itself. What was begun and fails is aborted.
- */
-struct s3_send {
-	const char *key, *acl, *type;
-	int fd;                        /* read by pread from 0 */
-	uint64_t size;
-	size_t part_len;
-	void (*progress)(void *arg, uint64_t bytes); /* may be NULL */
-	void *arg;
-};
-int s3_send_file(const struct s3_place *place, const struct s3_send *send, struct error *err) MUST_CHECK;
 
 /* Inside s3*.c: a call on a key, or with key NULL on the bucket; query "" or "?…". */
 int s3_call_init(const struct s3_place *place, struct aws_call *call, const char *method, const char *key,

@@ -2,9 +2,8 @@
 /*
  * S3 on the wire: names, addresses and signatures, the way to a bucket's Region, and answers that lie.
  */
-#include "uploader/s3.h"
+#include "uploader/s3_stream.h"
 
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -321,33 +320,6 @@ static void test_get_is_checked(void **state)
 	}
 }
 
-/* A multipart upload that goes well but for what f->extra names. */
-static enum httpd_act parts(struct fixture *f, const struct httpd_request *req, char *reply, size_t size,
-	size_t *len)
-{
-	static const char done[] = "\n<CompleteMultipartUploadResult/>";
-	const char *status = "200 OK", *extra = "", *body = "";
-	bool trouble = false;
-
-	if (strstr(req->line, "?uploads")) {
-		body = "<InitiateMultipartUploadResult><UploadId>a/b+c</UploadId></InitiateMultipartUploadResult>";
-	} else if (strncmp(req->line, "DELETE", 6) == 0) {
-		status = "204 No Content";
-	} else if (strstr(req->line, "partNumber=")) {
-		assert_non_null(strstr(req->line, "uploadId=a%2Fb%2Bc"));
-		trouble = strcmp(f->extra, "part") == 0 && strstr(req->line, "partNumber=2&");
-		extra = "ETag: \"x-1\"\r\n";
-	} else {
-		assert_non_null(strstr(req->body, "<ETag>\"x-1\"</ETag><PartNumber>3</PartNumber>"));
-		body = done;
-		if (strcmp(f->extra, "complete") == 0 && strcmp(f->body, "once") == 0)
-			body = "<Error><Code>InternalError</Code></Error>";
-		f->body = "";
-	}
-	*len = httpd_answer(reply, size, trouble ? "403 Forbidden" : status, extra, body);
-	return HTTPD_SEND;
-}
-
 static unsigned count(const struct fixture *f, const char *start)
 {
 	unsigned n = 0;
@@ -357,29 +329,128 @@ static unsigned count(const struct fixture *f, const char *start)
 	return n;
 }
 
-static void test_multipart(void **state)
+/* A multipart upload that goes well but for what f->extra names, the first time that it meets it when f->body is "once". */
+static enum httpd_act parts(struct fixture *f, const struct httpd_request *req, char *reply, size_t size,
+	size_t *len)
 {
-	struct fixture *f = *state;
+	static const char done[] = "\n<CompleteMultipartUploadResult/>";
+	const char *status = "200 OK", *extra = "", *body = "", *wrong = f->body[0] == '.' ? "" : f->extra;
+
+	if (strstr(req->line, "?uploads")) {
+		body = "<InitiateMultipartUploadResult><UploadId>a/b+c</UploadId></InitiateMultipartUploadResult>";
+	} else if (strncmp(req->line, "HEAD", 4) == 0) {
+		status = f->body[0] == '.' ? "200 OK" : "404 Not Found";
+		extra = f->extra[0] == 'l' ? f->extra + 1 : "ETag: \"x\"\r\nContent-Length: 7\r\n";
+	} else if (strncmp(req->line, "DELETE", 6) == 0) {
+		status = count(f, "DELETE") > 1 ? "404 Not Found" : "204 No Content";
+		body = count(f, "DELETE") > 1 ? "<Error><Code>NoSuchUpload</Code></Error>" : "";
+	} else if (strstr(req->line, "partNumber=")) {
+		assert_non_null(strstr(req->line, "uploadId=a%2Fb%2Bc"));
+		if (strcmp(wrong, "part") == 0 && strstr(req->line, "partNumber=2&"))
+			status = "403 Forbidden";
+		extra = "ETag: \"x-1\"\r\n";
+	} else {
+		assert_non_null(strstr(req->body, "<ETag>\"x-1\"</ETag><PartNumber>3</PartNumber>"));
+		body = strcmp(wrong, "complete") == 0 ? "<Error><Code>InternalError</Code></Error>" :
+			strcmp(wrong, "sum") == 0 ? "<CompleteMultipartUploadResult><ChecksumSHA256>AAAA-3"
+						    "</ChecksumSHA256></CompleteMultipartUploadResult>" : done;
+		status = strcmp(wrong, "taken") == 0 ? "412 Precondition Failed" : wrong[0] == 'l' ? "500 Oops" :
+			 f->extra[0] == 'l' ? "404 Not Found" : "200 OK";
+		if (f->extra[0] == 'l' && !wrong[0])
+			body = "<Error><Code>NoSuchUpload</Code></Error>";
+		if (f->body[0] == 'o')
+			f->body = ".";
+	}
+	*len = httpd_answer(reply, size, status, extra, body);
+	return HTTPD_SEND;
+}
+
+/* len zeros as an object, in writes of 1 MiB. */
+static int stream(struct fixture *f, uint64_t len, bool replace, struct error *err)
+{
+	static const uint8_t zeros[MIB];
+	const struct s3_stream_opts opts = {.key = "k", .replace = replace};
 	struct s3_place place = {.aws = f->first, .name = "buck"};
-	struct s3_send send = {.key = "k", .fd = open("/dev/zero", O_RDONLY | O_CLOEXEC), .size = 11 * MIB,
-		.part_len = 5 * MIB};
+	CLEANUP(s3_stream_cleanup) struct s3_stream *s = s3_stream_new(&place, &opts, err);
+
+	f->nr = 0;
+	if (!s)
+		return -1;
+	for (; len; len -= MIN(len, (uint64_t)MIB))
+		if (s3_stream_write(s, zeros, (size_t)MIN(len, (uint64_t)MIB), err) < 0)
+			return -1;
+	return s3_stream_finish(s, err);
+}
+
+static void test_stream(void **state)
+{
+	static const uint64_t len = 33 * MIB;
+	struct fixture *f = *state;
 
 	f->answer = parts;
-	assert_int_equal(s3_send_file(&place, &send, NULL), 0);
+	assert_int_equal(stream(f, len, false, NULL), 0);
 	assert_int_equal(count(f, "PUT /buck/k?partNumber="), 3);
-	/* "200" and an error in it: once more. */
-	f->nr = 0;
+	assert_int_equal(count(f, "DELETE"), 0);
+	/* "200" and an error in it, or another content: once more. */
 	f->extra = "complete";
 	f->body = "once";
-	assert_int_equal(s3_send_file(&place, &send, NULL), 0);
+	assert_int_equal(stream(f, len, true, NULL), 0);
 	assert_int_equal(count(f, "POST /buck/k?uploadId="), 2);
-	/* What fails leaves nothing. */
-	f->nr = 0;
+	f->extra = "sum";
+	f->body = "once";
+	assert_int_equal(stream(f, len, true, NULL), 0);
+	assert_int_equal(count(f, "POST /buck/k?uploadId="), 2);
+}
+
+static void test_stream_that_fails(void **state)
+{
+	static const uint64_t len = 33 * MIB;
+	struct fixture *f = *state;
+	struct error err = ERROR_INIT;
+
+	f->answer = parts;
 	f->extra = "part";
-	assert_int_equal(s3_send_file(&place, &send, NULL), -1);
-	assert_int_equal(count(f, "DELETE /buck/k?uploadId=a%2Fb%2Bc"), 1);
+	assert_int_equal(stream(f, len, false, NULL), -1);
+	assert_int_equal(count(f, "DELETE /buck/k?uploadId=a%2Fb%2Bc"), 2);
 	assert_int_equal(count(f, "POST /buck/k?uploadId="), 0);
-	close(send.fd);
+	/* Somebody else was faster. */
+	f->extra = "taken";
+	assert_int_equal(stream(f, len, false, &err), -1);
+	assert_int_equal(err.kind, ERROR_POLICY);
+	assert_int_equal(count(f, "DELETE"), 2);
+	f->body = ".";
+	error_clear(&err);
+	assert_int_equal(stream(f, len, false, &err), -1);
+	assert_int_equal(err.kind, ERROR_POLICY);
+	assert_int_equal(f->nr, 0);
+	/* Not finished, and nothing begun: nothing to abort. */
+	f->extra = f->body = "";
+	{
+		const struct s3_stream_opts opts = {.key = "k", .replace = true};
+		struct s3_place place = {.aws = f->first, .name = "buck"};
+
+		s3_stream_free(s3_stream_new(&place, &opts, NULL));
+	}
+	assert_int_equal(f->nr, 0);
+}
+
+/* The answer of completing was lost, and the next one knows no such upload: what lies there tells. */
+static void test_lost_answer(void **state)
+{
+	/* That of three digests of zeros: 16, 16 and 1 MiB. */
+	static const char ours[] = "lETag: \"x-3\"\r\nContent-Length: 34603008\r\nx-amz-checksum-sha256: "
+				   "3Krevwpe1vteHWYMApu66wqN+4LJRNsczps+ohjNXyg=-3\r\n";
+	static const char other[] = "lETag: \"x-3\"\r\nContent-Length: 34603008\r\nx-amz-checksum-sha256: "
+				    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=-3\r\n";
+	struct fixture *f = *state;
+
+	f->answer = parts;
+	f->extra = ours;
+	f->body = "once";
+	assert_int_equal(stream(f, 33 * MIB, true, NULL), 0);
+	f->extra = other;
+	f->body = "once";
+	assert_int_equal(stream(f, 33 * MIB, true, NULL), -1);
 }
 
 int main(void)
@@ -391,7 +462,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_bucket, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_put_is_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_get_is_checked, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_multipart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stream, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stream_that_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_answer, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
