@@ -4,18 +4,20 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "base/text.h"
 
-static int read_manifest(struct bundle_place *b, struct error *err)
+static int read_manifest(struct bundle_place *b, const char *file, struct error *err)
 {
-	CLEANUP_FREE char *what = buf_strf(err, "s3://%s/%s", b->url.bucket, b->url.key);
+	CLEANUP_FREE char *what = file ? buf_strf(err, "%s", file) : buf_strf(err, "s3://%s/%s", b->url.bucket, b->url.key);
 
-	if (!what || s3_get_now(&b->place, b->url.key, &b->manifest, err) < 0)
+	if (!what || (file ? file_read(file, &b->manifest, err) : s3_get_now(&b->place, b->url.key, &b->manifest, err)) < 0)
 		return -1;
 	return bundle_index_read(&b->index, buf_str(&b->manifest), b->manifest.len, what, err);
 }
 
-int bundle_place_open(struct bundle_place *b, struct context *ctx, const char *text, struct error *err)
+int bundle_place_open(struct bundle_place *b, struct context *ctx, const char *text, const char *file,
+	struct error *err)
 {
 	const struct s3_regions regions = context_s3_regions(ctx);
 
@@ -26,9 +28,11 @@ int bundle_place_open(struct bundle_place *b, struct context *ctx, const char *t
 	if (!text_ends_with(b->url.key, BUNDLE_SUFFIX) || text_ends_with(b->url.key, "/" BUNDLE_SUFFIX))
 		return error_set(err, ERROR_USAGE, 0,
 			"'%s' is not the manifest of a bundle: use s3://BUCKET/PATH/NAME" BUNDLE_SUFFIX, text);
+	if (file && read_manifest(b, file, err) < 0)
+		return -1;
 	if (s3_open(&b->place, &regions, b->url.bucket, err) < 0)
 		return -1;
-	return read_manifest(b, err);
+	return file ? 0 : read_manifest(b, NULL, err);
 }
 
 void bundle_place_release(struct bundle_place *b)

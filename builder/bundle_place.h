@@ -15,11 +15,11 @@ struct bundle_place {
 };
 
 /*
- * text: s3://BUCKET/PATH/NAME.manifest.xml, with or without "s3://". ERROR_USAGE for another form,
- * ERROR_INPUT for a manifest that is none. Release in any case.
+ * text: s3://BUCKET/PATH/NAME.manifest.xml, with or without "s3://". file: the manifest is read from there, whatever
+ * is in S3; NULL: from S3. ERROR_USAGE for another form, ERROR_INPUT for a manifest that is none. Release in any case.
  */
-int bundle_place_open(struct bundle_place *b, struct context *ctx, const char *text, struct error *err)
-	MUST_CHECK;
+int bundle_place_open(struct bundle_place *b, struct context *ctx, const char *text, const char *file,
+	struct error *err) MUST_CHECK;
 void bundle_place_release(struct bundle_place *b);
 
 #endif

@@ -70,6 +70,25 @@ char *bundle_target_location(const struct bundle_target *t, const char *file, st
 	return key ? buf_strf(err, "%s/%s", t->url.bucket, key) : NULL;
 }
 
+int bundle_target_taken(const struct bundle_target *t, const char *key, const char *else_how, struct error *err)
+{
+	return error_set(err, ERROR_POLICY, 0,
+		"s3://%s/%s is there: %s, --force to replace it, or remove it by 'amiwright delete-bundle'", t->url.bucket,
+		key, else_how);
+}
+
+int bundle_target_put_manifest(const struct bundle_target *t, const char *key, const void *data, size_t len,
+	bool replace, struct error *err)
+{
+	struct s3_put put = {.key = key, .acl = t->acl, .type = "application/xml", .body = data, .len = len,
+		.if_none = !replace};
+
+	if (s3_put_now(&t->place, &put, err) == 0)
+		return 0;
+	return err && err->http_status == 412 ? bundle_target_taken(t, key, "give another prefix", err) :
+						s3_explain_acl(&t->place, t->acl, err);
+}
+
 void bundle_target_release(struct bundle_target *t)
 {
 	s3_url_release(&t->url);

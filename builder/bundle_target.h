@@ -34,6 +34,14 @@ int bundle_target_open(struct bundle_target *t, struct context *ctx, const struc
 char *bundle_target_key(const struct bundle_target *t, const char *file, struct error *err) MUST_CHECK;
 /* "BUCKET/PREFIX/FILE", which RegisterImage takes; the caller's to free. */
 char *bundle_target_location(const struct bundle_target *t, const char *file, struct error *err) MUST_CHECK;
+/* ERROR_POLICY: a manifest has the key; else_how is another way than --force. Returns -1. */
+int bundle_target_taken(const struct bundle_target *t, const char *key, const char *else_how, struct error *err);
+/*
+ * The manifest, after all parts: with it the bundle is whole. ERROR_POLICY when another one has come meanwhile, unless
+ * replace.
+ */
+int bundle_target_put_manifest(const struct bundle_target *t, const char *key, const void *data, size_t len,
+	bool replace, struct error *err) MUST_CHECK;
 void bundle_target_release(struct bundle_target *t);
 
 #endif

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "builder/bundle_journal.h"
-#include "uploader/bundle_index.h"
+#include "builder/bundle_old.h"
 #include "uploader/s3_store.h"
 
 struct bundle_upload {
@@ -18,7 +18,10 @@ struct bundle_upload {
 	struct bundle_journal *journal;
 	struct s3_store *store;
 	char *location; /* of the manifest, when it is there; owned */
-	bool begun;
+	char *key;      /* of the manifest; owned */
+	bool begun, replace;
+	struct bundle_old old;     /* with replace */
+	struct bundle_index index; /* of the new manifest, when it is there */
 };
 
 /* In the state folder: the digest of the place. */
@@ -40,30 +43,21 @@ static char *place_of(const struct bundle_target *t, const char *prefix, struct 
 	return location ? buf_strf(err, "s3://%s", location) : NULL;
 }
 
-static int find_manifest(const struct bundle_target *t, const char *prefix, bool *found, struct error *err)
+static char *manifest_key(const struct bundle_target *t, const char *prefix, struct error *err)
 {
 	CLEANUP_FREE char *file = buf_strf(err, "%s" BUNDLE_SUFFIX, prefix);
-	CLEANUP_FREE char *key = file ? bundle_target_key(t, file, err) : NULL;
-	struct s3_object object;
 
-	if (!key || s3_head(&t->place, key, &object, err) < 0)
-		return -1;
-	*found = object.found;
-	return 0;
+	return file ? bundle_target_key(t, file, err) : NULL;
 }
 
-static int check_free(const struct bundle_target *t, const char *prefix, struct error *err)
+/* A manifest that is there is another bundle's: this one's would be the last thing of its run. */
+static int check_free(const struct bundle_upload *u, struct error *err)
 {
-	bool found;
+	struct s3_object object;
 
-	if (find_manifest(t, prefix, &found, err) < 0)
+	if (s3_head(&u->target->place, u->key, &object, err) < 0)
 		return -1;
-	if (!found)
-		return 0;
-	return error_set(err, ERROR_POLICY, 0,
-		"s3://%s/%s%s%s" BUNDLE_SUFFIX " is there: give another --prefix, --force to replace it, or "
-		"remove it by 'amiwright delete-bundle'",
-		t->url.bucket, t->url.key, t->url.key[0] ? "/" : "", prefix);
+	return object.found ? bundle_target_taken(u->target, u->key, "give another --prefix", err) : 0;
 }
 
 /* In the thread that sends. */
@@ -90,16 +84,16 @@ static int on_manifest(void *arg, const char *name, const void *data, size_t len
 {
 	struct bundle_upload *u = arg;
 	const struct bundle_target *t = u->target;
-	CLEANUP_FREE char *key = bundle_target_key(t, name, err);
-	struct s3_put put = {.key = key, .acl = t->acl, .type = "application/xml", .body = data, .len = len};
 	struct s3_store_counts counts;
 
-	if (!key || s3_store_finish(u->store, &counts, err) < 0)
+	if (bundle_index_read(&u->index, data, len, name, err) < 0 || s3_store_finish(u->store, &counts, err) < 0)
 		return -1;
 	if (counts.there)
 		log_info("%llu parts were there already", (unsigned long long)counts.there);
-	if (s3_put_now(&t->place, &put, err) < 0)
-		return s3_explain_acl(&t->place, t->acl, err);
+	if (bundle_target_put_manifest(t, u->key, data, len, u->replace, err) < 0)
+		return -1;
+	if (u->replace)
+		bundle_old_remove(&u->old, &t->place, u->key, &u->index);
 	u->location = bundle_target_location(t, name, err);
 	return u->location ? 0 : -1;
 }
@@ -130,9 +124,11 @@ struct bundle_upload *bundle_upload_new(struct context *ctx, const struct bundle
 	if (!u)
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for an upload");
 	u->target = target;
+	u->replace = replace;
+	u->key = manifest_key(target, opts->prefix, err);
 	u->sink = (struct bundle_sink){.part = on_part, .manifest = on_manifest, .arg = u};
-	if ((!replace && check_free(target, opts->prefix, err) < 0) || open_journal(u, ctx, opts, err) < 0 ||
-		!(u->store = s3_store_new(&target->place, &store, err))) {
+	if (!u->key || (replace ? bundle_old_read(&u->old, &target->place, u->key, err) : check_free(u, err)) < 0 ||
+		open_journal(u, ctx, opts, err) < 0 || !(u->store = s3_store_new(&target->place, &store, err))) {
 		bundle_upload_free(u);
 		return NULL;
 	}
@@ -166,26 +162,11 @@ void bundle_upload_free(struct bundle_upload *u)
 		return;
 	s3_store_free(u->store);
 	bundle_journal_free(u->journal);
+	bundle_old_release(&u->old);
+	bundle_index_release(&u->index);
 	free(u->location);
+	free(u->key);
 	free(u);
-}
-
-struct names {
-	struct buf keys; /* each with its NUL */
-	size_t nr, skip; /* bytes of the key before the part's number */
-};
-
-static int on_key(void *arg, const char *key, uint64_t size, struct error *err)
-{
-	struct names *n = arg;
-	const char *number = key + n->skip;
-
-	(void)size;
-	/* "web.part.01" only: "web.part.of.something" is nobody's part. */
-	if (!*number || number[strspn(number, "0123456789")])
-		return 0;
-	n->nr++;
-	return buf_add(&n->keys, key, strlen(key) + 1, err);
 }
 
 static int remove_parts(const struct bundle_target *t, const char *prefix, bool dry_run, struct buf *out,
@@ -193,21 +174,20 @@ static int remove_parts(const struct bundle_target *t, const char *prefix, bool 
 {
 	CLEANUP_FREE char *file = buf_strf(err, "%s.part.", prefix);
 	CLEANUP_FREE char *start = file ? bundle_target_key(t, file, err) : NULL;
-	struct names n = {.keys = BUF_INIT(0)};
+	struct bundle_keys k = {.text = BUF_INIT(0)};
 	const char *key;
 	int ret;
 
 	if (!start)
 		return -1;
-	n.skip = strlen(start);
-	ret = s3_list(&t->place, start, on_key, &n, err);
-	key = buf_str(&n.keys);
-	for (size_t i = 0; i < n.nr && ret == 0; i++, key += strlen(key) + 1) {
+	ret = bundle_keys_list(&k, &t->place, start, err);
+	key = buf_str(&k.text);
+	for (size_t i = 0; i < k.nr && ret == 0; i++, key += strlen(key) + 1) {
 		ret = dry_run ? 0 : s3_delete(&t->place, key, err);
 		if (ret == 0)
 			ret = buf_addf(out, err, "s3://%s/%s\n", t->url.bucket, key);
 	}
-	buf_release(&n.keys);
+	buf_release(&k.text);
 	return ret;
 }
 
@@ -216,11 +196,12 @@ int bundle_upload_clean(struct context *ctx, const struct bundle_target *target,
 {
 	CLEANUP_FREE char *place = place_of(target, prefix, err);
 	CLEANUP_FREE char *path = place ? journal_path(ctx, place, err) : NULL;
-	bool found;
+	CLEANUP_FREE char *key = path ? manifest_key(target, prefix, err) : NULL;
+	struct s3_object object;
 
-	if (!path || find_manifest(target, prefix, &found, err) < 0)
+	if (!key || s3_head(&target->place, key, &object, err) < 0)
 		return -1;
-	if (found)
+	if (object.found)
 		return error_set(err, ERROR_POLICY, 0,
 			"%s" BUNDLE_SUFFIX " is there, so the bundle is whole: 'amiwright delete-bundle %s"
 			BUNDLE_SUFFIX "' removes it", place, place);

@@ -5,21 +5,41 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "builder/bundle_old.h"
 #include "builder/bundle_place.h"
 #include "uploader/ec2.h"
 
 struct delete_options {
-	bool used, dry_run;
+	const char *manifest;
+	bool used, clear, dry_run;
 };
 
 #define FIELD(field) offsetof(struct delete_options, field)
 
 static const struct options_def options[] = {
+	{"manifest", 'm', OPTIONS_TEXT, FIELD(manifest), "FILE",
+		"the parts by this manifest: an upload that was cut off has none in S3", 0, 0, NULL},
+	{"clear", 0, OPTIONS_FLAG, FIELD(clear), NULL, "the bucket too, when nothing else is in it", 0, 0, NULL},
 	{"include-used", 0, OPTIONS_FLAG, FIELD(used), NULL, "also when an AMI of this account is made of it", 0, 0,
 		NULL},
 	{"dry-run", 'n', OPTIONS_FLAG, FIELD(dry_run), NULL, "only list what would go", 0, 0, NULL},
 	{0},
 };
+
+/* A manifest that has the name is that of --manifest, or its parts are not meant. */
+static int check_same(const struct bundle_place *b, struct error *err)
+{
+	struct bundle_old there;
+	int ret = bundle_old_read(&there, &b->place, b->url.key, err);
+
+	if (!ret && there.there && (there.manifest.len != b->manifest.len ||
+		memcmp(there.manifest.data, b->manifest.data, b->manifest.len) != 0))
+		ret = error_set(err, ERROR_POLICY, 0,
+			"s3://%s/%s is another bundle's than --manifest: leave that out to remove it", b->url.bucket,
+			b->url.key);
+	bundle_old_release(&there);
+	return ret;
+}
 
 /* An AMI whose bundle goes starts no instance any more. */
 static int check_use(const struct bundle_place *b, struct error *err)
@@ -68,6 +88,16 @@ static int delete_all(const struct bundle_place *b, bool dry_run, struct buf *ou
 	return delete_one(b, b->url.key, dry_run, out, err);
 }
 
+static int clear_bucket(const struct bundle_place *b, struct error *err)
+{
+	bool empty;
+
+	if (s3_remove(&b->place, &empty, err) < 0)
+		return -1;
+	log_info(empty ? "deleted the bucket '%s'" : "the bucket '%s' stays: other objects are in it", b->url.bucket);
+	return 0;
+}
+
 static int run(struct context *ctx, const void *popts, const struct options_args *args,
 	struct error *err)
 {
@@ -75,14 +105,18 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	CLEANUP_BUF struct buf out = BUF_INIT(0);
 	struct error ignored = ERROR_INIT;
 	struct bundle_place b;
-	int ret = bundle_place_open(&b, ctx, args->items[0], err);
+	int ret = bundle_place_open(&b, ctx, args->items[0], o->manifest, err);
 
+	if (!ret && o->manifest)
+		ret = check_same(&b, err);
 	if (!ret && !o->used)
 		ret = check_use(&b, err);
 	if (!ret) {
 		ret = delete_all(&b, o->dry_run, &out, err);
 		if (ret < 0 && !o->dry_run)
 			error_wrap(err, "the bundle is not wholly deleted; rerun the same command to go on");
+		if (!ret && o->clear && !o->dry_run)
+			ret = clear_bucket(&b, err);
 		/* What went is part of the result, also when the next one failed. */
 		if (command_print_ids(ctx, "objects", &out, ret ? &ignored : err) < 0)
 			ret = -1;

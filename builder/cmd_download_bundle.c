@@ -133,7 +133,7 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	const struct download_options *o = popts;
 	const char *dir = o->out ? o->out : ".";
 	struct job j = {.manifest = NULL};
-	int ret = bundle_place_open(&j.bundle, ctx, args->items[0], err);
+	int ret = bundle_place_open(&j.bundle, ctx, args->items[0], NULL, err);
 
 	if (!ret)
 		ret = file_mkdirs(dir, 0777, err);

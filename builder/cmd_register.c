@@ -164,7 +164,7 @@ static int check_bundle(struct context *ctx, const struct register_options *o, s
 {
 	struct aws *aws = context_aws(ctx, err);
 
-	if (!aws || bundle_place_open(b, ctx, opts->location, err) < 0 || judge_bundle(b, o, aws, err) < 0 ||
+	if (!aws || bundle_place_open(b, ctx, opts->location, NULL, err) < 0 || judge_bundle(b, o, aws, err) < 0 ||
 		check_parts(b, err) < 0)
 		return -1;
 	opts->architecture = b->index.architecture;

@@ -8,13 +8,13 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "builder/bundle_old.h"
 #include "builder/bundle_target.h"
-#include "uploader/bundle_index.h"
 #include "uploader/s3_store.h"
 
 struct upload_options {
 	const char *parts, *acl;
-	bool is_public, create_bucket, dry_run;
+	bool is_public, create_bucket, force, dry_run;
 };
 
 #define FIELD(field) offsetof(struct upload_options, field)
@@ -28,6 +28,9 @@ static const struct options_def options[] = {
 		0, NULL},
 	{"create-bucket", 0, OPTIONS_FLAG, FIELD(create_bucket), NULL,
 		"make the bucket, with ACLs that hold, when it is not there", 0, 0, NULL},
+	{"force", 'f', OPTIONS_FLAG, FIELD(force), NULL,
+		"replace another bundle whose manifest has the name; parts of it that this one does not have are deleted",
+		0, 0, NULL},
 	{"dry-run", 'n', OPTIONS_FLAG, FIELD(dry_run), NULL, "check manifest and parts, send nothing", 0, 0, NULL},
 	{0},
 };
@@ -40,12 +43,17 @@ struct job {
 	struct buf manifest;
 	struct bundle_index index;
 	struct bundle_target target;
+	bool no_bucket;              /* it will be made */
+	char *key;                   /* of the manifest; owned */
+	struct bundle_old old;       /* what is there already */
 	struct progress progress;
 };
 
 static void job_release(struct job *j)
 {
 	free(j->dir);
+	free(j->key);
+	bundle_old_release(&j->old);
 	buf_release(&j->manifest);
 	bundle_index_release(&j->index);
 	bundle_target_release(&j->target);
@@ -126,16 +134,20 @@ static int send_parts(struct job *j, struct s3_store *store, struct error *err)
 	return 0;
 }
 
-static int send_manifest(const struct job *j, struct error *err)
+static bool is_same(const struct job *j)
 {
-	CLEANUP_FREE char *key = bundle_target_key(&j->target, j->file, err);
-	struct s3_put put = {.key = key, .acl = j->target.acl, .type = "application/xml", .body = j->manifest.data,
-		.len = j->manifest.len};
-
-	return key ? s3_put_now(&j->target.place, &put, err) : -1;
+	return j->old.manifest.len == j->manifest.len &&
+	       memcmp(j->old.manifest.data, j->manifest.data, j->manifest.len) == 0;
 }
 
-static int send(struct context *ctx, struct job *j, struct error *err)
+/* The same bundle's manifest is sent again, for its ACL. */
+static int send_manifest(const struct job *j, bool force, struct error *err)
+{
+	return bundle_target_put_manifest(&j->target, j->key, j->manifest.data, j->manifest.len,
+		force || j->old.there, err);
+}
+
+static int send(struct context *ctx, struct job *j, bool force, struct error *err)
 {
 	const struct s3_store_opts opts = {.acl = j->target.acl, .begin = begin};
 	struct s3_store_counts counts = {0, 0};
@@ -153,8 +165,13 @@ static int send(struct context *ctx, struct job *j, struct error *err)
 	if (counts.there)
 		log_info("%llu of %zu parts were there already", (unsigned long long)counts.there, j->index.nr_parts);
 	if (ret == 0)
-		ret = send_manifest(j, err);
-	return ret < 0 ? error_wrap(err, "the bundle is not whole in S3; rerun the same command to go on") : 0;
+		ret = send_manifest(j, force, err);
+	if (ret < 0)
+		return err->kind == ERROR_POLICY ? -1 :
+			error_wrap(err, "the bundle is not whole in S3; rerun the same command to go on");
+	if (force)
+		bundle_old_remove(&j->old, &j->target.place, j->key, &j->index);
+	return 0;
 }
 
 static int print(struct context *ctx, const struct job *j, struct error *err)
@@ -175,21 +192,27 @@ static int print(struct context *ctx, const struct job *j, struct error *err)
 	return context_print(&out, err);
 }
 
-/* With --dry-run a bucket is not made, and one that is not there is no error when it would be. */
-static int open_target(struct context *ctx, struct job *j, const struct upload_options *o,
+/* The bucket, and what has the manifest's name there, before parts are read; nothing is made yet. */
+static int look(struct context *ctx, struct job *j, const struct upload_options *o,
 	const struct bundle_target_opts *opts, struct error *err)
 {
-	struct bundle_target_opts look = *opts;
-	int ret;
+	const struct bundle_target_opts look = {.acl = opts->acl, .is_public = opts->is_public};
 
-	look.create_bucket &= !o->dry_run;
-	ret = bundle_target_open(&j->target, ctx, &look, err);
-	if (ret < 0 && o->dry_run && o->create_bucket && strcmp(err->code, "NoSuchBucket") == 0) {
+	j->key = bundle_target_key(&j->target, j->file, err);
+	if (!j->key || s3_check_key(j->key, err) < 0)
+		return -1;
+	if (bundle_target_open(&j->target, ctx, &look, err) < 0) {
+		j->no_bucket = o->create_bucket && strcmp(err->code, "NoSuchBucket") == 0;
+		if (!j->no_bucket)
+			return -1;
 		error_clear(err);
 		j->target.place.aws = context_aws(ctx, err);
-		ret = j->target.place.aws ? 0 : -1;
+		return j->target.place.aws ? 0 : -1;
 	}
-	return ret;
+	if (bundle_old_read(&j->old, &j->target.place, j->key, err) < 0)
+		return -1;
+	return !j->old.there || o->force || is_same(j) ? 0 :
+		bundle_target_taken(&j->target, j->key, "give another prefix", err);
 }
 
 static int run(struct context *ctx, const void *popts, const struct options_args *args,
@@ -204,11 +227,13 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	if (!ret)
 		ret = read_manifest(&j, args->items[0], o->parts, err);
 	if (!ret)
-		ret = check_parts(&j, err);
+		ret = look(ctx, &j, o, &opts, err);
 	if (!ret)
-		ret = open_target(ctx, &j, o, &opts, err);
+		ret = check_parts(&j, err);
+	if (!ret && !o->dry_run && j.no_bucket)
+		ret = bundle_target_open(&j.target, ctx, &opts, err);
 	if (!ret && !o->dry_run)
-		ret = send(ctx, &j, err);
+		ret = send(ctx, &j, o->force, err);
 	if (!ret)
 		ret = print(ctx, &j, err);
 	job_release(&j);

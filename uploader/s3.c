@@ -106,18 +106,6 @@ int s3_put_init(const struct s3_place *place, struct aws_call *call, const struc
 	return -1;
 }
 
-int s3_put_now(const struct s3_place *place, struct s3_put *put, struct error *err)
-{
-	struct aws_call call;
-	int ret;
-
-	if (sha256(put->body, put->len, put->sha256, err) < 0 || s3_put_init(place, &call, put, err) < 0)
-		return -1;
-	ret = aws_perform(place->aws, &call, err);
-	aws_call_release(&call);
-	return ret;
-}
-
 int s3_acl_init(const struct s3_place *place, struct aws_call *call, const char *key, const char *acl,
 	struct error *err)
 {
@@ -174,6 +162,36 @@ int s3_head(const struct s3_place *place, const char *key, struct s3_object *out
 	if (ret == 0) {
 		read_object(&call, out);
 	} else if (call.http.status == 404) {
+		error_clear(err);
+		ret = 0;
+	} else if (call.http.status == 403) {
+		error_wrap(err, "this account may not ask for s3://%s/%s (s3:GetObject and s3:ListBucket)", place->name,
+			key);
+	}
+	aws_call_release(&call);
+	return ret;
+}
+
+/* A repeat of a call whose answer was lost meets its own object. */
+static bool is_there(const struct s3_place *place, const struct s3_put *put)
+{
+	char sum[SHA256_BASE64_SIZE];
+	struct error why = ERROR_INIT;
+	struct s3_object object;
+
+	return s3_head(place, put->key, &object, &why) == 0 && object.found && object.size == put->len &&
+	       strcmp(object.sha256, base64_sha256(sum, put->sha256)) == 0;
+}
+
+int s3_put_now(const struct s3_place *place, struct s3_put *put, struct error *err)
+{
+	struct aws_call call;
+	int ret;
+
+	if (sha256(put->body, put->len, put->sha256, err) < 0 || s3_put_init(place, &call, put, err) < 0)
+		return -1;
+	ret = aws_perform(place->aws, &call, err);
+	if (ret < 0 && call.http.status == 412 && call.attempts > 1 && is_there(place, put)) {
 		error_clear(err);
 		ret = 0;
 	}

@@ -54,6 +54,8 @@ int s3_open(struct s3_place *place, const struct s3_regions *regions, const char
  * already is fine, whatever Region it is in.
  */
 int s3_create(struct aws *aws, const char *bucket, struct error *err) MUST_CHECK;
+/* Deletes it; *empty false: it stays, because something is in it. */
+int s3_remove(const struct s3_place *place, bool *empty, struct error *err) MUST_CHECK;
 /* The Region that the service names, "us-east-1" for its empty word. */
 int s3_location(struct aws *aws, const char *bucket, char region[S3_REGION_SIZE], struct error *err)
 	MUST_CHECK;
@@ -69,7 +71,7 @@ struct s3_put {
 /* Prepares PutObject; the caller sets done and arg, and aws_start()s it. */
 int s3_put_init(const struct s3_place *place, struct aws_call *call, const struct s3_put *put,
 	struct error *err) MUST_CHECK;
-/* The same done, the digest reckoned here. */
+/* The same done, the digest reckoned here. With if_none err->http_status is 412 when another object is there. */
 int s3_put_now(const struct s3_place *place, struct s3_put *put, struct error *err) MUST_CHECK;
 /* Prepares PutObjectAcl: a canned ACL on an object that is there. */
 int s3_acl_init(const struct s3_place *place, struct aws_call *call, const char *key, const char *acl,

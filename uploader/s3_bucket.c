@@ -191,3 +191,21 @@ int s3_create(struct aws *aws, const char *bucket, struct error *err)
 	aws_call_release(&call);
 	return ret;
 }
+
+int s3_remove(const struct s3_place *place, bool *empty, struct error *err)
+{
+	struct aws_call call;
+	int ret;
+
+	if (s3_call_init(place, &call, "DELETE", NULL, "", "DeleteBucket", err) < 0)
+		return -1;
+	ret = aws_perform(place->aws, &call, err);
+	*empty = strcmp(call.error.code, "BucketNotEmpty") != 0;
+	/* An attempt whose answer was lost did it. */
+	if (ret < 0 && (!*empty || (call.attempts > 1 && strcmp(call.error.code, "NoSuchBucket") == 0))) {
+		error_clear(err);
+		ret = 0;
+	}
+	aws_call_release(&call);
+	return ret;
+}

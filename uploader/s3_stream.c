@@ -239,25 +239,14 @@ static int check_completed(const struct aws_call *call, struct error *err)
 }
 
 /* Whether the object is there after all: an answer that was lost said so. */
-static bool turns_out_there(const struct s3_stream *s, const char *sum)
+static bool turns_out_there(const struct s3_stream *s, const struct aws_call *call)
 {
 	struct s3_object object;
 	struct error why = ERROR_INIT;
 
-	return s3_head(&s->place, s->opts.key, &object, &why) == 0 && object.found && object.size == s->size &&
-	       strcmp(object.sha256, sum) == 0;
-}
-
-/* The end of a call that makes the object: what a refused one means. sum: that of the object if it is ours. */
-static int judge(const struct s3_stream *s, const struct aws_call *call, const char *sum, struct error *err)
-{
-	bool gone = strcmp(call->error.code, "NoSuchUpload") == 0, there = call->http.status == 412;
-
-	if (call->attempts > 1 && (gone || there) && turns_out_there(s, sum)) {
-		error_clear(err);
-		return 0;
-	}
-	return there ? taken(s, err) : -1;
+	return call->attempts > 1 && (call->http.status == 412 || strcmp(call->error.code, "NoSuchUpload") == 0) &&
+	       s3_head(&s->place, s->opts.key, &object, &why) == 0 && object.found && object.size == s->size &&
+	       strcmp(object.sha256, s->sum) == 0;
 }
 
 static int complete(struct s3_stream *s, struct error *err)
@@ -278,7 +267,11 @@ static int complete(struct s3_stream *s, struct error *err)
 	if (ret == 0 && !s->opts.replace)
 		ret = http_add_header(&call.http, "If-None-Match", "*", err);
 	if (ret == 0 && aws_perform(s->place.aws, &call, err) < 0)
-		ret = judge(s, &call, s->sum, err);
+		ret = turns_out_there(s, &call) ? 0 : -1;
+	if (ret == 0)
+		error_clear(err);
+	else if (call.http.status == 412)
+		taken(s, err);
 	aws_call_release(&call);
 	return ret;
 }
@@ -288,17 +281,10 @@ static int put_whole(struct s3_stream *s, struct error *err)
 {
 	struct s3_put put = {.key = s->opts.key, .acl = s->opts.acl, .type = s->opts.type, .body = buf_str(&s->part),
 		.len = s->part.len, .if_none = !s->opts.replace};
-	struct aws_call call;
-	char sum[SHA256_BASE64_SIZE];
-	int ret;
 
-	if (sha256(put.body, put.len, put.sha256, err) < 0 || s3_put_init(&s->place, &call, &put, err) < 0)
-		return -1;
-	ret = aws_perform(s->place.aws, &call, err);
-	if (ret < 0)
-		ret = judge(s, &call, base64_sha256(sum, put.sha256), err);
-	aws_call_release(&call);
-	return ret;
+	if (s3_put_now(&s->place, &put, err) == 0)
+		return 0;
+	return err && err->http_status == 412 ? taken(s, err) : -1;
 }
 
 int s3_stream_finish(struct s3_stream *s, struct error *err)

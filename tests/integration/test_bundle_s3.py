@@ -254,6 +254,53 @@ def test_upload(program, region, s3, bucket, ec2, tmp_path):
         assert grants(s3, bucket, key) == [("AllUsers", "READ")]
 
 
+def test_replace(program, region, s3, bucket, tmp_path):
+    """Another bundle of the name is kept, or goes wholly: no part of it stays to be paid for."""
+    old, new = Bundle(region.account(), 23), Bundle(region.account(), 5, seed=1)
+    program("upload-bundle", write(old, tmp_path / "old"), f"s3://{bucket}/web")
+    for key in ("disk.part.99", "disk.part.of.mine", "disk2.part.00", "other"):
+        s3.put_object(Bucket=bucket, Key=f"web/{key}", Body=b"x")
+    manifest = write(new, tmp_path / "new")
+    for more in ((), ("--dry-run",)):
+        result = program("upload-bundle", manifest, f"s3://{bucket}/web", *more, status=3)
+        assert f"s3://{bucket}/web/disk.manifest.xml is there" in result.stderr and "--force" in result.stderr
+    assert s3.get_object(Bucket=bucket, Key="web/disk.part.00")["Body"].read() == old.parts["disk.part.00"]
+    program("upload-bundle", manifest, f"s3://{bucket}/web", "--force")
+    assert keys(s3, bucket) == sorted([*new.objects(), "web/disk.part.of.mine", "web/disk2.part.00", "web/other"])
+    # The same bundle is no other one, and is not deleted.
+    program("upload-bundle", manifest, f"s3://{bucket}/web")
+    program("upload-bundle", manifest, f"s3://{bucket}/web", "--force")
+    assert len(keys(s3, bucket)) == 9
+    # What has the name need be no manifest, and need not name parts like parts.
+    s3.put_object(Bucket=bucket, Key="web/disk.manifest.xml", Body=b"no manifest")
+    program("upload-bundle", manifest, f"s3://{bucket}/web", "--force")
+    odd = old.manifest.replace(b"disk.part.07", b"odd name")
+    s3.put_object(Bucket=bucket, Key="web/disk.manifest.xml", Body=odd)
+    s3.put_object(Bucket=bucket, Key="web/odd name", Body=b"x")
+    program("upload-bundle", manifest, f"s3://{bucket}/web", "--force")
+    assert len(keys(s3, bucket)) == 9
+
+
+def test_delete_what_has_no_manifest(program, region, s3, bucket, tmp_path):
+    """An upload that was cut off; the bucket too when it is empty."""
+    bundle, other = Bundle(region.account(), 4), Bundle(region.account(), 4, seed=2)
+    manifest, url = write(bundle, tmp_path / "b"), f"s3://{bucket}/web/disk.manifest.xml"
+    other.put(s3, bucket)
+    assert "another bundle's" in program("delete-bundle", "--manifest", manifest, url, status=3).stderr
+    bundle.put(s3, bucket)
+    s3.delete_object(Bucket=bucket, Key="web/disk.manifest.xml")
+    s3.put_object(Bucket=bucket, Key="mine", Body=b"stays")
+    assert "NoSuchKey" in program("delete-bundle", url, status=4).stderr
+    assert "cannot open" in program("delete-bundle", "-m", "nothing", url, status=1).stderr
+    program("delete-bundle", "-m", manifest, url, "--dry-run", "--clear")
+    assert len(keys(s3, bucket)) == 5
+    result = program("delete-bundle", "-m", manifest, url, "--clear")
+    assert keys(s3, bucket) == ["mine"] and f"the bucket '{bucket}' stays: other objects are in it" in result.stderr
+    s3.delete_object(Bucket=bucket, Key="mine")
+    assert "deleted the bucket" in program("delete-bundle", "-m", manifest, url, "--clear").stderr
+    assert bucket not in [b["Name"] for b in s3.list_buckets()["Buckets"]]
+
+
 def test_upload_of_parts_that_are_not_right(program, region, s3, bucket, tmp_path):
     manifest = write(Bundle(region.account()), tmp_path / "b")
     (tmp_path / "b/disk.part.01").write_bytes(b"x")

@@ -70,6 +70,11 @@ def test_upload_and_register(amiwright, bundle, served, tmp_path):
     amiwright(*bundle(account, "--force", "--public"))
     assert all(grants(s3, "bucket", key) == [("AllUsers", "READ")] for key in keys(s3, "bucket"))
     take_apart(amiwright, tmp_path)
+    # A shorter one leaves nothing of the longer one.
+    os.truncate(tmp_path / "disk.img", 15 * MIB)
+    amiwright(*bundle(account, "--force"))
+    assert len(keys(s3, "bucket")) == 3
+    take_apart(amiwright, tmp_path)
 
 
 def kill_midway(amiwright, bundle, server):
@@ -124,6 +129,22 @@ def test_another_image_or_key(amiwright, bundle, served, tmp_path):
 def test_faults(amiwright, bundle, served, tmp_path):
     server = served("--faults", "throttle=10%,error=3%,reset=3%,truncate=3%,seed=9")
     amiwright(*bundle(server.account(), "--create-bucket"))
+    take_apart(amiwright, tmp_path)
+
+
+def test_another_one_was_faster(amiwright, bundle, served, tmp_path):
+    """The manifest that came meanwhile is not replaced unasked."""
+    server = served("--faults", "slow=250ms")
+    process = subprocess.Popen([amiwright.path, *bundle(server.account(), "--create-bucket")], cwd=amiwright.folder,
+                               env=amiwright.env, stderr=subprocess.PIPE, text=True)
+    folder = server.folder / "regions/us-east-1/buckets/bucket/objects"
+    while process.poll() is None and not (folder.is_dir() and len(list(folder.glob("*.json"))) >= 2):
+        time.sleep(0.01)
+    client(server).put_object(Bucket="bucket", Key="web/disk.img.manifest.xml", Body=b"theirs")
+    said = process.communicate()[1]
+    assert process.returncode == 3 and "s3://bucket/web/disk.img.manifest.xml is there" in said
+    assert client(server).get_object(Bucket="bucket", Key="web/disk.img.manifest.xml")["Body"].read() == b"theirs"
+    amiwright(*bundle(server.account(), "--force"))
     take_apart(amiwright, tmp_path)
 
 
