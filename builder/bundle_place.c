@@ -9,9 +9,12 @@
 
 static int read_manifest(struct bundle_place *b, const char *file, struct error *err)
 {
-	CLEANUP_FREE char *what = file ? buf_strf(err, "%s", file) : buf_strf(err, "s3://%s/%s", b->url.bucket, b->url.key);
+	CLEANUP_FREE char *what =
+		file ? buf_strf(err, "%s", file) : buf_strf(err, "s3://%s/%s", b->url.bucket, b->url.key);
+	int ret = !what ? -1 : file ? file_read(file, &b->manifest, err) :
+				      s3_get_now(&b->place, b->url.key, &b->manifest, err);
 
-	if (!what || (file ? file_read(file, &b->manifest, err) : s3_get_now(&b->place, b->url.key, &b->manifest, err)) < 0)
+	if (ret < 0)
 		return -1;
 	return bundle_index_read(&b->index, buf_str(&b->manifest), b->manifest.len, what, err);
 }

@@ -73,8 +73,8 @@ char *bundle_target_location(const struct bundle_target *t, const char *file, st
 int bundle_target_taken(const struct bundle_target *t, const char *key, const char *else_how, struct error *err)
 {
 	return error_set(err, ERROR_POLICY, 0,
-		"s3://%s/%s is there: %s, --force to replace it, or remove it by 'amiwright delete-bundle'", t->url.bucket,
-		key, else_how);
+		"s3://%s/%s is there: %s, --force to replace it, or remove it by 'amiwright delete-bundle'",
+		t->url.bucket, key, else_how);
 }
 
 int bundle_target_put_manifest(const struct bundle_target *t, const char *key, const void *data, size_t len,

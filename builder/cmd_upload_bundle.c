@@ -29,8 +29,7 @@ static const struct options_def options[] = {
 	{"create-bucket", 0, OPTIONS_FLAG, FIELD(create_bucket), NULL,
 		"make the bucket, with ACLs that hold, when it is not there", 0, 0, NULL},
 	{"force", 'f', OPTIONS_FLAG, FIELD(force), NULL,
-		"replace another bundle whose manifest has the name; parts of it that this one does not have are deleted",
-		0, 0, NULL},
+		"replace another bundle of that name; what it has and this one has not is deleted", 0, 0, NULL},
 	{"dry-run", 'n', OPTIONS_FLAG, FIELD(dry_run), NULL, "check manifest and parts, send nothing", 0, 0, NULL},
 	{0},
 };

@@ -88,7 +88,7 @@ struct s3_object {
 	bool found;
 	uint64_t size;
 	char etag[S3_ETAG_SIZE];              /* with its quotes */
-	/* Its checksum as base64; "" when it has none. One that was sent in N parts has that of their digests, "…-N". */
+	/* Its checksum as base64; "" when it has none. Of N parts it is that of their digests, "…-N". */
 	char sha256[S3_SUM_SIZE];
 };
 /* HeadObject; one that is not there is no error. */

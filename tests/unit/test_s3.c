@@ -329,7 +329,7 @@ static unsigned count(const struct fixture *f, const char *start)
 	return n;
 }
 
-/* A multipart upload that goes well but for what f->extra names, the first time that it meets it when f->body is "once". */
+/* A multipart upload that goes well but for what f->extra names, once when f->body is "once". */
 static enum httpd_act parts(struct fixture *f, const struct httpd_request *req, char *reply, size_t size,
 	size_t *len)
 {
