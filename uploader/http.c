@@ -143,10 +143,7 @@ static void slot_setup(const struct http_client *c, struct slot *s)
 	curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_ms);
-	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)o->attempt_ms);
-	/* libcurl counts whole seconds here. */
 	curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)((o->stall_ms + 999) / 1000));
 	if (c->ca_bundle)
 		curl_easy_setopt(e, CURLOPT_CAINFO, c->ca_bundle);
 	if (c->user_agent)
@@ -357,6 +354,10 @@ int http_start(struct http_client *c, struct http_request *req, struct error *er
 	curl_easy_setopt(s->easy, CURLOPT_HTTPHEADER, s->headers);
 	curl_easy_setopt(s->easy, CURLOPT_FRESH_CONNECT, req->fresh_connection ? 1L : 0L);
 	curl_easy_setopt(s->easy, CURLOPT_PROXY, proxy_of(c, req->url));
+	curl_easy_setopt(s->easy, CURLOPT_TIMEOUT_MS, (long)(req->attempt_ms ? req->attempt_ms : c->opts.attempt_ms));
+	/* libcurl counts whole seconds here. */
+	curl_easy_setopt(s->easy, CURLOPT_LOW_SPEED_TIME,
+		(long)(((req->stall_ms ? req->stall_ms : c->opts.stall_ms) + 999) / 1000));
 	set_body(s->easy, req);
 	if (curl_multi_add_handle(c->multi, s->easy) != CURLM_OK) {
 		slot_put(c, s);

@@ -46,6 +46,7 @@ struct http_request {
 	const void *body;           /* borrowed until done; NULL: none */
 	size_t body_len;
 	size_t max_answer;          /* ceiling of the answer body in bytes; 0: 4 MiB */
+	unsigned stall_ms, attempt_ms; /* instead of the client's; 0: those */
 	bool fresh_connection;      /* never sent a second time by the library over a dead kept one */
 	void (*done)(struct http_request *req, void *arg); /* called from http_run(); may start others */
 	void *arg;

@@ -12,7 +12,13 @@
 #include "uploader/ec2_xml.h"
 #include "uploader/sigv4.h"
 
-enum { SMALL_ANSWER = 64 * 1024, LIST_ANSWER = 8 * 1024 * 1024, LIST_PAGES_MAX = 100000 };
+enum {
+	SMALL_ANSWER = 64 * 1024,
+	LIST_ANSWER = 8 * 1024 * 1024,
+	LIST_PAGES_MAX = 100000,
+	ATTEMPT_MS = 120000,
+	SLOW_RATE = 32000, /* bytes a second */
+};
 
 /* The end of a long key says more than its beginning. */
 static void set_subject(const struct s3_place *place, struct aws_call *call, const char *key)
@@ -24,6 +30,12 @@ static void set_subject(const struct s3_place *place, struct aws_call *call, con
 		snprintf(call->subject, sizeof(call->subject), "%s", text ? text : "");
 	else
 		snprintf(call->subject, sizeof(call->subject), "...%.59s", text + len - 59);
+}
+
+/* A line of 2 Mbit/s has 32 kB/s for each of eight calls. What stands still is found by its stalling. */
+unsigned s3_attempt_ms(size_t len)
+{
+	return ATTEMPT_MS + (unsigned)(len / (SLOW_RATE / 1000));
 }
 
 int s3_call_init(const struct s3_place *place, struct aws_call *call, const char *method, const char *key,
@@ -95,6 +107,7 @@ int s3_put_init(const struct s3_place *place, struct aws_call *call, const struc
 		return -1;
 	call->http.body = put->body;
 	call->http.body_len = put->len;
+	call->http.attempt_ms = s3_attempt_ms(put->len);
 	call->check = s3_check_sent;
 	hex_encode(call->payload_hash, put->sha256, SHA256_SIZE);
 	if (http_add_header(&call->http, "x-amz-checksum-sha256", base64_sha256(sum, put->sha256), err) == 0 &&
@@ -145,7 +158,7 @@ static void read_object(const struct aws_call *call, struct s3_object *out)
 	if (!length || num_parse(length, INT64_MAX, &out->size, NULL) < 0)
 		out->size = UINT64_MAX;
 	if (sum && strlen(sum) < sizeof(out->sha256))
-		strcpy(out->sha256, sum);
+		memcpy(out->sha256, sum, strlen(sum) + 1);
 }
 
 int s3_head(const struct s3_place *place, const char *key, struct s3_object *out, struct error *err)
@@ -237,6 +250,7 @@ int s3_get_init(const struct s3_place *place, struct aws_call *call, const char 
 	call->check = check_range;
 	/* Error answers are larger than a range may be. */
 	call->http.max_answer = MAX(len, (size_t)SMALL_ANSWER);
+	call->http.attempt_ms = s3_attempt_ms(len);
 	if (http_add_header(&call->http, "Range", range, err) == 0 &&
 	    (!etag || http_add_header(&call->http, "If-Match", etag, err) == 0))
 		return 0;

@@ -118,6 +118,8 @@ int s3_list(const struct s3_place *place, const char *prefix,
 	int (*found)(void *arg, const char *key, uint64_t size, struct error *err), void *arg,
 	struct error *err) MUST_CHECK;
 
+/* Inside s3*.c: how long a call may take that moves so many bytes, on a slow line and with others beside it. */
+unsigned s3_attempt_ms(size_t len);
 /* Inside s3*.c: a call on a key, or with key NULL on the bucket; query "" or "?…". */
 int s3_call_init(const struct s3_place *place, struct aws_call *call, const char *method, const char *key,
 	const char *query, const char *operation, struct error *err) MUST_CHECK;

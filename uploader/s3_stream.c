@@ -17,7 +17,7 @@
 #include "uploader/sigv4.h"
 
 enum { PART_LEN = 16 * 1024 * 1024, PARTS_MAX = 10000, PARTS_A_LENGTH = 1250, DEPTH = 4, ID_SIZE = 1100,
-	ABORTS_MAX = 2 };
+	ABORTS_MAX = 2, COMPLETE_MS = 600000 };
 
 struct part {
 	char etag[S3_ETAG_SIZE];
@@ -116,6 +116,7 @@ static int start_part(void *arg, struct s3_parcel *p, struct error *err)
 		return -1;
 	call->http.body = p->data.data;
 	call->http.body_len = p->data.len;
+	call->http.attempt_ms = s3_attempt_ms(p->data.len);
 	call->check = s3_check_sent;
 	hex_encode(call->payload_hash, p->sha256, SHA256_SIZE);
 	if (http_add_header(&call->http, "x-amz-checksum-sha256", base64_sha256(sum, p->sha256), err) == 0)
@@ -218,13 +219,14 @@ static int check_completed(const struct aws_call *call, struct error *err)
 	const struct s3_stream *s = call->arg;
 	const char *text = buf_str(&call->http.answer);
 	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
-	char code[ERROR_CODE_SIZE], sum[sizeof(s->sum)] = "";
+	char code[ERROR_CODE_SIZE], sum[sizeof(s->sum)] = "", etag[S3_ETAG_SIZE];
 
 	text += strspn(text, " \t\r\n");
 	doc = ec2_xml_parse(text, strlen(text), err);
 	if (!doc)
 		return -1;
-	if (ec2_xml_is(ec2_xml_root(doc), "CompleteMultipartUploadResult")) {
+	/* The root's name is not the same with all services; what it has is. */
+	if (!ec2_xml_is(ec2_xml_root(doc), "Error") && ec2_xml_text(ec2_xml_root(doc), "ETag", etag, sizeof(etag))) {
 		/* Not all services reckon it. */
 		if (!ec2_xml_text(ec2_xml_root(doc), "ChecksumSHA256", sum, sizeof(sum)) || !sum[0] ||
 		    strcmp(sum, s->sum) == 0)
@@ -259,6 +261,8 @@ static int complete(struct s3_stream *s, struct error *err)
 	if (!query || sum_parts(s, err) < 0 || complete_body(s, &body, err) < 0 ||
 	    s3_call_init(&s->place, &call, "POST", s->opts.key, query, "CompleteMultipartUpload", err) < 0)
 		return -1;
+	/* It "could take several minutes" (S3 API Reference), and nobody says how often it stirs. */
+	call.http.attempt_ms = call.http.stall_ms = COMPLETE_MS;
 	call.http.body = body.data;
 	call.http.body_len = body.len;
 	call.check = check_completed;
