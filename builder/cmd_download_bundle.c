@@ -106,7 +106,7 @@ static int fetch(struct context *ctx, struct job *j, struct error *err)
 		there += j->files[i].was_there;
 	if (there)
 		log_info("%zu of %zu parts were there already", there, j->nr);
-	return file_write_atomic(j->manifest, j->bundle.manifest.data, j->bundle.manifest.len, 0666, false, err);
+	return file_write_atomic(j->manifest, j->bundle.manifest.data, j->bundle.manifest.len, 0644, false, err);
 }
 
 static int print(struct context *ctx, const struct job *j, struct error *err)

@@ -185,7 +185,7 @@ int s3_head(const struct s3_place *place, const char *key, struct s3_object *out
 	return ret;
 }
 
-/* A repeat of a call whose answer was lost meets its own object. */
+/* A repeat of a call whose answer was lost meets its own object; and who was faster may have brought the same. */
 static bool is_there(const struct s3_place *place, const struct s3_put *put)
 {
 	char sum[SHA256_BASE64_SIZE];
@@ -204,7 +204,7 @@ int s3_put_now(const struct s3_place *place, struct s3_put *put, struct error *e
 	if (sha256(put->body, put->len, put->sha256, err) < 0 || s3_put_init(place, &call, put, err) < 0)
 		return -1;
 	ret = aws_perform(place->aws, &call, err);
-	if (ret < 0 && call.http.status == 412 && call.attempts > 1 && is_there(place, put)) {
+	if (ret < 0 && call.http.status == 412 && is_there(place, put)) {
 		error_clear(err);
 		ret = 0;
 	}

@@ -71,7 +71,10 @@ struct s3_put {
 /* Prepares PutObject; the caller sets done and arg, and aws_start()s it. */
 int s3_put_init(const struct s3_place *place, struct aws_call *call, const struct s3_put *put,
 	struct error *err) MUST_CHECK;
-/* The same done, the digest reckoned here. With if_none err->http_status is 412 when another object is there. */
+/*
+ * The same done, the digest reckoned here. With if_none err->http_status is 412 when an object of
+ * another content is there.
+ */
 int s3_put_now(const struct s3_place *place, struct s3_put *put, struct error *err) MUST_CHECK;
 /* Prepares PutObjectAcl: a canned ACL on an object that is there. */
 int s3_acl_init(const struct s3_place *place, struct aws_call *call, const char *key, const char *acl,

@@ -99,7 +99,7 @@ static int begin(struct slot *s, struct error *err)
 	atomic_file_abort(&s->out);
 	hash_stream_free(s->hash);
 	s->hash = hash_stream_new(HASH_SHA1, err);
-	if (!s->hash || atomic_file_open(&s->out, s->file->path, 0666, err) < 0)
+	if (!s->hash || atomic_file_open(&s->out, s->file->path, 0644, err) < 0)
 		return -1;
 	return ask(s, err);
 }

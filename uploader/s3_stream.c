@@ -240,13 +240,13 @@ static int check_completed(const struct aws_call *call, struct error *err)
 	return -1;
 }
 
-/* Whether the object is there after all: an answer that was lost said so. */
+/* Whether the object is there after all: an answer that was lost said so, or another run has sent the same. */
 static bool turns_out_there(const struct s3_stream *s, const struct aws_call *call)
 {
 	struct s3_object object;
 	struct error why = ERROR_INIT;
 
-	return call->attempts > 1 && (call->http.status == 412 || strcmp(call->error.code, "NoSuchUpload") == 0) &&
+	return (call->http.status == 412 || (call->attempts > 1 && strcmp(call->error.code, "NoSuchUpload") == 0)) &&
 	       s3_head(&s->place, s->opts.key, &object, &why) == 0 && object.found && object.size == s->size &&
 	       strcmp(object.sha256, s->sum) == 0;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bundles in S3: fetched, registered and deleted by the program, with boto3 as the other hand in the bucket."""
 import os
+import subprocess
 
 import pytest
 
@@ -44,6 +45,7 @@ def test_download(program, region, s3, bucket, tmp_path):
     assert out == "got/disk.manifest.xml\n"
     assert {p.name: p.read_bytes() for p in (tmp_path / "got").iterdir()} == \
         {k.removeprefix("web/"): v for k, v in bundle.objects().items()}
+    assert {p.stat().st_mode & 0o777 for p in (tmp_path / "got").iterdir()} == {0o644}
     # A rerun fetches what is damaged or missing alone.
     damaged, missing = tmp_path / "got/disk.part.03", tmp_path / "got/disk.part.07"
     damaged.write_bytes(b"x" * damaged.stat().st_size)
@@ -335,6 +337,21 @@ def test_buckets(program, region, s3, tmp_path):
     assert "another account's" in program("upload-bundle", manifest, f"s3://{theirs}", status=4).stderr
     assert "exclude each other" in program("upload-bundle", manifest, f"s3://{plain}", "--public", "--acl", "private",
                                            status=2).stderr
+
+
+def test_two_at_once(amiwright, tmp_path):
+    """The same bundle from two machines: neither is in the other's way."""
+    with RegionServer(tmp_path / "r", "--faults", "slow=300ms") as server:
+        key, secret = server.credentials()
+        amiwright.env.update(AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret, AWS_REGION="us-east-1",
+                             AWS_ENDPOINT_URL=server.endpoint, AWS_CONFIG_FILE="/dev/null")
+        bundle = Bundle(server.account(), 8)
+        manifest = write(bundle, tmp_path / "b")
+        client(server).create_bucket(Bucket="shared", ObjectOwnership="ObjectWriter")
+        runs = [subprocess.Popen([amiwright.path, "upload-bundle", manifest, "s3://shared/x"], env=amiwright.env,
+                                 cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        assert [run.communicate()[0] for run in runs] == ["shared/x/disk.manifest.xml\n"] * 2
+        assert [run.returncode for run in runs] == [0, 0]
 
 
 FAULTS = "throttle=10%,error=3%,reset=3%,truncate=3%,seed=5"

@@ -338,6 +338,7 @@ static enum httpd_act parts(struct fixture *f, const struct httpd_request *req, 
 	size_t *len)
 {
 	static const char done[] = "\n<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>";
+	static const char other[] = "<Done><ETag>x</ETag><ChecksumSHA256>A-3</ChecksumSHA256></Done>";
 	const char *status = "200 OK", *extra = "", *body = "", *wrong = f->body[0] == '.' ? "" : f->extra;
 
 	if (strstr(req->line, "?uploads")) {
@@ -359,7 +360,7 @@ static enum httpd_act parts(struct fixture *f, const struct httpd_request *req, 
 			sleep(9);
 		assert_non_null(strstr(req->body, "<ETag>\"x-1\"</ETag><PartNumber>3</PartNumber>"));
 		body = strcmp(wrong, "complete") == 0 ? "<Error><Code>InternalError</Code></Error>" :
-		       strcmp(wrong, "sum") == 0 ? "<Done><ETag>x</ETag><ChecksumSHA256>A-3</ChecksumSHA256></Done>" : done;
+		       strcmp(wrong, "sum") == 0 ? other : done;
 		status = strcmp(wrong, "taken") == 0 ? "412 Precondition Failed" : wrong[0] == 'l' ? "500 Oops" :
 			 f->extra[0] == 'l' ? "404 Not Found" : "200 OK";
 		if (f->extra[0] == 'l' && !wrong[0])
