@@ -133,8 +133,28 @@ def test_listing(s3, bucket):
     pages = list(s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Delimiter="/",
                                                                PaginationConfig={"PageSize": 1}))
     assert [len(keys(p)) + len(p.get("CommonPrefixes", [])) for p in pages] == [1, 1, 1]
+    old = list(s3.get_paginator("list_objects").paginate(Bucket=bucket, PaginationConfig={"PageSize": 3}))
+    assert [len(keys(p)) for p in old] == [3, 3, 2] and sum(map(keys, old), []) == names
+    assert keys(s3.list_objects(Bucket=bucket, Marker="a/03")) == names[4:]
     one = s3.list_objects_v2(Bucket=bucket, Prefix="b")["Contents"][0]
     assert (one["Size"], one["ETag"], one["StorageClass"]) == (1, f'"{hashlib.md5(b"x").hexdigest()}"', "STANDARD")
+
+
+def test_delete_many(s3, bucket):
+    names = ["a", "b&<c>", "é ü"]
+    for name in names:
+        s3.put_object(Bucket=bucket, Key=name, Body=b"x")
+    delete = lambda names, **more: s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": n} for n in names], **more})
+    assert [d["Key"] for d in delete(names[:2] + ["none"])["Deleted"]] == names[:2] + ["none"]
+    versioned = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": names[2], "VersionId": "1"}]})
+    assert versioned["Errors"][0]["Code"] == "NotImplemented" and keys(s3.list_objects_v2(Bucket=bucket)) == names[2:]
+    assert "Deleted" not in delete(names[2:], Quiet=True) and keys(s3.list_objects_v2(Bucket=bucket)) == []
+    for wrong in ([], [str(n) for n in range(1001)]):
+        with refused(400, "MalformedXML"):
+            delete(wrong)
+    for call in (s3.get_bucket_logging, s3.get_bucket_policy, s3.get_bucket_versioning):
+        with refused(501, "NotImplemented"):
+            call(Bucket=bucket)
 
 
 def test_multipart(region, s3, bucket):

@@ -10,6 +10,7 @@ import zlib
 import pytest
 
 from clients import Refused
+from s3_bundle import Bundle
 
 PART = 5 << 20
 
@@ -95,3 +96,65 @@ def test_objects_and_parts(boto3, clients, bucket, request):
     listed = boto3.call("s3", "ListObjectsV2", Bucket=bucket, Prefix=request.node.name)["Contents"]
     assert [(o["Key"], o["Size"]) for o in listed] == [(key, PART + 3)]
     call("DeleteObject")
+
+
+def test_acls_lists_and_deletes(boto3, clients, request):
+    """What scripts do with a bucket: the older list too, many keys at once, keys that XML and URLs dislike."""
+    bucket = f"interop-{os.urandom(6).hex()}"
+    call = lambda operation, **more: boto3.call("s3", operation, Bucket=bucket, **more)
+    call("CreateBucket", ObjectOwnership="ObjectWriter")
+    names = sorted(["a/1", "a/2 +&<é>", "b", "c/%2F?#", "c/d/e"], key=str.encode)
+    for name in names:
+        call("PutObject", Key=name, Body=name.encode(), ACL="aws-exec-read")
+    readers = lambda: [g["Permission"] for g in call("GetObjectAcl", Key="b")["Grants"]]
+    assert readers() == ["FULL_CONTROL", "READ"]
+    call("PutObjectAcl", Key="b", ACL="private")
+    assert readers() == ["FULL_CONTROL"]
+    for operation in ("ListObjects", "ListObjectsV2"):
+        assert [o["Key"] for o in call(operation)["Contents"]] == names
+        top = call(operation, Delimiter="/")
+        assert [o["Key"] for o in top["Contents"]] == ["b"] and [p["Prefix"] for p in top["CommonPrefixes"]] == ["a/", "c/"]
+    first = call("ListObjects", MaxKeys=2)
+    assert first["IsTruncated"] and [o["Key"] for o in call("ListObjects", Marker=first["NextMarker"])["Contents"]] == names[2:]
+    assert call("HeadObject", Key="b")["ContentLength"] == 1
+    gone = call("DeleteObjects", Delete={"Objects": [{"Key": n} for n in names[:2] + ["none"]]})
+    assert sorted(d["Key"] for d in gone["Deleted"]) == sorted(names[:2] + ["none"])
+    assert "Deleted" not in call("DeleteObjects", Delete={"Objects": [{"Key": names[2]}], "Quiet": True})
+    assert [o["Key"] for o in call("ListObjectsV2")["Contents"]] == names[3:]
+    for operation in ("GetBucketPolicy", "GetBucketVersioning", "GetBucketLogging", "ListObjectVersions"):
+        with pytest.raises(Refused, match="NotImplemented"):
+            call(operation)
+    call("DeleteObjects", Delete={"Objects": [{"Key": n} for n in names]})
+    call("DeleteBucket")
+
+
+def test_command(aws, tmp_path):
+    """`aws s3` and `aws s3api` as they are called by hand; a body that is waited for by 100-continue."""
+    name, data = f"interop-{os.urandom(6).hex()}", os.urandom(6 << 20)
+    (tmp_path / "f").write_bytes(data)
+    aws("s3", "mb", f"s3://{name}")
+    aws("s3api", "put-object", "--bucket", name, "--key", "x/f", "--body", tmp_path / "f", "--checksum-algorithm", "SHA256")
+    aws("s3api", "get-object", "--bucket", name, "--key", "x/f", tmp_path / "g")
+    assert (tmp_path / "g").read_bytes() == data
+    aws("s3", "cp", "--quiet", "--recursive", tmp_path, f"s3://{name}/all", "--exclude", "config")
+    assert aws("s3api", "list-objects", "--bucket", name, "--query", "Contents[].Key", "--output", "text").split() == \
+        ["all/f", "all/g", "x/f"]
+    aws("s3", "rm", "--quiet", "--recursive", f"s3://{name}/all")
+    aws("s3", "rb", "--force", f"s3://{name}")
+
+
+def test_bundle_for_others(amiwright, clients, region, tmp_path):
+    """What the program puts into a bucket, read by others; what they put there, by the program."""
+    bucket, bundle = f"interop-{os.urandom(6).hex()}", Bundle(region.account(), 3, name="web é")
+    for file, data in bundle.objects("").items():
+        (tmp_path / file).write_bytes(data)
+    location = amiwright("upload-bundle", tmp_path / "web é.manifest.xml", f"s3://{bucket}/x", "--create-bucket").strip()
+    boto3 = clients["boto3"]
+    assert {o["Key"]: boto3.call("s3", "GetObject", Bucket=bucket, Key=o["Key"])["Body"]
+            for o in boto3.call("s3", "ListObjectsV2", Bucket=bucket)["Contents"]} == bundle.objects("x/")
+    for key, data in bundle.objects("y/").items():
+        boto3.call("s3", "PutObject", Bucket=bucket, Key=key, Body=data, ACL="aws-exec-read")
+    amiwright("download-bundle", f"s3://{bucket}/y/web é.manifest.xml", "--out", tmp_path / "back")
+    assert {p.name: p.read_bytes() for p in (tmp_path / "back").iterdir()} == bundle.objects("")
+    for place in (location, f"{bucket}/y/web é.manifest.xml"):
+        assert amiwright("register", "--name", os.urandom(4).hex(), "--manifest", place).startswith("ami-")

@@ -255,6 +255,8 @@ static const struct call {
 	{"GET", true, "", s3_get_object},
 	{"HEAD", true, "", s3_get_object},
 	{"DELETE", true, "", s3_delete_object},
+	{"GET", false, "", s3_list_objects},
+	{"POST", false, "delete", s3_delete_objects},
 	{"PUT", false, "", create_bucket},
 	{"HEAD", false, "", head_bucket},
 	{"DELETE", false, "", delete_bucket},
@@ -266,7 +268,9 @@ static bool has_unknown_subresource(struct s3_ctx *c)
 	static const char *const others[] = {"acl", "tagging", "policy", "versioning", "versions",
 		"lifecycle", "cors", "encryption", "website", "notification", "replication", "delete",
 		"ownershipControls", "publicAccessBlock", "object-lock", "retention", "legal-hold",
-		"uploads", "attributes", "restore", "select", "torrent", "versionId"};
+		"uploads", "attributes", "restore", "select", "torrent", "versionId", "logging", "requestPayment",
+		"accelerate", "inventory", "analytics", "metrics", "policyStatus", "intelligent-tiering", "session",
+		"metadataTable", "metadataConfiguration", "object-lambda"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		if (form_get(&c->query, others[i]))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the S3 files share: s3.c (routes, buckets), s3_store.c (the folder), s3_body.c (uploads and
- * their checksums), s3_object.c, s3_acl.c, s3_list.c, s3_multipart.c, s3_uploads.c. Folder, in DIR/regions/NAME/:
+ * their checksums), s3_object.c, s3_delete.c, s3_acl.c, s3_list.c, s3_multipart.c,
+ * s3_uploads.c. Folder, in DIR/regions/NAME/:
  *
  *   buckets/B/bucket.json         owner, created, ownership
  *   buckets/B/objects/H.json      an object's record; H is the SHA-256 of its key
@@ -84,6 +85,7 @@ bool s3_body_text(struct s3_ctx *c, struct buf *text);
 void s3_put_object(struct s3_ctx *c);
 void s3_get_object(struct s3_ctx *c);
 void s3_delete_object(struct s3_ctx *c);
+void s3_delete_objects(struct s3_ctx *c);
 void s3_get_acl(struct s3_ctx *c);
 void s3_put_acl(struct s3_ctx *c);
 void s3_get_ownership(struct s3_ctx *c);

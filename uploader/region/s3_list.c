@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * S3: ListObjectsV2, and the walk over buckets. All records of a bucket are read and sorted: a
+ * S3: ListObjectsV2 and ListObjects, and the walk over buckets. All records of a bucket are read and sorted: a
  * rehearsal has few. A continuation token is the hex of the last key or common prefix.
  */
 #include "uploader/region/s3_internal.h"
@@ -78,6 +78,7 @@ struct list {
 	const char *prefix, *delimiter;
 	char after[S3_KEY_SIZE];  /* what was given last */
 	bool encode;              /* encoding-type=url */
+	bool first;               /* ListObjects: the first version, which goes on by markers */
 	uint64_t max, nr;
 	char common[S3_KEY_SIZE]; /* the common prefix that was written last */
 	bool truncated;
@@ -96,14 +97,17 @@ static bool parse_list(struct s3_ctx *c, struct list *l)
 	l->delimiter = l->delimiter ? l->delimiter : "";
 	l->encode = encoding && strcmp(encoding, "url") == 0;
 	l->max = LIST_MAX;
-	if (!version || strcmp(version, "2") != 0)
+	l->first = !version;
+	if (version && strcmp(version, "2") != 0)
 		return s3_refuse(c, 400, "InvalidArgument", "list-type must be 2");
 	if (max && num_parse(max, INT32_MAX, &l->max, NULL) < 0)
 		return s3_refuse(c, 400, "InvalidArgument", "max-keys is no number");
 	l->max = MIN(l->max, (uint64_t)LIST_MAX);
+	if (l->first)
+		start = form_get(&c->query, "marker");
 	if (start)
 		(void)snprintf(l->after, sizeof(l->after), "%s", start);
-	if (!token)
+	if (!token || l->first)
 		return false;
 	if (strlen(token) % 2 || strlen(token) / 2 >= sizeof(l->after) ||
 	    hex_decode(l->after, strlen(token) / 2, token))
@@ -197,9 +201,12 @@ static void write_list(struct s3_ctx *c, struct list *l, const struct records *r
 	xml_int(&c->xml, "MaxKeys", (int64_t)l->max);
 	for (size_t i = 0; i < r->nr && list_one(c, l, r->items[i]); i++)
 		continue;
-	xml_int(&c->xml, "KeyCount", (int64_t)l->nr);
+	if (!l->first)
+		xml_int(&c->xml, "KeyCount", (int64_t)l->nr);
 	xml_bool(&c->xml, "IsTruncated", l->truncated);
-	if (l->truncated)
+	if (l->truncated && l->first)
+		write_key(c, l, "NextMarker", l->common);
+	else if (l->truncated)
 		xml_str(&c->xml, "NextContinuationToken", hex_encode(token, l->common, strlen(l->common)));
 	xml_close(&c->xml, "ListBucketResult");
 	c->reply->failed |= c->xml.failed;

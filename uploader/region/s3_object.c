@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* S3: PutObject, GetObject, HeadObject, DeleteObject. */
+/* S3: PutObject, GetObject, HeadObject. */
 #include "uploader/region/s3_internal.h"
 
 #include <errno.h>
@@ -294,18 +294,4 @@ void s3_get_object(struct s3_ctx *c)
 	else
 		send_content(c, doc);
 	pthread_mutex_unlock(&c->region->s3_lock);
-}
-
-void s3_delete_object(struct s3_ctx *c)
-{
-	struct error err = ERROR_INIT;
-	int ret;
-
-	pthread_mutex_lock(&c->region->s3_lock);
-	ret = s3_object_remove(&c->bucket, c->key, &err);
-	pthread_mutex_unlock(&c->region->s3_lock);
-	if (ret < 0)
-		s3_internal(c, &err);
-	else
-		c->reply->status = 204;
 }
