@@ -2,10 +2,24 @@
 /* Finding a bundle in S3. */
 #include "builder/bundle_place.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/text.h"
+
+static int list_keys(struct bundle_place *b, struct error *err)
+{
+	b->keys = calloc(b->index.nr_parts, sizeof(*b->keys));
+	if (!b->keys)
+		return error_nomem(err, "the parts of a bundle");
+	for (size_t i = 0; i < b->index.nr_parts; i++) {
+		b->keys[i] = bundle_index_beside(b->url.key, b->index.parts[i].file, err);
+		if (!b->keys[i])
+			return -1;
+	}
+	return 0;
+}
 
 static int read_manifest(struct bundle_place *b, const char *file, struct error *err)
 {
@@ -14,9 +28,9 @@ static int read_manifest(struct bundle_place *b, const char *file, struct error 
 	int ret = !what ? -1 : file ? file_read(file, &b->manifest, err) :
 				      s3_get_now(&b->place, b->url.key, &b->manifest, err);
 
-	if (ret < 0)
+	if (ret < 0 || bundle_index_read(&b->index, buf_str(&b->manifest), b->manifest.len, what, err) < 0)
 		return -1;
-	return bundle_index_read(&b->index, buf_str(&b->manifest), b->manifest.len, what, err);
+	return list_keys(b, err);
 }
 
 int bundle_place_open(struct bundle_place *b, struct context *ctx, const char *text, const char *file,
@@ -40,6 +54,9 @@ int bundle_place_open(struct bundle_place *b, struct context *ctx, const char *t
 
 void bundle_place_release(struct bundle_place *b)
 {
+	for (size_t i = 0; b->keys && i < b->index.nr_parts; i++)
+		free(b->keys[i]);
+	free(b->keys);
 	bundle_index_release(&b->index);
 	buf_release(&b->manifest);
 	s3_url_release(&b->url);

@@ -12,6 +12,7 @@ struct bundle_place {
 	struct s3_place place;
 	struct buf manifest;      /* as it came */
 	struct bundle_index index;
+	char **keys;              /* of the parts, in their order; owned */
 };
 
 /*

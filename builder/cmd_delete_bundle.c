@@ -2,12 +2,14 @@
 /* `amiwright delete-bundle`: the parts that a manifest in S3 names, then the manifest. */
 #include "builder/command.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "builder/bundle_old.h"
 #include "builder/bundle_place.h"
 #include "uploader/ec2.h"
+#include "uploader/s3_each.h"
 
 struct delete_options {
 	const char *manifest;
@@ -60,32 +62,47 @@ static int check_use(const struct bundle_place *b, struct error *err)
 	return ret;
 }
 
-static int delete_one(const struct bundle_place *b, const char *key, bool dry_run, struct buf *out,
-	struct error *err)
+static int look_for_parts(const struct bundle_place *b, bool *gone, struct error *err)
 {
-	struct s3_object object;
+	size_t nr = b->index.nr_parts;
+	CLEANUP_FREE struct s3_object *objects = calloc(nr, sizeof(*objects));
 
-	if (dry_run) {
-		if (s3_head(&b->place, key, &object, err) < 0)
-			return -1;
-		if (!object.found)
-			return 0;
-	} else if (s3_delete(&b->place, key, err) < 0) {
+	if (!objects)
+		return error_nomem(err, "the parts of a bundle");
+	if (s3_head_each(&b->place, (const char *const *)b->keys, nr, objects, err) < 0)
 		return -1;
-	}
-	return buf_addf(out, err, "s3://%s/%s\n", b->url.bucket, key);
+	for (size_t i = 0; i < nr; i++)
+		gone[i] = objects[i].found;
+	return 0;
+}
+
+/* What went is told, also when another one failed. */
+static int delete_parts(const struct bundle_place *b, bool dry_run, struct buf *out, struct error *err)
+{
+	size_t nr = b->index.nr_parts;
+	CLEANUP_FREE bool *gone = calloc(nr, sizeof(*gone));
+	int ret;
+
+	if (!gone)
+		return error_nomem(err, "the parts of a bundle");
+	ret = dry_run ? look_for_parts(b, gone, err) :
+			s3_delete_each(&b->place, (const char *const *)b->keys, nr, gone, err);
+	for (size_t i = 0; i < nr; i++)
+		if (gone[i] && buf_addf(out, ret ? NULL : err, "s3://%s/%s\n", b->url.bucket, b->keys[i]) < 0)
+			return -1;
+	return ret;
 }
 
 /* The manifest goes last: as long as it is there, a rerun finds the rest. */
 static int delete_all(const struct bundle_place *b, bool dry_run, struct buf *out, struct error *err)
 {
-	for (size_t i = 0; i < b->index.nr_parts; i++) {
-		CLEANUP_FREE char *key = bundle_index_beside(b->url.key, b->index.parts[i].file, err);
+	struct s3_object manifest = {.found = true};
 
-		if (!key || delete_one(b, key, dry_run, out, err) < 0)
-			return -1;
-	}
-	return delete_one(b, b->url.key, dry_run, out, err);
+	if (delete_parts(b, dry_run, out, err) < 0)
+		return -1;
+	if ((dry_run ? s3_head(&b->place, b->url.key, &manifest, err) : s3_delete(&b->place, b->url.key, err)) < 0)
+		return -1;
+	return manifest.found ? buf_addf(out, err, "s3://%s/%s\n", b->url.bucket, b->url.key) : 0;
 }
 
 static int clear_bucket(const struct bundle_place *b, struct error *err)

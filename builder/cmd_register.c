@@ -11,6 +11,7 @@
 #include "builder/command_mapping.h"
 #include "builder/command_tags.h"
 #include "builder/report.h"
+#include "uploader/s3_each.h"
 
 struct register_options {
 	const char *name, *description, *arch, *root_device, *boot_mode, *imds, *tpm, *uefi_data,
@@ -139,18 +140,18 @@ static int judge_bundle(const struct bundle_place *b, const struct register_opti
 /* EC2 reads parts by their ACL; that they are there can be asked by anybody who may list them. */
 static int check_parts(const struct bundle_place *b, struct error *err)
 {
+	CLEANUP_FREE struct s3_object *objects = calloc(b->index.nr_parts, sizeof(*objects));
 	uint64_t total = 0;
 
+	if (!objects)
+		return error_nomem(err, "the parts of a bundle");
+	if (s3_head_each(&b->place, (const char *const *)b->keys, b->index.nr_parts, objects, err) < 0)
+		return -1;
 	for (size_t i = 0; i < b->index.nr_parts; i++) {
-		CLEANUP_FREE char *key = bundle_index_beside(b->url.key, b->index.parts[i].file, err);
-		struct s3_object object;
-
-		if (!key || s3_head(&b->place, key, &object, err) < 0)
-			return -1;
-		if (!object.found)
+		if (!objects[i].found)
 			return error_set(err, ERROR_INPUT, 0, "s3://%s/%s, a part of the bundle, is not there",
-				b->url.bucket, key);
-		total += object.size;
+				b->url.bucket, b->keys[i]);
+		total += objects[i].size;
 	}
 	if (total == b->index.bundled_size)
 		return 0;

@@ -161,26 +161,53 @@ static void read_object(const struct aws_call *call, struct s3_object *out)
 		memcpy(out->sha256, sum, strlen(sum) + 1);
 }
 
+int s3_head_init(const struct s3_place *place, struct aws_call *call, const char *key, struct error *err)
+{
+	if (s3_call_init(place, call, "HEAD", key, "", "HeadObject", err) < 0)
+		return -1;
+	if (http_add_header(&call->http, "x-amz-checksum-mode", "ENABLED", err) == 0)
+		return 0;
+	aws_call_release(call);
+	return -1;
+}
+
+int s3_head_got(const struct s3_place *place, const struct aws_call *call, const char *key, struct s3_object *out,
+	struct error *err)
+{
+	memset(out, 0, sizeof(*out));
+	if (call->ok)
+		read_object(call, out);
+	if (call->ok || call->http.status == 404)
+		return 0;
+	if (err)
+		*err = call->error;
+	if (call->http.status == 403)
+		error_wrap(err, "this account may not ask for s3://%s/%s (s3:GetObject and s3:ListBucket)", place->name,
+			key);
+	return -1;
+}
+
+/* Performs it; true when it came to an answer or the want of one, which the call tells of; else err does. */
+static bool perform(struct aws *aws, struct aws_call *call, struct error *err)
+{
+	struct error why = ERROR_INIT;
+
+	if (aws_perform(aws, call, &why) == 0 || (call->error.kind != ERROR_NONE && why.kind != ERROR_INTERRUPTED))
+		return true;
+	if (err)
+		*err = why;
+	return false;
+}
+
 int s3_head(const struct s3_place *place, const char *key, struct s3_object *out, struct error *err)
 {
 	struct aws_call call;
 	int ret;
 
 	memset(out, 0, sizeof(*out));
-	if (s3_call_init(place, &call, "HEAD", key, "", "HeadObject", err) < 0)
+	if (s3_head_init(place, &call, key, err) < 0)
 		return -1;
-	ret = http_add_header(&call.http, "x-amz-checksum-mode", "ENABLED", err);
-	if (ret == 0)
-		ret = aws_perform(place->aws, &call, err);
-	if (ret == 0) {
-		read_object(&call, out);
-	} else if (call.http.status == 404) {
-		error_clear(err);
-		ret = 0;
-	} else if (call.http.status == 403) {
-		error_wrap(err, "this account may not ask for s3://%s/%s (s3:GetObject and s3:ListBucket)", place->name,
-			key);
-	}
+	ret = perform(place->aws, &call, err) ? s3_head_got(place, &call, key, out, err) : -1;
 	aws_call_release(&call);
 	return ret;
 }
@@ -280,7 +307,6 @@ int s3_got(const struct aws_call *call, uint64_t *size, char etag[S3_ETAG_SIZE],
 
 int s3_get_now(const struct s3_place *place, const char *key, struct buf *out, struct error *err)
 {
-	struct error why = ERROR_INIT;
 	char etag[S3_ETAG_SIZE];
 	struct aws_call call;
 	uint64_t size;
@@ -288,13 +314,7 @@ int s3_get_now(const struct s3_place *place, const char *key, struct buf *out, s
 
 	if (s3_get_init(place, &call, key, 0, buf_room(out), NULL, err) < 0)
 		return -1;
-	ret = aws_perform(place->aws, &call, &why);
-	if (ret < 0 && why.kind == ERROR_INTERRUPTED) {
-		if (err)
-			*err = why;
-	} else {
-		ret = s3_got(&call, &size, etag, err);
-	}
+	ret = perform(place->aws, &call, err) ? s3_got(&call, &size, etag, err) : -1;
 	if (ret == 0 && size > call.http.answer.len && call.ok)
 		ret = error_set(err, ERROR_INPUT, 0, "s3://%s/%s has %" PRIu64 " bytes, more than the %zu that such a "
 						     "file may have", place->name, key, size, call.http.answer.len);
@@ -304,18 +324,28 @@ int s3_get_now(const struct s3_place *place, const char *key, struct buf *out, s
 	return ret;
 }
 
+int s3_delete_init(const struct s3_place *place, struct aws_call *call, const char *key, struct error *err)
+{
+	return s3_call_init(place, call, "DELETE", key, "", "DeleteObject", err);
+}
+
+int s3_delete_got(const struct aws_call *call, struct error *err)
+{
+	if (call->ok || (call->http.status == 404 && strcmp(call->error.code, "NoSuchKey") == 0))
+		return 0;
+	if (err)
+		*err = call->error;
+	return -1;
+}
+
 int s3_delete(const struct s3_place *place, const char *key, struct error *err)
 {
 	struct aws_call call;
 	int ret;
 
-	if (s3_call_init(place, &call, "DELETE", key, "", "DeleteObject", err) < 0)
+	if (s3_delete_init(place, &call, key, err) < 0)
 		return -1;
-	ret = aws_perform(place->aws, &call, err);
-	if (ret < 0 && call.http.status == 404 && strcmp(call.error.code, "NoSuchKey") == 0) {
-		error_clear(err);
-		ret = 0;
-	}
+	ret = perform(place->aws, &call, err) ? s3_delete_got(&call, err) : -1;
 	aws_call_release(&call);
 	return ret;
 }

@@ -121,6 +121,13 @@ int s3_list(const struct s3_place *place, const char *prefix,
 	int (*found)(void *arg, const char *key, uint64_t size, struct error *err), void *arg,
 	struct error *err) MUST_CHECK;
 
+/* Inside s3*.c: the two halves of s3_head() and s3_delete(), for several at a time. */
+int s3_head_init(const struct s3_place *place, struct aws_call *call, const char *key, struct error *err) MUST_CHECK;
+int s3_head_got(const struct s3_place *place, const struct aws_call *call, const char *key, struct s3_object *out,
+	struct error *err) MUST_CHECK;
+int s3_delete_init(const struct s3_place *place, struct aws_call *call, const char *key, struct error *err)
+	MUST_CHECK;
+int s3_delete_got(const struct aws_call *call, struct error *err) MUST_CHECK;
 /* Inside s3*.c: how long a call may take that moves so many bytes, on a slow line and with others beside it. */
 unsigned s3_attempt_ms(size_t len);
 /* Inside s3*.c: a call on a key, or with key NULL on the bucket; query "" or "?…". */

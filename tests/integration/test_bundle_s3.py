@@ -370,6 +370,9 @@ def test_faults(amiwright, tmp_path):
         amiwright("download-bundle", location, "-o", tmp_path / "back")
         again = amiwright("upload-bundle", manifest, "s3://faulty/x")
         assert "60 of 60 parts were there already" in again.stderr
+        amiwright("upload-bundle", manifest, "s3://faulty/y")
+        gone = amiwright("delete-bundle", "s3://faulty/y/disk.manifest.xml").stdout.split()
+        assert gone == [f"s3://faulty/{key}" for key in bundle.objects("y/")]
     for name, data in bundle.objects("").items():
         assert (tmp_path / "back" / name).read_bytes() == data
     # What lies in the bucket, by a server without faults.
