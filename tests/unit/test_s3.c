@@ -198,6 +198,48 @@ static void test_moves(void **state)
 	}
 }
 
+/* Whom a redirect names gets nothing, least of all a signature: only a Region is believed. */
+static void test_location_is_not_followed(void **state)
+{
+	struct fixture *f = *state, elsewhere = {.answer = moved, .body = "200 OK", .extra = ""};
+	struct s3_regions regions = {client, f};
+	struct s3_put put = {.key = "k", .body = "hello", .len = 5};
+	struct error err = ERROR_INIT;
+	struct s3_place place;
+	char extra[200];
+
+	elsewhere.server = httpd_start(on_request, &elsewhere);
+	snprintf(extra, sizeof(extra), "x-amz-bucket-region: eu-west-1\r\nLocation: %s/buck/\r\n",
+		httpd_url(elsewhere.server));
+	f->answer = moved;
+	f->body = "307 Temporary Redirect";
+	f->extra = extra;
+	assert_int_equal(s3_open(&place, &regions, "buck", NULL), 0);
+	assert_string_equal(aws_region(place.aws), "eu-west-1");
+	place.aws = f->first;
+	assert_int_equal(s3_put_now(&place, &put, &err), -1);
+	assert_int_equal(err.http_status, 307);
+	httpd_stop(elsewhere.server);
+	assert_int_equal(elsewhere.nr, 0);
+}
+
+static void test_without_credentials(void **state)
+{
+	struct fixture *f = *state;
+	struct aws_opts opts = {.region = "us-east-1", .clock = aws_clock(f->first)};
+	CLEANUP(aws_cleanup) struct aws *aws = aws_new(&opts, NULL);
+	struct s3_place place = {.aws = aws, .name = "buck"};
+	CLEANUP_BUF struct buf out = BUF_INIT(100);
+	struct s3_object object;
+	struct error err = ERROR_INIT;
+
+	assert_int_equal(s3_get_now(&place, "k", &out, &err), -1);
+	assert_non_null(strstr(err.text, "no AWS credentials for GetObject"));
+	error_clear(&err);
+	assert_int_equal(s3_head(&place, "k", &object, &err), -1);
+	assert_non_null(strstr(err.text, "no AWS credentials for HeadObject"));
+}
+
 /* Each Region says that it is in the other. */
 static enum httpd_act ping_pong(struct fixture *f, const struct httpd_request *req, char *reply, size_t size,
 	size_t *len)
@@ -470,6 +512,8 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test_setup_teardown(test_host_and_signature, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_moves, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_location_is_not_followed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_without_credentials, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_bucket, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_put_is_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_get_is_checked, setup, teardown),
