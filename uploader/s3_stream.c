@@ -276,6 +276,11 @@ static int complete(struct s3_stream *s, struct error *err)
 		error_clear(err);
 	else if (call.http.status == 412)
 		taken(s, err);
+	/* Where another run has made it, this one's upload is still open, and is to be aborted. */
+	if (ret == 0 && call.http.status != 412) {
+		free(s->id);
+		s->id = NULL;
+	}
 	aws_call_release(&call);
 	return ret;
 }
@@ -295,11 +300,9 @@ int s3_stream_finish(struct s3_stream *s, struct error *err)
 {
 	if (!s->id)
 		return put_whole(s, err);
-	if ((s->part.len && send_part(s, err) < 0) || s3_sender_finish(s->sender, err) < 0 || complete(s, err) < 0)
+	if ((s->part.len && send_part(s, err) < 0) || s3_sender_finish(s->sender, err) < 0)
 		return -1;
-	free(s->id);
-	s->id = NULL;
-	return 0;
+	return complete(s, err);
 }
 
 static int abort_upload(const struct s3_stream *s, struct error *err)

@@ -145,6 +145,16 @@ def test_two_at_once(amiwright, serve, disk, tmp_path):
     assert read(server, "disk.raw") == b"another's" and unfinished(server) == []
 
 
+def test_the_same_twice_at_once(amiwright, serve, disk, tmp_path):
+    """Both made the same object: that is no conflict, and nothing of the later one stays."""
+    server = serve("--faults", "slow=300ms")
+    process = begun(amiwright, server, disk, "s3://images/disk.raw")
+    amiwright("convert", disk, "s3://images/disk.raw")
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert read(server, "disk.raw") == (tmp_path / disk).read_bytes() and unfinished(server) == []
+
+
 def test_faults(amiwright, serve, disk, tmp_path):
     serve().stop()
     server = serve("--faults", "throttle=10%,error=5%,reset=5%,truncate=5%,seed=3", bucket=False)
