@@ -26,7 +26,7 @@ typedef int (*crypto_passphrase_fn)(void *arg, const char *path, char *out, size
 
 /*
  * Reads a PEM file. ask NULL: an encrypted key is ERROR_INPUT. ERROR_INPUT naming the file when it
- * holds no RSA private key.
+ * holds no RSA private key, or one that is damaged.
  */
 struct crypto_rsa_key *crypto_rsa_key_open(const char *path, crypto_passphrase_fn ask, void *arg,
 	struct error *err) MUST_CHECK;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@
 #include "base/num.h"
 #include "builder/context.h"
 
-enum { POLL_MS = 200 };
+enum { POLL_MS = 200, PASS_FILE_MAX = 64 << 10, OTHERS = 0007 };
 
 /* EC2's certificates by the SHA-1 of their DER form; they were made long ago and have not changed. */
 static const struct {
@@ -28,7 +29,7 @@ static const struct {
 
 static int from_file(const char *file, char *out, size_t size, struct error *err)
 {
-	struct buf text = BUF_INIT(CRYPTO_PASSPHRASE_MAX);
+	struct buf text = BUF_INIT(PASS_FILE_MAX);
 	size_t len = 0;
 	int ret = file_read(file, &text, err);
 
@@ -114,9 +115,24 @@ static int give_passphrase(void *arg, const char *path, char *out, size_t size, 
 	return log_redact(out, err);
 }
 
+/* Not refused: what guards a folder need not show in the mode of a file. */
+static void look_at_mode(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & OTHERS))
+		log_warn("everybody on this machine may read the private key '%s' (mode %04o): 'chmod 600' "
+			 "keeps it yours", path, (unsigned)(st.st_mode & 07777));
+}
+
 struct crypto_rsa_key *command_key_open(const char *path, const char *pass_file, struct error *err)
 {
-	return crypto_rsa_key_open(path, give_passphrase, (void *)(uintptr_t)pass_file, err);
+	struct crypto_rsa_key *k =
+		crypto_rsa_key_open(path, give_passphrase, (void *)(uintptr_t)pass_file, err);
+
+	if (k)
+		look_at_mode(path);
+	return k;
 }
 
 struct crypto_certificate *command_key_certificate(const char *path, struct error *err)

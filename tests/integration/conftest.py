@@ -3,11 +3,13 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import textwrap
 
 import pytest
 
+import bundle_oracle
 from region_server import RegionServer
 
 EPOCH = 1735689600
@@ -89,6 +91,25 @@ def write_spec(tmp_path):
         path.write_text(textwrap.dedent(text))
         return path
     return write
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory):
+    """Two keys and their certificates for bundles, made once."""
+    folder = tmp_path_factory.mktemp("pairs")
+    bundle_oracle.make_pair(folder, "user")
+    bundle_oracle.make_pair(folder, "ec2")
+    return folder
+
+
+@pytest.fixture
+def keys(tmp_path, pairs):
+    """Options that every bundle wants, with the files that they name."""
+    for path in pairs.iterdir():
+        shutil.copy(path, tmp_path)
+    (tmp_path / "out").mkdir()
+    return ["--key", "user.key", "--cert", "user.crt", "--ec2-cert", "ec2.crt", "--user", "1111-2222-3333",
+            "--out", "out"]
 
 
 @pytest.fixture(scope="module")

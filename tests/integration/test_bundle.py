@@ -17,24 +17,6 @@ SEED = "0123456789abcdef" * 4
 NEEDLE = b"this must never reach a disk unencrypted; "
 
 
-@pytest.fixture(scope="session")
-def pairs(tmp_path_factory):
-    """Two keys and their certificates, made once."""
-    folder = tmp_path_factory.mktemp("pairs")
-    oracle.make_pair(folder, "user")
-    oracle.make_pair(folder, "ec2")
-    return folder
-
-
-@pytest.fixture
-def keys(tmp_path, pairs):
-    for path in pairs.iterdir():
-        shutil.copy(path, tmp_path)
-    (tmp_path / "out").mkdir()
-    return ["--key", "user.key", "--cert", "user.crt", "--ec2-cert", "ec2.crt", "--user", "1111-2222-3333",
-            "--out", "out"]
-
-
 def make_image(path, size=45 * MIB):
     """Three parts: bytes that do not compress, a text, holes, an odd end."""
     with open(path, "wb") as f:
@@ -242,78 +224,6 @@ def test_what_is_there_is_not_replaced(amiwright, keys, image, tmp_path):
 def test_bad_usage_is_told_before_work(amiwright, keys, image, tmp_path, change, status, says):
     assert says in amiwright("bundle", "disk.img", *keys, *change, status=status).stderr
     assert not list((tmp_path / "out").iterdir())
-
-
-def test_keys_that_are_not_rsa(amiwright, keys, image, tmp_path):
-    oracle.openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", tmp_path / "ec.key")
-    failed = amiwright("bundle", "disk.img", *keys, "--key", "ec.key", status=1)
-    assert "no RSA key" in failed.stderr
-
-
-def test_certificates_whose_time_is_over(amiwright, keys, image, tmp_path):
-    (tmp_path / "ca").mkdir()
-    (tmp_path / "ca/index").touch()
-    (tmp_path / "ca/conf").write_text("[ca]\ndefault_ca=c\n[c]\ndatabase=ca/index\nrand_serial=yes\nnew_certs_dir=ca\n"
-                                      "default_md=sha1\npolicy=p\n[p]\ncommonName=supplied\n")
-    oracle.openssl("req", "-new", "-key", tmp_path / "user.key", "-subj", "/CN=old", "-out", tmp_path / "old.csr")
-    subprocess.run(["openssl", "ca", "-batch", "-selfsign", "-config", "ca/conf", "-keyfile", "user.key", "-in",
-                    "old.csr", "-out", "old.crt", "-startdate", "050809000000Z", "-enddate", "060809000000Z",
-                    "-notext"], cwd=tmp_path, check=True, capture_output=True)
-    result = amiwright("bundle", "disk.img", *keys, "--cert", "old.crt")
-    assert "has expired (2006-08-09" in result.stderr
-    oracle.check_signature(tmp_path / "out/disk.img.manifest.xml", tmp_path / "old.crt", tmp_path)
-
-
-def test_encrypted_keys(amiwright, keys, image, tmp_path):
-    oracle.openssl("rsa", "-aes128", "-in", tmp_path / "user.key", "-out", tmp_path / "locked.key", "-passout",
-                   "pass:open sesame")
-    (tmp_path / "pass").write_text("open sesame\nsecond line\n")
-    (tmp_path / "wrong").write_text("sesame\n")
-    (tmp_path / "empty").write_text("\n")
-    locked = [*keys, "--key", "locked.key"]
-    asked = amiwright("bundle", "disk.img", *locked, status=2, start_new_session=True)
-    assert "--key-pass-file" in asked.stderr
-    assert "passphrase is wrong" in \
-        amiwright("bundle", "disk.img", *locked, "--key-pass-file", "wrong", status=1).stderr
-    assert "is empty" in amiwright("bundle", "disk.img", *locked, "--key-pass-file", "empty", status=1).stderr
-    amiwright("bundle", "disk.img", *locked, "--key-pass-file", "pass")
-    amiwright("unbundle", "out/disk.img.manifest.xml", "--key", "locked.key", "--key-pass-file", "pass", "--out",
-              "b")
-
-
-def test_a_passphrase_is_asked_on_the_terminal(amiwright, keys, image, tmp_path):
-    oracle.openssl("rsa", "-aes128", "-in", tmp_path / "user.key", "-out", tmp_path / "locked.key", "-passout",
-                   "pass:open sesame")
-    pid, terminal = os.forkpty()
-    if not pid:
-        os.chdir(tmp_path)
-        os.execve(amiwright.path, ["amiwright", "bundle", "disk.img", *keys, "--key", "locked.key"],
-                  amiwright.env)
-    seen = b""
-    while b"Passphrase" not in seen:
-        seen += os.read(terminal, 1000)
-    os.write(terminal, b"open sesame\n")
-    try:
-        while more := os.read(terminal, 1000):
-            seen += more
-    except OSError:
-        pass
-    assert os.waitpid(pid, 0)[1] == 0, seen
-    assert b"open sesame" not in seen and b"disk.img.manifest.xml" in seen
-
-
-def test_other_security_levels(amiwright, keys, image, tmp_path):
-    """A machine whose configuration forbids SHA-1 and short keys."""
-    conf = tmp_path / "openssl.cnf"
-    conf.write_text("openssl_conf=a\n[a]\nssl_conf=b\nalg_section=e\n[b]\nsystem_default=c\n[c]\n"
-                    "CipherString=DEFAULT@SECLEVEL=5\n[e]\nrh-allow-sha1-signatures=no\n")
-    amiwright("bundle", "disk.img", *keys, env={"OPENSSL_CONF": str(conf)})
-    oracle.check_signature(tmp_path / "out/disk.img.manifest.xml", tmp_path / "user.crt", tmp_path)
-
-
-def test_known_certificates_of_ec2_are_named(amiwright, keys, image):
-    """The fingerprints are the ones that the tools' packages have; a strange one gets a note."""
-    assert "none of the certificates of EC2" in amiwright("bundle", "disk.img", *keys).stderr
 
 
 def test_nothing_in_plain_text(amiwright, keys, image, tmp_path):
