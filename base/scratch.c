@@ -6,16 +6,20 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/crypto_cipher.h"
 #include "base/file.h"
 #include "base/filedev.h"
 #include "base/num.h"
+#include "base/sealed.h"
 #include "base/zero.h"
 
-enum { PAGE = 4096, GATHER = 256 << 10 };
+enum { PAGE = CRYPTO_PAGE, GATHER = 256 << 10 };
 
 struct scratch {
 	int fd;
 	char *dir;    /* for messages */
+	bool sealed;
+	uint8_t key[CRYPTO_PAGES_KEY];
 	uint64_t off; /* of the first byte that is gathered */
 	size_t gathered;
 	uint8_t buf[GATHER];
@@ -49,13 +53,16 @@ int scratch_open(const char *dir, struct error *err)
 	return error_set(err, ERROR_IO, errno, "cannot create a temporary file in '%s'", dir);
 }
 
-struct scratch *scratch_new(const char *dir, struct error *err)
+struct scratch *scratch_new(const char *dir, const uint8_t *key, struct error *err)
 {
 	CLEANUP(scratch_cleanup) struct scratch *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for a temporary file");
 	s->fd = -1;
+	s->sealed = key != NULL;
+	if (key)
+		memcpy(s->key, key, sizeof(s->key));
 	s->dir = buf_strf(err, "a temporary file in %s", dir ? dir : "/var/tmp");
 	if (!s->dir)
 		return NULL;
@@ -70,23 +77,37 @@ void scratch_free(struct scratch *s)
 	if (s->fd >= 0)
 		close(s->fd);
 	free(s->dir);
+	crypto_wipe(s, sizeof(*s));
 	free(s);
+}
+
+/* A sealed page is stored whole. */
+static uint64_t stored(const struct scratch *s, uint64_t len)
+{
+	return s->sealed ? num_align(len, PAGE) : len;
+}
+
+static int put(struct scratch *s, size_t at, size_t len, struct error *err)
+{
+	if (s->sealed && crypto_pages(true, s->key, (s->off + at) / PAGE, s->buf + at, len, err) < 0)
+		return -1;
+	return file_pwrite_all(s->fd, s->buf + at, len, s->off + at, s->dir, err);
 }
 
 /* Writes what is gathered but for pages of zeros; only the last page of all may be a part of one. */
 static int flush(struct scratch *s, struct error *err)
 {
-	size_t at = 0;
+	size_t at = 0, len = (size_t)stored(s, s->gathered);
 
-	while (at < s->gathered) {
+	memset(s->buf + s->gathered, 0, len - s->gathered);
+	while (at < len) {
 		size_t run = 0;
 
-		while (at + run < s->gathered &&
-			!zero_all(s->buf + at + run, MIN((size_t)PAGE, s->gathered - at - run)))
-			run = MIN(run + PAGE, s->gathered - at);
-		if (run && file_pwrite_all(s->fd, s->buf + at, run, s->off + at, s->dir, err) < 0)
+		while (at + run < len && !zero_all(s->buf + at + run, MIN((size_t)PAGE, len - at - run)))
+			run = MIN(run + PAGE, len - at);
+		if (run && put(s, at, run, err) < 0)
 			return -1;
-		at = MIN(at + run + PAGE, s->gathered);
+		at = MIN(at + run + PAGE, len);
 	}
 	s->off += s->gathered;
 	s->gathered = 0;
@@ -117,16 +138,18 @@ uint64_t scratch_size(const struct scratch *s)
 
 struct dev *scratch_dev(struct scratch *s, const char *name, struct error *err)
 {
+	struct dev *dev;
 	int fd;
 
 	if (flush(s, err) < 0)
 		return NULL;
 	if (!s->off)
 		return error_null(err, ERROR_INPUT, 0, "'%s' is empty", name);
-	if (ftruncate(s->fd, (off_t)s->off) < 0)
+	if (ftruncate(s->fd, (off_t)stored(s, s->off)) < 0)
 		return error_null(err, ERROR_IO, errno, "cannot write %s", s->dir);
 	fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return error_null(err, ERROR_IO, errno, "cannot read %s", s->dir);
-	return filedev_from_fd(fd, false, name, err);
+	dev = filedev_from_fd(fd, false, name, err);
+	return dev && s->sealed ? sealed_open(dev, s->off, s->key, err) : dev;
 }

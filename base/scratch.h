@@ -13,8 +13,11 @@
 int scratch_open(const char *dir, struct error *err) MUST_CHECK;
 
 struct scratch;
-/* An empty one in dir (NULL: /var/tmp). */
-struct scratch *scratch_new(const char *dir, struct error *err) MUST_CHECK;
+/*
+ * An empty one in dir (NULL: /var/tmp). key: CRYPTO_PAGES_KEY random bytes (base/crypto_pages.h) to encrypt what is
+ * written with; NULL: it is not.
+ */
+struct scratch *scratch_new(const char *dir, const uint8_t *key, struct error *err) MUST_CHECK;
 void scratch_free(struct scratch *s);
 DEFINE_CLEANUP(scratch, struct scratch, scratch_free)
 

@@ -102,6 +102,7 @@ int format_write_out(const struct format *f, struct dev *dev, struct out *out,
 
 struct format_read_opts {
 	const char *spool_dir;   /* folder for what must be decompressed first; NULL: /var/tmp */
+	const uint8_t *spool_key; /* CRYPTO_PAGES_KEY random bytes that encrypt it there; NULL: it is not */
 	unsigned workers;
 	bool (*cancelled)(void); /* may be NULL */
 	const struct progress_opts *progress; /* of decompressing; may be NULL */

@@ -167,7 +167,7 @@ static struct dev *unpack(struct unpack *u, const char *format, struct error *er
 	struct dev *dev = NULL;
 	int ret;
 
-	u->scratch = scratch_new(u->opts->spool_dir, err);
+	u->scratch = scratch_new(u->opts->spool_dir, u->opts->spool_key, err);
 	if (!u->scratch)
 		return NULL;
 	snprintf(what, sizeof(what), "unpack %s", format);
@@ -253,7 +253,7 @@ struct dev *unpack_spool(int fd, const char *name, const struct format_read_opts
 	u->fd = fd;
 	u->path = name;
 	u->opts = opts;
-	u->scratch = scratch_new(opts->spool_dir, err);
+	u->scratch = scratch_new(opts->spool_dir, opts->spool_key, err);
 	if (!u->scratch)
 		return NULL;
 	progress_begin(&u->progress, opts->progress, "read", 0);
