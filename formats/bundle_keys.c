@@ -30,8 +30,10 @@ static int fill(void *arg, uint8_t *out, size_t len, struct error *err)
 		size_t step = MIN(len, sizeof(digest));
 
 		num_put_le32(message + used, s->counter++);
-		if (hmac_sha256(s->seed, BUNDLE_SEED_SIZE, message, used + 4, digest, err) < 0)
+		if (hmac_sha256(s->seed, BUNDLE_SEED_SIZE, message, used + 4, digest, err) < 0) {
+			crypto_wipe(digest, sizeof(digest));
 			return -1;
+		}
 		memcpy(out, digest, step);
 		out += step;
 		len -= step;

@@ -57,7 +57,7 @@ static struct out *new_out(const char *path, const struct out_opts *opts, struct
 static int open_path(struct out *o, const char *path, struct error *err)
 {
 	if (strcmp(path, "-")) {
-		if (atomic_file_open(&o->file, path, 0644, err) < 0)
+		if (atomic_file_open(&o->file, path, o->opts.secret ? 0600 : 0644, err) < 0)
 			return -1;
 		o->fd = o->file.fd;
 		return 0;

@@ -16,6 +16,7 @@
 struct out_opts {
 	bool durable; /* fsync before the final name */
 	bool digest;  /* SHA-256 of all that is written */
+	bool secret;  /* mode 0600, not 0644 */
 };
 
 struct out;

@@ -58,6 +58,12 @@ static char *copy_of(const struct xmldoc_node *node, const char *name, struct er
 	return text_of(node, name, text, sizeof(text), err) < 0 ? NULL : buf_strf(err, "%s", text);
 }
 
+/* Decimal digits and nothing else, as all who write manifests have them. */
+static bool parse(const char *text, uint64_t max, uint64_t *value)
+{
+	return *text && strspn(text, "0123456789") == strlen(text) && num_parse(text, max, value, NULL) == 0;
+}
+
 static int number_of(const struct xmldoc_node *node, const char *name, uint64_t *value,
 	struct error *err)
 {
@@ -65,15 +71,19 @@ static int number_of(const struct xmldoc_node *node, const char *name, uint64_t 
 
 	if (text_of(node, name, text, sizeof(text), err) < 0)
 		return -1;
-	return num_parse(text, INT64_MAX, value, NULL) == 0 ? 0 :
+	return parse(text, INT64_MAX, value) ? 0 :
 		error_set(err, ERROR_INPUT, 0, "its %s is no number of bytes", name);
 }
 
 static int digest_of(const struct xmldoc_node *node, const char *where, uint8_t out[SHA1_SIZE],
 	struct error *err)
 {
-	char text[SHA1_HEX_SIZE + 1];
+	char text[SHA1_HEX_SIZE + 1], algorithm[16];
 
+	xmldoc_attribute(xmldoc_child(node, "digest"), "algorithm", algorithm, sizeof(algorithm));
+	if (algorithm[0] && strcmp(algorithm, "SHA1"))
+		return error_set(err, ERROR_INPUT, 0, "it has a digest of %s by '%s'; only SHA1 is known", where,
+			algorithm);
 	if (text_of(node, "digest", text, sizeof(text), err) == 0 && !hex_decode(out, SHA1_SIZE, text))
 		return 0;
 	return error_set(err, ERROR_INPUT, 0, "it has no SHA-1 of %s", where);
@@ -111,8 +121,7 @@ static int read_part(struct unbundle *u, const struct xmldoc_node *node, struct 
 	uint64_t index;
 
 	xmldoc_attribute(node, "index", text, sizeof(text));
-	if (num_parse(text, UINT64_MAX, &index, NULL) < 0 || index >= u->nr_parts ||
-		u->parts[index].name)
+	if (!parse(text, UINT64_MAX, &index) || index >= u->nr_parts || u->parts[index].name)
 		return bad(err, "its parts are not numbered from 0 to their count");
 	part = &u->parts[index];
 	if (text_of(node, "filename", name, sizeof(name), err) < 0 ||
@@ -133,7 +142,7 @@ static int read_parts(struct unbundle *u, const struct xmldoc_node *parts, struc
 	for (const struct xmldoc_node *n = first; n; n = xmldoc_next(n))
 		u->nr_parts++;
 	xmldoc_attribute(parts, "count", text, sizeof(text));
-	if (num_parse(text, PARTS_MAX, &count, NULL) < 0 || !count || count != u->nr_parts) {
+	if (!parse(text, PARTS_MAX, &count) || !count || count != u->nr_parts) {
 		u->nr_parts = 0;
 		return bad(err, "the count of its parts is wrong");
 	}

@@ -53,8 +53,8 @@ int unbundle_check_signature(const struct unbundle *u, const struct crypto_certi
 int unbundle_check_parts(const struct unbundle *u, const struct unbundle_opts *opts, struct error *err)
 	MUST_CHECK;
 /*
- * Decrypts and unpacks the image into path, sparse; it gets its name when all was found right. NULL:
- * only checks. Part digests are not looked at again.
+ * Decrypts and unpacks the image into path, sparse and of mode 0600; it gets its name when all was found right.
+ * NULL: only checks. Part digests are not looked at again.
  */
 int unbundle_extract(const struct unbundle *u, const struct crypto_rsa_key *key, const char *path,
 	const struct unbundle_opts *opts, struct error *err) MUST_CHECK;

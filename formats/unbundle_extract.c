@@ -17,7 +17,7 @@
 #include "formats/out.h"
 #include "formats/unbundle_tar.h"
 
-enum { STEP = 1 << 20, HOLE = 64 << 10, HUGE_STEP = 1 << 30, HEX_SIZE = 2 * CRYPTO_AES_SIZE };
+enum { STEP = 1 << 20, HOLE = 64 << 10, HEX_SIZE = 2 * CRYPTO_AES_SIZE };
 
 /* Gets a part's bytes in order. */
 typedef int (*bytes_fn)(void *arg, const uint8_t *data, size_t len, struct error *err);
@@ -165,16 +165,21 @@ static int put_image(void *arg, const void *data, uint64_t len, struct error *er
 
 	if (!x->out)
 		return 0;
+	/* At once: a hole may be as long as its file claims to be. */
+	if (!data) {
+		x->zeros += len;
+		x->off += len;
+		return 0;
+	}
 	while (len) {
 		size_t step = (size_t)MIN(len, HOLE - x->off % HOLE);
-		bool zeros = !data || zero_all(at, step);
+		bool zeros = zero_all(at, step);
 
-		step = data ? step : (size_t)MIN(len, (uint64_t)HUGE_STEP);
 		if (!zeros && (put_zeros(x, err) < 0 || out_write(x->out, at, step, err) < 0))
 			return -1;
 		x->zeros += zeros ? step : 0;
 		x->off += step;
-		at += data ? step : 0;
+		at += step;
 		len -= step;
 	}
 	return 0;
@@ -212,8 +217,8 @@ static int unwrap(const struct crypto_rsa_key *key, const struct buf *wrapped,
 
 	if (!ret && (text.len != HEX_SIZE || hex_decode(out, CRYPTO_AES_SIZE, buf_str(&text))))
 		ret = -1;
-	if (text.len)
-		crypto_wipe(text.data, text.len);
+	if (text.data)
+		crypto_wipe(text.data, text.size);
 	return ret;
 }
 
@@ -281,7 +286,8 @@ static void release(struct extraction *x)
 int unbundle_extract(const struct unbundle *u, const struct crypto_rsa_key *key, const char *path,
 	const struct unbundle_opts *opts, struct error *err)
 {
-	struct out_opts out_opts = {0};
+	/* Somebody had a reason to encrypt it. */
+	struct out_opts out_opts = {.secret = true};
 	struct extraction x = {0};
 	int ret = open_stages(&x, u, key, err);
 

@@ -111,3 +111,12 @@ def put_together(image, folder, tar="tar -c --owner=0 --group=0", quote="'", emp
                     f"</name><version>1</version><release>1</release></bundler>{machine}{described}"
                     f"<signature>{signature.hex()}</signature></manifest>")
     return path
+
+
+def sign_again(manifest, key, change):
+    """What a hostile owner of the key would sign: the manifest with its image element changed."""
+    text = manifest.read_text()
+    changed = change(cut(text, "image"))
+    text = text.replace(cut(text, "image"), changed)
+    signature = openssl("dgst", "-sha1", "-sign", key, data=(cut(text, "machine_configuration") + changed).encode())
+    manifest.write_text(re.sub("<signature>.*</signature>", f"<signature>{signature.hex()}</signature>", text))
