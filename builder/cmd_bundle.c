@@ -4,9 +4,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "base/crypto_cipher.h"
+#include "base/crypto_pages.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -15,12 +17,12 @@
 #include "builder/build.h"
 #include "builder/bundle_options.h"
 #include "builder/bundle_upload.h"
+#include "builder/bundle_verify.h"
 #include "builder/command_key.h"
 #include "builder/files.h"
 #include "builder/plan_internal.h"
 #include "formats/deflate.h"
 #include "formats/format.h"
-#include "formats/unbundle.h"
 
 #define FIELD(field) offsetof(struct bundle_options, field)
 
@@ -93,6 +95,7 @@ struct run {
 	struct build build;
 	struct image image;
 	struct dev *disk;        /* of a spec; owned */
+	uint8_t spool_key[CRYPTO_PAGES_KEY];
 	struct bundle_result result;
 };
 
@@ -132,37 +135,6 @@ static int check_usage(const struct bundle_options *o, struct error *err)
 	return 0;
 }
 
-static int verify(struct context *ctx, const struct bundle_options *o, const char *path,
-	struct error *err)
-{
-	CLEANUP(crypto_certificate_cleanup) struct crypto_certificate *c = NULL;
-	CLEANUP(crypto_rsa_key_cleanup) struct crypto_rsa_key *key = NULL;
-	struct progress progress;
-	struct unbundle_opts opts = {o->parts, &progress, context_cancelled};
-	struct unbundle u = {0};
-	int ret = -1;
-
-	c = command_key_certificate(o->certificate, err);
-	if (c && o->key)
-		key = command_key_open(o->key, o->key_pass_file, err);
-	if (c && (key || !o->key))
-		ret = unbundle_read(&u, path, err);
-	if (!ret)
-		ret = unbundle_check_signature(&u, c, err);
-	if (!ret) {
-		progress_begin(&progress, &ctx->progress, "verify", (key ? 2 : 1) * u.bundled_size);
-		ret = unbundle_check_parts(&u, &opts, err);
-		if (!ret && key)
-			ret = unbundle_extract(&u, key, NULL, &opts, err);
-		progress_end(&progress, !ret);
-	}
-	if (!ret)
-		log_info("'%s': signature, %zu parts%s are right", path, u.nr_parts,
-			key ? " and the content" : "");
-	unbundle_release(&u);
-	return ret;
-}
-
 static int open_keys(struct run *r, struct error *err)
 {
 	const struct bundle_options *o = r->o;
@@ -185,9 +157,10 @@ static int make_seed(struct run *r, struct error *err)
 {
 	uint8_t *seed = r->request.opts.seed;
 
+	if (context_random(seed, BUNDLE_SEED_SIZE) < 0 || context_random(r->spool_key, CRYPTO_PAGES_KEY) < 0)
+		return error_set(err, ERROR_IO, 0, "no randomness to be had for a key");
 	if (!r->o->seed)
-		return context_random(seed, BUNDLE_SEED_SIZE) == 0 ? 0 :
-			error_set(err, ERROR_IO, 0, "no randomness to be had for a key");
+		return 0;
 	if (hex_decode(seed, BUNDLE_SEED_SIZE, r->o->seed))
 		return error_set(err, ERROR_USAGE, 0, "--seed wants 64 hex digits");
 	log_warn("--seed: whoever knows it can read this bundle; use it for tests alone");
@@ -226,6 +199,37 @@ static int name_bundle(struct run *r, struct error *err)
 	return r->prefix ? 0 : error_nomem(err, "a name");
 }
 
+/* A part would take its place, or it would be removed as one of an older bundle. */
+static int check_no_part(const struct run *r, const char *path, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	CLEANUP_FREE char *there = NULL;
+	struct stat a, b;
+	unsigned index;
+
+	if (!bundle_is_part(slash ? slash + 1 : path, r->prefix, &index))
+		return 0;
+	there = buf_strf(err, "%s/%s", r->o->out, slash ? slash + 1 : path);
+	if (!there)
+		return -1;
+	if (stat(path, &a) < 0 || stat(there, &b) < 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+		return 0;
+	return error_set(err, ERROR_USAGE, 0,
+		"'%s' has the name of a part of the bundle that would be made: choose another --prefix or --out",
+		path);
+}
+
+static int check_parts(const struct run *r, struct error *err)
+{
+	const char *const paths[] = {r->path, r->o->key, r->o->certificate, r->o->ec2_certificate,
+		r->o->key_pass_file};
+
+	for (size_t i = 0; r->o->out && i < ARRAY_SIZE(paths); i++)
+		if (paths[i] && check_no_part(r, paths[i], err) < 0)
+			return -1;
+	return 0;
+}
+
 static int check_files(const struct run *r, struct error *err)
 {
 	CLEANUP_FREE char *path =
@@ -242,18 +246,35 @@ static int check_files(const struct run *r, struct error *err)
 		ret = files_read(&f, r->o->certificate, "the certificate", err);
 	if (!ret)
 		ret = files_read(&f, r->o->ec2_certificate, "EC2's certificate", err);
+	if (!ret)
+		ret = files_read(&f, r->o->key_pass_file, "the passphrase's file", err);
 	if (!ret && path)
 		ret = files_make(&f, path, "the manifest", FILES_REPLACED, "--prefix", err);
 	files_release(&f);
-	return ret;
+	return ret < 0 ? -1 : check_parts(r, err);
+}
+
+/* A bundle that is right, and that no instance will ever start. */
+static void warn_of_reach(const char *architecture, const char *boot_mode)
+{
+	static const char types[] = "EC2 starts AMIs of bundles on instance types C3, D2, G2, I2, M3 and R3 only";
+
+	if (!strcmp(architecture, "arm64"))
+		log_warn("%s, none of which is arm64", types);
+	if (boot_mode && !strcmp(boot_mode, "uefi"))
+		log_warn("%s, which have a BIOS: this one boots by UEFI alone", types);
 }
 
 static struct dev *open_disk(struct run *r, struct error *err)
 {
 	struct format_read_opts opts = context_read_opts(r->ctx);
 
+	/* What is decompressed is not to lie on a disk in clear. */
+	opts.spool_key = r->spool_key;
 	if (r->o->spool_dir)
 		opts.spool_dir = r->o->spool_dir;
+	if (!r->spec)
+		warn_of_reach(r->request.opts.architecture, NULL);
 	if (!r->spec)
 		return format_open(r->path, &opts, true, &r->image, err) < 0 ? NULL : r->image.dev;
 	if (build_make(&r->build, r->ctx, err) < 0)
@@ -261,12 +282,13 @@ static struct dev *open_disk(struct run *r, struct error *err)
 	/* Before the file systems are made. */
 	if (bundle_check(&r->request.opts, r->build.plan.disks[r->build.plan.root_disk].size, err) < 0)
 		return NULL;
+	warn_of_reach(r->request.opts.architecture, r->build.plan.boot_mode);
 	r->disk = build_disk(&r->build, r->build.plan.root_disk, err);
 	return r->disk;
 }
 
 /* How well it compresses is not known before: that it might not fit is all that can be said. */
-static int check_space(const struct run *r, struct dev *dev, struct error *err)
+static int warn_of_space(const struct run *r, struct dev *dev, struct error *err)
 {
 	struct statvfs st;
 	uint64_t count[3], most, room;
@@ -278,9 +300,6 @@ static int check_space(const struct run *r, struct dev *dev, struct error *err)
 		return 0;
 	most = bundle_size_max(count[EXTENT_DATA] * MIB);
 	room = (uint64_t)st.f_bavail * st.f_frsize;
-	if (room < BUNDLE_PART_SIZE && room < most)
-		return error_set(err, ERROR_IO, 0, "'%s' has only %s left: not enough for one part",
-			r->o->out, num_format_size(a, room));
 	if (room < most)
 		log_warn("'%s' has %s left; the bundle may need up to %s", r->o->out,
 			num_format_size(a, room), num_format_size(b, most));
@@ -293,7 +312,7 @@ static int write_bundle(struct run *r, struct dev *dev, struct error *err)
 	struct bundle_opts *o = &r->request.opts;
 	int ret;
 
-	if (bundle_check(o, dev->size, err) < 0 || (r->folder && check_space(r, dev, err) < 0))
+	if (bundle_check(o, dev->size, err) < 0 || (r->folder && warn_of_space(r, dev, err) < 0))
 		return -1;
 	o->workers = context_workers(r->ctx);
 	o->cancelled = context_cancelled;
@@ -314,8 +333,8 @@ static int print_result(const struct run *r, struct error *err)
 	CLEANUP(json_cleanup) struct json *doc = NULL;
 	char hex[SHA1_HEX_SIZE], a[NUM_SIZE_TEXT], b[NUM_SIZE_TEXT];
 
-	log_info("%s in %u parts of %s", num_format_size(a, r->result.size), r->result.nr_parts,
-		num_format_size(b, r->result.bundled_size));
+	log_info("%s in %u part%s of %s", num_format_size(a, r->result.size), r->result.nr_parts,
+		r->result.nr_parts == 1 ? "" : "s", num_format_size(b, r->result.bundled_size));
 	if (!r->ctx->opts.json)
 		return buf_addf(&out, err, "%s\n", r->manifest) < 0 ? -1 : context_print(&out, err);
 	doc = json_new_object(err);
@@ -368,6 +387,9 @@ static int bundle(struct run *r, struct error *err)
 {
 	struct dev *dev;
 
+	if (!strcmp(r->path, "-"))
+		return error_set(err, ERROR_USAGE, 0,
+			"an image from standard input cannot be bundled, for its size comes first: give a file");
 	r->spec = spec_has_name(r->path);
 	if (bundle_request_parse(&r->request, r->o, err) < 0 || open_keys(r, err) < 0 ||
 		make_seed(r, err) < 0 || (r->spec && look_at_spec(r, err) < 0) || name_bundle(r, err) < 0)
@@ -392,6 +414,7 @@ static void release(struct run *r)
 	bundle_target_release(&r->target);
 	bundle_request_release(&r->request);
 	crypto_wipe(r->request.opts.seed, BUNDLE_SEED_SIZE);
+	crypto_wipe(r->spool_key, sizeof(r->spool_key));
 	crypto_rsa_key_free(r->key);
 	crypto_certificate_free(r->certificate);
 	crypto_certificate_free(r->ec2_certificate);
@@ -406,7 +429,7 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	int ret = check_usage(r.o, err);
 
 	if (!ret && r.o->verify)
-		return verify(ctx, r.o, r.path, err);
+		return bundle_verify(ctx, r.o, r.path, err);
 	if (!ret && r.o->upload) {
 		const struct bundle_target_opts opts = target_opts(r.o);
 

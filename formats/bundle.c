@@ -19,7 +19,6 @@
 /* Larger ones compress 0.1 % better and cost memory in each worker. */
 enum { CHUNK = 1 << 20, MANIFEST_MAX = 16 << 20 };
 
-
 struct writer {
 	const struct bundle_opts *opts;
 	const struct bundle_sink *sink;
@@ -55,8 +54,10 @@ int bundle_check(const struct bundle_opts *o, uint64_t size, struct error *err)
 		return error_set(err, ERROR_INPUT, 0, "the certificate is not that of the private key");
 	if (size > BUNDLE_IMAGE_MAX)
 		return error_set(err, ERROR_INPUT, 0,
-			"the image has %s; the root of an instance-store AMI has at most 10 GiB",
-			num_format_size(text, size));
+			"the image has %s (%llu bytes); the root of an instance-store AMI has at most 10 GiB "
+			"(%llu)",
+			num_format_size(text, size), (unsigned long long)size,
+			(unsigned long long)BUNDLE_IMAGE_MAX);
 	return 0;
 }
 

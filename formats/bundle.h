@@ -99,12 +99,17 @@ uint64_t bundle_size_max(uint64_t size);
  * their names by commit, the manifest last.
  */
 struct bundle_folder;
-/* ERROR_POLICY when a bundle of that prefix is there, unless replace. */
+/* Which part of the prefix's bundle would have this file name; false when none would. */
+bool bundle_is_part(const char *name, const char *prefix, unsigned *index);
+/* Removes what killed runs left there. ERROR_POLICY when a bundle of that prefix is there, unless replace. */
 struct bundle_folder *bundle_folder_new(const char *dir, const char *prefix, bool replace,
 	struct error *err) MUST_CHECK;
 /* Borrowed. */
 const struct bundle_sink *bundle_folder_sink(struct bundle_folder *f);
-/* Replaces what was there. *manifest gets its path, the caller's to free. */
+/*
+ * Replaces what was there; ERROR_POLICY as above when another run was faster. *manifest gets its path, the caller's to
+ * free.
+ */
 int bundle_folder_commit(struct bundle_folder *f, char **manifest, struct error *err) MUST_CHECK;
 /* Drops what was not committed. NULL is fine. */
 void bundle_folder_free(struct bundle_folder *f);

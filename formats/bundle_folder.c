@@ -3,37 +3,60 @@
  * A bundle in a folder. A thousand files cannot all be open without a name, so they are made in a
  * temporary folder below it. At the commit the manifest goes first where an older bundle is replaced,
  * and comes last: at no moment is there one that its parts do not fit.
+ *
+ * Each run holds a lock on its temporary folder: one that can be locked is what a killed run left, and is
+ * removed by the next. Looking for those, making one's own and the commit are done with the folder itself
+ * locked. Where a file system has no locks, runs at the same time can disturb each other, and leavings stay.
  */
 #include "formats/bundle.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/tempdir.h"
+
+#define TEMPORARY ".amiwright-bundle-"
 
 struct bundle_folder {
 	struct bundle_sink sink;
 	char *dir, *prefix, *temporary;
 	char *manifest;    /* file name */
 	unsigned nr_parts;
+	bool replace;
+	int lock;          /* of the temporary folder */
 };
 
-/* Which part a file of the folder is; false when it is none of this prefix. */
-static bool is_part(const char *name, const char *prefix, unsigned *index)
+bool bundle_is_part(const char *name, const char *prefix, unsigned *index)
 {
+	static const char infix[] = ".part.";
 	size_t len = strlen(prefix);
-	const char *digits = name + len + strlen(".part.");
+	const char *digits;
 
-	if (strncmp(name, prefix, len) || strncmp(name + len, ".part.", strlen(".part.")) || !*digits ||
-		strspn(digits, "0123456789") != strlen(digits) || strlen(digits) > 6)
+	if (strncmp(name, prefix, len) || strncmp(name + len, infix, sizeof(infix) - 1))
+		return false;
+	digits = name + len + sizeof(infix) - 1;
+	if (!*digits || strspn(digits, "0123456789") != strlen(digits) || strlen(digits) > 6)
 		return false;
 	*index = (unsigned)strtoul(digits, NULL, 10);
 	return true;
+}
+
+/* -1 when it cannot be opened, or is locked and operation has LOCK_NB; without locks it counts as locked. */
+static int open_locked(const char *path, int operation)
+{
+	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || (flock(fd, operation) < 0 && (operation & LOCK_NB)))
+		return -1;
+	return steal_fd(&fd);
 }
 
 /* Calls for each part that is there, until one returns other than 0. */
@@ -50,7 +73,7 @@ static int each_part(const struct bundle_folder *f,
 	while (!ret && (errno = 0, e = readdir(d))) {
 		unsigned index;
 
-		if (is_part(e->d_name, f->prefix, &index))
+		if (bundle_is_part(e->d_name, f->prefix, &index))
 			ret = call(f, e->d_name, index, err);
 	}
 	if (!ret && errno)
@@ -95,6 +118,45 @@ static int check_free(const struct bundle_folder *f, struct error *err)
 	return each_part(f, refuse, err);
 }
 
+static void sweep(const struct bundle_folder *f)
+{
+	DIR *d = opendir(f->dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		CLEANUP_FREE char *path = NULL;
+		CLEANUP_CLOSE int lock = -1;
+
+		if (strncmp(e->d_name, TEMPORARY, strlen(TEMPORARY)))
+			continue;
+		path = file_join(f->dir, e->d_name, NULL);
+		lock = path ? open_locked(path, LOCK_EX | LOCK_NB) : -1;
+		if (lock < 0)
+			continue;
+		log_info("removing '%s', which a killed run left", path);
+		tempdir_remove(steal_ptr(&path));
+	}
+	if (d)
+		closedir(d);
+}
+
+static int make_temporary(struct bundle_folder *f, struct error *err)
+{
+	CLEANUP_CLOSE int lock = open_locked(f->dir, LOCK_EX);
+	CLEANUP_FREE char *path = buf_strf(err, "%s/" TEMPORARY "XXXXXX", f->dir);
+
+	if (!path)
+		return -1;
+	if (lock < 0)
+		return error_set(err, ERROR_IO, errno, "cannot open the folder '%s'", f->dir);
+	sweep(f);
+	if (!mkdtemp(path))
+		return error_set(err, ERROR_IO, errno, "cannot make a temporary folder in '%s'", f->dir);
+	f->temporary = steal_ptr(&path);
+	f->lock = open_locked(f->temporary, LOCK_EX | LOCK_NB);
+	return 0;
+}
+
 static int write_file(struct bundle_folder *f, const char *name, const void *data, size_t len,
 	struct error *err)
 {
@@ -116,7 +178,7 @@ static int put_manifest(void *arg, const char *name, const void *data, size_t le
 	return write_file(arg, name, data, len, err);
 }
 
-static int open_folder(struct bundle_folder *f, bool replace, struct error *err)
+static int open_folder(struct bundle_folder *f, struct error *err)
 {
 	CLEANUP_FREE char *target = NULL;
 
@@ -124,10 +186,9 @@ static int open_folder(struct bundle_folder *f, bool replace, struct error *err)
 		return error_nomem(err, "a folder");
 	f->manifest = buf_strf(err, "%s.manifest.xml", f->prefix);
 	target = f->manifest ? file_join(f->dir, f->manifest, err) : NULL;
-	if (!target || file_check_target(target, err) < 0 || (!replace && check_free(f, err) < 0))
+	if (!target || file_check_target(target, err) < 0 || (!f->replace && check_free(f, err) < 0))
 		return -1;
-	f->temporary = tempdir_new(f->dir, err);
-	return f->temporary ? 0 : -1;
+	return make_temporary(f, err);
 }
 
 struct bundle_folder *bundle_folder_new(const char *dir, const char *prefix, bool replace,
@@ -140,7 +201,9 @@ struct bundle_folder *bundle_folder_new(const char *dir, const char *prefix, boo
 	f->dir = strdup(dir);
 	f->prefix = strdup(prefix);
 	f->sink = (struct bundle_sink){put_part, put_manifest, f};
-	if (open_folder(f, replace, err) == 0)
+	f->replace = replace;
+	f->lock = -1;
+	if (open_folder(f, err) == 0)
 		return f;
 	bundle_folder_free(f);
 	return NULL;
@@ -186,8 +249,13 @@ static void remove_parts(const struct bundle_folder *f)
 int bundle_folder_commit(struct bundle_folder *f, char **manifest, struct error *err)
 {
 	CLEANUP_FREE char *path = file_join(f->dir, f->manifest, err);
+	CLEANUP_CLOSE int lock = -1;
 
 	if (!path)
+		return -1;
+	/* Another run may have made this bundle meanwhile. */
+	lock = open_locked(f->dir, LOCK_EX);
+	if (!f->replace && check_free(f, err) < 0)
 		return -1;
 	if (unlink(path) < 0 && errno != ENOENT)
 		return error_set(err, ERROR_IO, errno, "cannot replace '%s'", path);
@@ -205,6 +273,8 @@ void bundle_folder_free(struct bundle_folder *f)
 	if (!f)
 		return;
 	tempdir_remove(f->temporary);
+	if (f->lock >= 0)
+		close(f->lock);
 	free(f->manifest);
 	free(f->prefix);
 	free(f->dir);
