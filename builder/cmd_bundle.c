@@ -4,22 +4,18 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include "base/crypto_cipher.h"
 #include "base/crypto_pages.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/num.h"
-#include "base/walk.h"
 #include "builder/build.h"
+#include "builder/bundle_checks.h"
 #include "builder/bundle_options.h"
 #include "builder/bundle_upload.h"
 #include "builder/bundle_verify.h"
 #include "builder/command_key.h"
-#include "builder/files.h"
 #include "builder/plan_internal.h"
 #include "formats/deflate.h"
 #include "formats/format.h"
@@ -199,72 +195,6 @@ static int name_bundle(struct run *r, struct error *err)
 	return r->prefix ? 0 : error_nomem(err, "a name");
 }
 
-/* A part would take its place, or it would be removed as one of an older bundle. */
-static int check_no_part(const struct run *r, const char *path, struct error *err)
-{
-	const char *slash = strrchr(path, '/');
-	CLEANUP_FREE char *there = NULL;
-	struct stat a, b;
-	unsigned index;
-
-	if (!bundle_is_part(slash ? slash + 1 : path, r->prefix, &index))
-		return 0;
-	there = buf_strf(err, "%s/%s", r->o->out, slash ? slash + 1 : path);
-	if (!there)
-		return -1;
-	if (stat(path, &a) < 0 || stat(there, &b) < 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
-		return 0;
-	return error_set(err, ERROR_USAGE, 0,
-		"'%s' has the name of a part of the bundle that would be made: choose another --prefix or --out",
-		path);
-}
-
-static int check_parts(const struct run *r, struct error *err)
-{
-	const char *const paths[] = {r->path, r->o->key, r->o->certificate, r->o->ec2_certificate,
-		r->o->key_pass_file};
-
-	for (size_t i = 0; r->o->out && i < ARRAY_SIZE(paths); i++)
-		if (paths[i] && check_no_part(r, paths[i], err) < 0)
-			return -1;
-	return 0;
-}
-
-static int check_files(const struct run *r, struct error *err)
-{
-	CLEANUP_FREE char *path =
-		r->o->out ? buf_strf(err, "%s/%s.manifest.xml", r->o->out, r->prefix) : NULL;
-	struct files f = {0};
-	int ret = path || !r->o->out ? 0 : -1;
-
-	if (!ret)
-		ret = r->spec ? files_read_spec(&f, &r->build.spec, err) :
-				files_read(&f, r->path, "the image to bundle", err);
-	if (!ret)
-		ret = files_read(&f, r->o->key, "the private key", err);
-	if (!ret)
-		ret = files_read(&f, r->o->certificate, "the certificate", err);
-	if (!ret)
-		ret = files_read(&f, r->o->ec2_certificate, "EC2's certificate", err);
-	if (!ret)
-		ret = files_read(&f, r->o->key_pass_file, "the passphrase's file", err);
-	if (!ret && path)
-		ret = files_make(&f, path, "the manifest", FILES_REPLACED, "--prefix", err);
-	files_release(&f);
-	return ret < 0 ? -1 : check_parts(r, err);
-}
-
-/* A bundle that is right, and that no instance will ever start. */
-static void warn_of_reach(const char *architecture, const char *boot_mode)
-{
-	static const char types[] = "EC2 starts AMIs of bundles on instance types C3, D2, G2, I2, M3 and R3 only";
-
-	if (!strcmp(architecture, "arm64"))
-		log_warn("%s, none of which is arm64", types);
-	if (boot_mode && !strcmp(boot_mode, "uefi"))
-		log_warn("%s, which have a BIOS: this one boots by UEFI alone", types);
-}
-
 static struct dev *open_disk(struct run *r, struct error *err)
 {
 	struct format_read_opts opts = context_read_opts(r->ctx);
@@ -274,7 +204,7 @@ static struct dev *open_disk(struct run *r, struct error *err)
 	if (r->o->spool_dir)
 		opts.spool_dir = r->o->spool_dir;
 	if (!r->spec)
-		warn_of_reach(r->request.opts.architecture, NULL);
+		bundle_warn_of_reach(r->request.opts.architecture, NULL);
 	if (!r->spec)
 		return format_open(r->path, &opts, true, &r->image, err) < 0 ? NULL : r->image.dev;
 	if (build_make(&r->build, r->ctx, err) < 0)
@@ -282,28 +212,9 @@ static struct dev *open_disk(struct run *r, struct error *err)
 	/* Before the file systems are made. */
 	if (bundle_check(&r->request.opts, r->build.plan.disks[r->build.plan.root_disk].size, err) < 0)
 		return NULL;
-	warn_of_reach(r->request.opts.architecture, r->build.plan.boot_mode);
+	bundle_warn_of_reach(r->request.opts.architecture, r->build.plan.boot_mode);
 	r->disk = build_disk(&r->build, r->build.plan.root_disk, err);
 	return r->disk;
-}
-
-/* How well it compresses is not known before: that it might not fit is all that can be said. */
-static int warn_of_space(const struct run *r, struct dev *dev, struct error *err)
-{
-	struct statvfs st;
-	uint64_t count[3], most, room;
-	char a[NUM_SIZE_TEXT], b[NUM_SIZE_TEXT];
-
-	if (walk_count(dev, MIB, count, err) < 0)
-		return -1;
-	if (statvfs(r->o->out, &st) < 0)
-		return 0;
-	most = bundle_size_max(count[EXTENT_DATA] * MIB);
-	room = (uint64_t)st.f_bavail * st.f_frsize;
-	if (room < most)
-		log_warn("'%s' has %s left; the bundle may need up to %s", r->o->out,
-			num_format_size(a, room), num_format_size(b, most));
-	return 0;
 }
 
 static int write_bundle(struct run *r, struct dev *dev, struct error *err)
@@ -312,7 +223,7 @@ static int write_bundle(struct run *r, struct dev *dev, struct error *err)
 	struct bundle_opts *o = &r->request.opts;
 	int ret;
 
-	if (bundle_check(o, dev->size, err) < 0 || (r->folder && warn_of_space(r, dev, err) < 0))
+	if (bundle_check(o, dev->size, err) < 0 || (r->folder && bundle_warn_of_space(r->o->out, dev, err) < 0))
 		return -1;
 	o->workers = context_workers(r->ctx);
 	o->cancelled = context_cancelled;
@@ -398,7 +309,8 @@ static int bundle(struct run *r, struct error *err)
 		r->request.opts.architecture = r->o->architecture;
 	else if (!r->spec)
 		r->request.opts.architecture = "x86_64";
-	if (bundle_check(&r->request.opts, 0, err) < 0 || check_files(r, err) < 0)
+	if (bundle_check(&r->request.opts, 0, err) < 0 ||
+		bundle_check_files(r->o, r->path, r->spec ? &r->build.spec : NULL, r->prefix, err) < 0)
 		return -1;
 	dev = open_output(r, err) == 0 ? open_disk(r, err) : NULL;
 	return !dev || write_bundle(r, dev, err) < 0 ? -1 : print_result(r, err);
