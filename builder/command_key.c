@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -125,11 +126,26 @@ static void look_at_mode(const char *path)
 			 "keeps it yours", path, (unsigned)(st.st_mode & 07777));
 }
 
+/*
+ * The memory of a crash would hold key and passphrase. With 0 a program that cores are led to (core_pattern) gets
+ * them nevertheless; the kernel takes 1 as what is never dumped (core(5)).
+ */
+static void dump_no_core(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_CORE, &limit) < 0 || limit.rlim_max < 1)
+		return;
+	limit.rlim_cur = 1;
+	(void)!setrlimit(RLIMIT_CORE, &limit);
+}
+
 struct crypto_rsa_key *command_key_open(const char *path, const char *pass_file, struct error *err)
 {
-	struct crypto_rsa_key *k =
-		crypto_rsa_key_open(path, give_passphrase, (void *)(uintptr_t)pass_file, err);
+	struct crypto_rsa_key *k;
 
+	dump_no_core();
+	k = crypto_rsa_key_open(path, give_passphrase, (void *)(uintptr_t)pass_file, err);
 	if (k)
 		look_at_mode(path);
 	return k;

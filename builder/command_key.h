@@ -7,7 +7,7 @@
 
 /*
  * An RSA private key. The passphrase of an encrypted one is the first line of pass_file, or with
- * NULL asked on the terminal; ERROR_USAGE when there is none.
+ * NULL asked on the terminal; ERROR_USAGE when there is none. The process dumps no core from then on.
  */
 struct crypto_rsa_key *command_key_open(const char *path, const char *pass_file, struct error *err)
 	MUST_CHECK;

@@ -50,9 +50,9 @@ bool bundle_is_part(const char *name, const char *prefix, unsigned *index)
 }
 
 /* -1 when it cannot be opened, or is locked and operation has LOCK_NB; without locks it counts as locked. */
-static int open_locked(const char *path, int operation)
+static int open_locked(const char *path, int flags, int operation)
 {
-	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
 
 	if (fd < 0 || (flock(fd, operation) < 0 && (operation & LOCK_NB)))
 		return -1;
@@ -130,7 +130,7 @@ static void sweep(const struct bundle_folder *f)
 		if (strncmp(e->d_name, TEMPORARY, strlen(TEMPORARY)))
 			continue;
 		path = file_join(f->dir, e->d_name, NULL);
-		lock = path ? open_locked(path, LOCK_EX | LOCK_NB) : -1;
+		lock = path ? open_locked(path, O_NOFOLLOW, LOCK_EX | LOCK_NB) : -1;
 		if (lock < 0)
 			continue;
 		log_info("removing '%s', which a killed run left", path);
@@ -142,7 +142,7 @@ static void sweep(const struct bundle_folder *f)
 
 static int make_temporary(struct bundle_folder *f, struct error *err)
 {
-	CLEANUP_CLOSE int lock = open_locked(f->dir, LOCK_EX);
+	CLEANUP_CLOSE int lock = open_locked(f->dir, 0, LOCK_EX);
 	CLEANUP_FREE char *path = buf_strf(err, "%s/" TEMPORARY "XXXXXX", f->dir);
 
 	if (!path)
@@ -153,7 +153,7 @@ static int make_temporary(struct bundle_folder *f, struct error *err)
 	if (!mkdtemp(path))
 		return error_set(err, ERROR_IO, errno, "cannot make a temporary folder in '%s'", f->dir);
 	f->temporary = steal_ptr(&path);
-	f->lock = open_locked(f->temporary, LOCK_EX | LOCK_NB);
+	f->lock = open_locked(f->temporary, O_NOFOLLOW, LOCK_EX | LOCK_NB);
 	return 0;
 }
 
@@ -254,7 +254,7 @@ int bundle_folder_commit(struct bundle_folder *f, char **manifest, struct error 
 	if (!path)
 		return -1;
 	/* Another run may have made this bundle meanwhile. */
-	lock = open_locked(f->dir, LOCK_EX);
+	lock = open_locked(f->dir, 0, LOCK_EX);
 	if (!f->replace && check_free(f, err) < 0)
 		return -1;
 	if (unlink(path) < 0 && errno != ENOENT)

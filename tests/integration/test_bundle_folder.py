@@ -89,6 +89,23 @@ def test_little_room_is_no_refusal(amiwright, keys, tmp_path):
         subprocess.run(["umount", room], check=True)
 
 
+def test_secrets_are_in_no_core_and_no_arguments(amiwright, keys, image, tmp_path):
+    """A limit of 1 is no core, whatever program cores are led to; the kernel knows the secrets of no process."""
+    (tmp_path / "pass").write_text("open sesame\n")
+    oracle.openssl("rsa", "-aes128", "-in", tmp_path / "user.key", "-out", tmp_path / "locked.key", "-passout",
+                   "pass:open sesame")
+    process = start_and_stop(amiwright, keys, tmp_path, image, "--key", "locked.key", "--key-pass-file", "pass")[0]
+    folder = f"/proc/{process.pid}"
+    with open(f"{folder}/limits", encoding="ascii") as limits:
+        (soft, hard), = [line.split()[4:6] for line in limits if line.startswith("Max core file size")]
+    assert soft == "1" or hard == "0"
+    for name in ("cmdline", "environ"):
+        with open(f"{folder}/{name}", "rb") as f:
+            assert b"open sesame" not in f.read()
+    process.kill()
+    process.communicate()
+
+
 def test_verdict_as_json(amiwright, keys, image, tmp_path):
     amiwright("bundle", "disk.img", *keys)
     wanted = {"manifest": "out/disk.img.manifest.xml", "name": "disk.img", "user": "111122223333",
