@@ -123,9 +123,12 @@ def test_an_unbundled_image_is_its_owners(amiwright, keys, image, tmp_path):
     assert {p.stat().st_mode & 0o777 for p in (tmp_path / "out").iterdir()} == {0o644}
 
 
-def test_what_no_instance_starts_is_warned_of(amiwright, keys, image, tmp_path):
+def test_what_no_instance_starts_is_warned_of(amiwright, keys, image, spec):
     assert "R3" not in amiwright("bundle", "disk.img", *keys).stderr
     assert "none of which is arm64" in amiwright("bundle", "disk.img", *keys, "--arch", "arm64", "--force").stderr
+    assert "R3" not in amiwright("bundle", spec, *keys).stderr
+    spec.write_text(spec.read_text() + "boot: {loader: none, mode: uefi}\n")
+    assert "by UEFI alone" in amiwright("bundle", spec, *keys, "--force").stderr
 
 
 def test_standard_input_is_told(amiwright, keys, tmp_path):
