@@ -20,12 +20,23 @@ struct sealed {
 	uint8_t key[CRYPTO_PAGES_KEY];
 };
 
+/* Pages from at on that hold something, in one piece: a cipher is set up once for them. */
+static size_t run_of_data(const uint8_t *pages, size_t at, size_t len)
+{
+	size_t run = 0;
+
+	while (at + run < len && !zero_all(pages + at + run, CRYPTO_PAGE))
+		run += CRYPTO_PAGE;
+	return run;
+}
+
 static int unseal(const struct sealed *s, uint8_t *pages, size_t len, uint64_t off, struct error *err)
 {
-	for (size_t at = 0; at < len; at += CRYPTO_PAGE)
-		if (!zero_all(pages + at, CRYPTO_PAGE) &&
-			crypto_pages(false, s->key, (off + at) / CRYPTO_PAGE, pages + at, CRYPTO_PAGE, err) < 0)
+	for (size_t at = 0, run; at < len; at += run ? run : CRYPTO_PAGE) {
+		run = run_of_data(pages, at, len);
+		if (run && crypto_pages(false, s->key, (off + at) / CRYPTO_PAGE, pages + at, run, err) < 0)
 			return -1;
+	}
 	return 0;
 }
 
