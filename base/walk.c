@@ -9,13 +9,17 @@
 
 #include <assert.h>
 
-/* Bytes asked for at once, rounded up to whole units: at most 64 Ki extents of a sector each. */
+/*
+ * Bytes asked for at once, rounded up to whole units: at most 64 Ki extents of a sector each. After a stretch that
+ * is all alike, the next one is twice as long, up to the longer: so are holes of many TiB passed in a moment.
+ */
 #define STRETCH (32 * MIB)
+#define STRETCH_MAX (256 * MIB)
 
 void walk_init(struct walk *w, struct dev *dev, uint64_t unit)
 {
 	assert(unit > 0);
-	*w = (struct walk){.dev = dev, .unit = unit, .stretch = EXTENT_LIST_INIT};
+	*w = (struct walk){.dev = dev, .unit = unit, .want = STRETCH, .stretch = EXTENT_LIST_INIT};
 }
 
 void walk_release(struct walk *w)
@@ -40,7 +44,8 @@ static int go_to(struct walk *w, uint64_t off, struct error *err)
 
 	if (list->nr == 0 || off < list->items[0].off ||
 		off >= extent_end(&list->items[list->nr - 1])) {
-		if (num_round_up(STRETCH, w->unit, &want))
+		w->want = list->nr == 1 ? MIN(2 * w->want, STRETCH_MAX) : STRETCH;
+		if (num_round_up(w->want, w->unit, &want))
 			want = UINT64_MAX;
 		extent_list_clear(list);
 		w->pos = 0;
@@ -67,8 +72,8 @@ static enum extent_kind strongest(const struct walk *w, uint64_t end)
 	return kind;
 }
 
-int walk_next(struct walk *w, enum extent_kind least, uint64_t *index, enum extent_kind *kind,
-	struct error *err)
+int walk_next_run(struct walk *w, enum extent_kind least, uint64_t *index, uint64_t *nr,
+	enum extent_kind *kind, struct error *err)
 {
 	uint64_t off, end;
 
@@ -78,29 +83,39 @@ int walk_next(struct walk *w, enum extent_kind least, uint64_t *index, enum exte
 		end = off + MIN(w->unit, w->dev->size - off);
 		*kind = strongest(w, end);
 		*index = w->next;
-		if (*kind >= least) {
-			w->next++;
-			return 1;
-		}
 		/* All units that lie wholly in this extent are like this one. */
 		w->next = MAX(w->next + 1, extent_end(&w->stretch.items[w->pos]) / w->unit);
+		*nr = w->next - *index;
+		if (*kind >= least)
+			return 1;
 	}
 	return 0;
+}
+
+int walk_next(struct walk *w, enum extent_kind least, uint64_t *index, enum extent_kind *kind,
+	struct error *err)
+{
+	uint64_t nr;
+	int found = walk_next_run(w, least, index, &nr, kind, err);
+
+	if (found > 0)
+		w->next = *index + 1;
+	return found;
 }
 
 int walk_count(struct dev *dev, uint64_t unit, uint64_t count[3], struct error *err)
 {
 	enum extent_kind kind;
-	uint64_t index;
+	uint64_t index, nr;
 	struct walk w;
 	int found;
 
 	count[EXTENT_UNUSED] = num_div_up(dev->size, unit);
 	count[EXTENT_ZERO] = count[EXTENT_DATA] = 0;
 	walk_init(&w, dev, unit);
-	while ((found = walk_next(&w, EXTENT_ZERO, &index, &kind, err)) > 0) {
-		count[kind]++;
-		count[EXTENT_UNUSED]--;
+	while ((found = walk_next_run(&w, EXTENT_ZERO, &index, &nr, &kind, err)) > 0) {
+		count[kind] += nr;
+		count[EXTENT_UNUSED] -= nr;
 	}
 	walk_release(&w);
 	return found;

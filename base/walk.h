@@ -14,6 +14,7 @@ struct walk {
 	uint64_t unit;   /* bytes */
 	uint64_t next;   /* index of the unit that walk_next() looks at next */
 	/* private */
+	uint64_t want; /* bytes that were asked for last */
 	struct extent_list stretch;
 	size_t pos;
 };
@@ -28,6 +29,13 @@ void walk_release(struct walk *w);
  */
 int walk_next(struct walk *w, enum extent_kind least, uint64_t *index, enum extent_kind *kind,
 	struct error *err) MUST_CHECK;
+
+/*
+ * The same for several units at once: *nr of them from *index on are of that kind. The units behind them may be of
+ * it, too.
+ */
+int walk_next_run(struct walk *w, enum extent_kind least, uint64_t *index, uint64_t *nr,
+	enum extent_kind *kind, struct error *err) MUST_CHECK;
 
 /* Number of units of dev by kind: count[EXTENT_UNUSED], [EXTENT_ZERO], [EXTENT_DATA]. */
 int walk_count(struct dev *dev, uint64_t unit, uint64_t count[3], struct error *err) MUST_CHECK;

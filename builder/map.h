@@ -2,7 +2,8 @@
 /*
  * The map of a disk: for each unit of 64 KiB what it is by the device's extents and the free blocks of
  * its file systems, and whether it differs from another disk's. Drawn as text (map_text.h) and as
- * a picture (map_svg.h). Memory: a byte a unit (16 MiB for each TiB).
+ * a picture (map_svg.h). Units of one kind in a row are one run: memory and time are a matter of how torn
+ * the disk is, not of how large it says it is.
  */
 #ifndef AMIWRIGHT_BUILDER_MAP_H
 #define AMIWRIGHT_BUILDER_MAP_H
@@ -12,26 +13,29 @@
 #include "base/progress.h"
 
 enum { MAP_UNIT = 64 << 10 };
-/* The largest volume of EBS. */
-#define MAP_SIZE_MAX (UINT64_C(64) << 40)
 
 /* In ascending order of what wins where a cell stands for several units. */
 enum map_kind { MAP_UNUSED, MAP_ZERO, MAP_USED, MAP_KINDS };
 
+/* Units that are alike. */
+struct map_run {
+	uint64_t first, nr;
+	enum map_kind kind;
+	bool changed;
+};
+
 struct map {
 	uint64_t size;     /* bytes of the disk */
 	uint64_t nr_units; /* the last one may reach past its end */
-	uint8_t *cells;    /* map_kind, and MAP_CHANGED; owned */
+	struct map_run *runs; /* of all units, in order; neighbours differ; owned */
+	size_t nr_runs, alloc_runs;
 	uint64_t count[MAP_KINDS], changed;
 	bool compared;     /* `changed` means something */
 };
 
-enum { MAP_CHANGED = 0x80 };
-
 /*
  * By extents alone: no content is read but the file systems' own tables. dev's free blocks are
- * unused only when it says so itself (probe_usage_dev() of fs/probe.h does). ERROR_INPUT over
- * MAP_SIZE_MAX. Release in any case.
+ * unused only when it says so itself (probe_usage_dev() of fs/probe.h does). Release in any case.
  */
 int map_make(struct map *m, struct dev *dev, struct error *err) MUST_CHECK;
 void map_release(struct map *m);

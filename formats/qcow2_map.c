@@ -40,7 +40,7 @@ static unsigned l2_bits(const struct qcow2_map *m)
 static int read_l1(struct qcow2_map *m, struct error *err)
 {
 	const struct qcow2_header *h = m->header;
-	uint64_t cluster = cluster_size(m), size = m->file->size;
+	uint64_t cluster = cluster_size(m), size = m->file->size, left = size / cluster;
 
 	m->l1 = calloc(h->nr_l1, sizeof(*m->l1));
 	if (!m->l1)
@@ -51,6 +51,9 @@ static int read_l1(struct qcow2_map *m, struct error *err)
 		uint64_t off = num_get_be64(&m->l1[i]) & ~COPIED;
 
 		if ((off & ~OFFSET_MASK) || off % cluster || (off && (size < cluster || off > size - cluster)))
+			return bad_entry(m, "L1 table", i, err);
+		/* Each table has a place of its own: a small file cannot name one for ever. */
+		if (off && !left--)
 			return bad_entry(m, "L1 table", i, err);
 		m->l1[i] = off;
 	}

@@ -188,6 +188,7 @@ static int check_entry(const struct vhd *v, uint64_t index, uint64_t end, struct
 static int read_table(struct vhd *v, uint64_t off, uint32_t nr, uint64_t end, struct error *err)
 {
 	uint64_t needed = num_div_up(v->dev.size, v->block);
+	uint64_t left = end / ((uint64_t)v->bitmap + v->block);
 
 	if (needed > nr)
 		return wrong(v, "its table of blocks is shorter than the disk", err);
@@ -202,6 +203,9 @@ static int read_table(struct vhd *v, uint64_t off, uint32_t nr, uint64_t end, st
 		v->table[i] = num_get_be32(&v->table[i]);
 		if (check_entry(v, i, end, err) < 0)
 			return -1;
+		/* Each block has a place of its own: a small file cannot name one for ever. */
+		if (v->table[i] != VHD_UNUSED && !left--)
+			return wrong(v, "its table names more blocks than it has", err);
 	}
 	return 0;
 }

@@ -25,6 +25,28 @@ struct vmdk_extent {
 	struct vmdk_grains *grains; /* NULL: plain */
 };
 
+/*
+ * Each grain table has a place of its own. Without this a file of a few KiB could name one table as often as it
+ * likes, and so have more grains than anybody can wait for.
+ */
+static int check_tables(const struct vmdk_extent *x, uint64_t nr, struct error *err)
+{
+	uint64_t left = x->file->size / 4; /* entries that the file has room for */
+
+	for (uint64_t i = 0; i < nr; i++) {
+		uint64_t first = i * x->header.table_entries;
+		uint64_t here = MIN((uint64_t)x->header.table_entries, x->nr_grains - first);
+
+		if (!x->directory[i])
+			continue;
+		if (here > left)
+			return error_set(err, ERROR_INPUT, 0,
+				"'%s' is damaged: its grain tables would be larger than the file", x->path);
+		left -= here;
+	}
+	return 0;
+}
+
 static int read_directory(struct vmdk_extent *x, struct error *err)
 {
 	const struct vmdk_header *h = &x->header;
@@ -44,7 +66,7 @@ static int read_directory(struct vmdk_extent *x, struct error *err)
 		return -1;
 	for (uint64_t i = 0; i < nr; i++)
 		x->directory[i] = num_get_le32(&x->directory[i]);
-	return 0;
+	return check_tables(x, nr, err);
 }
 
 struct vmdk_extent *vmdk_extent_new(struct dev *file, const char *path, struct error *err)
@@ -96,7 +118,18 @@ static int damaged(const struct vmdk_extent *x, uint64_t grain, const char *what
 		x->path, what, (unsigned long long)grain);
 }
 
-/* Sectors of grains from first on, all of one table, up to max; 0: zeros. *nr: how many. */
+/* How many grains from first on have no table: all of them are zeros. At most max. */
+static uint64_t count_hole(const struct vmdk_extent *x, uint64_t first, uint64_t max)
+{
+	uint32_t per_table = x->header.table_entries;
+	uint64_t at = first;
+
+	while (at - first < max && !x->directory[at / per_table])
+		at = (at / per_table + 1) * per_table;
+	return MIN(at - first, max);
+}
+
+/* Sectors of grains from first on, all of one table, which is there, up to max; 0: zeros. *nr: how many. */
 static int read_entries(struct vmdk_extent *x, uint64_t first, uint64_t max, uint32_t *entries,
 	size_t *nr, struct error *err)
 {
@@ -105,9 +138,6 @@ static int read_entries(struct vmdk_extent *x, uint64_t first, uint64_t max, uin
 	uint32_t table = x->directory[first / per_table];
 
 	*nr = (size_t)MIN(MIN(max, (uint64_t)BATCH), MIN(per_table - index, x->nr_grains - first));
-	memset(entries, 0, *nr * 4);
-	if (!table)
-		return 0;
 	off = (uint64_t)table * VMDK_SECTOR + index * 4;
 	if (off + *nr * 4 > x->file->size)
 		return damaged(x, first, "the table", err);
@@ -156,29 +186,70 @@ static int read_run(struct vmdk_extent *x, uint64_t grain, uint32_t sector, uint
 	return read_plain(x, grain, sector, skip, buf, len, err);
 }
 
-int vmdk_extent_pread(struct vmdk_extent *x, void *buf, size_t len, uint64_t off, struct error *err)
+/* The grains of one table, or a part of them; *to and *off go on. At least one byte. */
+static int read_some(struct vmdk_extent *x, uint8_t **to, uint64_t *off, uint64_t end, struct error *err)
 {
+	uint64_t grain = *off / x->grain;
 	uint32_t entries[BATCH];
-	uint8_t *to = buf;
 	size_t nr = 0;
 
-	while (len) {
-		uint64_t grain = off / x->grain;
+	if (read_entries(x, grain, (end - 1) / x->grain - grain + 1, entries, &nr, err) < 0)
+		return -1;
+	for (size_t i = 0, run; i < nr; i += run) {
+		uint64_t skip = *off % x->grain;
+		size_t n;
 
-		if (read_entries(x, grain, (off + len - 1) / x->grain - grain + 1, entries, &nr, err) < 0)
+		run = run_of(x, entries + i, nr - i);
+		n = (size_t)MIN(end - *off, run * x->grain - skip);
+		if (read_run(x, grain + i, entries[i], skip, *to, n, err) < 0)
 			return -1;
-		for (size_t i = 0, run; i < nr; i += run) {
-			uint64_t skip = off % x->grain;
-			size_t n;
+		*to += n;
+		*off += n;
+	}
+	return 0;
+}
 
-			run = run_of(x, entries + i, nr - i);
-			n = (size_t)MIN(len, run * x->grain - skip);
-			if (read_run(x, grain + i, entries[i], skip, to, n, err) < 0)
-				return -1;
-			to += n;
-			off += n;
-			len -= n;
-		}
+/* Bytes from off on, up to end, that belong to no table. */
+static uint64_t hole_length(const struct vmdk_extent *x, uint64_t off, uint64_t end)
+{
+	uint64_t grain = off / x->grain;
+	uint64_t hole = count_hole(x, grain, (end - 1) / x->grain - grain + 1);
+
+	return hole ? MIN(end, (grain + hole) * x->grain) - off : 0;
+}
+
+int vmdk_extent_pread(struct vmdk_extent *x, void *buf, size_t len, uint64_t off, struct error *err)
+{
+	uint64_t end = off + len;
+	uint8_t *to = buf;
+
+	while (off < end) {
+		size_t hole = (size_t)hole_length(x, off, end);
+
+		memset(to, 0, hole);
+		to += hole;
+		off += hole;
+		if (off < end && read_some(x, &to, &off, end, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int list_some(struct vmdk_extent *x, uint64_t *off, uint64_t end, uint64_t base,
+	struct extent_list *list, struct error *err)
+{
+	uint64_t grain = *off / x->grain;
+	uint32_t entries[BATCH];
+	size_t nr = 0;
+
+	if (read_entries(x, grain, (end - 1) / x->grain - grain + 1, entries, &nr, err) < 0)
+		return -1;
+	for (size_t i = 0; i < nr; i++) {
+		uint64_t stop = MIN(end, (grain + i + 1) * x->grain);
+
+		if (extent_list_add(list, base + *off, stop - *off, entries[i] ? EXTENT_DATA : EXTENT_ZERO, err) < 0)
+			return -1;
+		*off = stop;
 	}
 	return 0;
 }
@@ -186,21 +257,16 @@ int vmdk_extent_pread(struct vmdk_extent *x, void *buf, size_t len, uint64_t off
 int vmdk_extent_list(struct vmdk_extent *x, uint64_t off, uint64_t len, uint64_t base,
 	struct extent_list *list, struct error *err)
 {
-	uint32_t entries[BATCH];
 	uint64_t end = off + len;
-	size_t nr = 0;
 
-	for (uint64_t grain = off / x->grain; off < end; grain += nr) {
-		if (read_entries(x, grain, (end - 1) / x->grain - grain + 1, entries, &nr, err) < 0)
+	while (off < end) {
+		uint64_t hole = hole_length(x, off, end);
+
+		if (hole && extent_list_add(list, base + off, hole, EXTENT_ZERO, err) < 0)
 			return -1;
-		for (size_t i = 0; i < nr; i++) {
-			uint64_t stop = MIN(end, (grain + i + 1) * x->grain);
-
-			if (extent_list_add(list, base + off, stop - off,
-				    entries[i] ? EXTENT_DATA : EXTENT_ZERO, err) < 0)
-				return -1;
-			off = stop;
-		}
+		off += hole;
+		if (off < end && list_some(x, &off, end, base, list, err) < 0)
+			return -1;
 	}
 	return 0;
 }

@@ -53,6 +53,45 @@ static void check_walk(struct dev *dev, uint64_t unit, enum extent_kind least)
 	walk_release(&w);
 }
 
+/* Runs are what the units one by one are, and long where the device is alike over many stretches. */
+static void check_runs(struct dev *dev, uint64_t unit, enum extent_kind least)
+{
+	uint64_t index, nr, expect = 0, units = num_div_up(dev->size, unit);
+	struct error err = ERROR_INIT;
+	enum extent_kind kind;
+	struct walk w;
+
+	walk_init(&w, dev, unit);
+	while (walk_next_run(&w, least, &index, &nr, &kind, &err) > 0) {
+		for (; expect < index; expect++)
+			assert_true(kind_of(dev, unit, expect) < least);
+		for (; expect < index + nr; expect++)
+			assert_int_equal(kind_of(dev, unit, expect), kind);
+	}
+	for (; expect < units; expect++)
+		assert_true(kind_of(dev, unit, expect) < least);
+	assert_int_equal(expect, units);
+	walk_release(&w);
+}
+
+static void test_runs_of_a_large_hole(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct dev *dev = disk_new(TIB, NULL, &err);
+	uint64_t index, nr, all = 0, runs = 0;
+	enum extent_kind kind;
+	struct walk w;
+
+	(void)state;
+	walk_init(&w, dev, 64 * KIB);
+	for (; walk_next_run(&w, EXTENT_UNUSED, &index, &nr, &kind, &err) > 0; runs++)
+		all += nr;
+	assert_int_equal(all, TIB / (64 * KIB));
+	assert_in_range(runs, 1, 4200); /* the longer stretches, of 256 MiB */
+	walk_release(&w);
+	assert_int_equal(dev_close(dev, &err), 0);
+}
+
 static struct dev *make_disk(void)
 {
 	struct error err = ERROR_INIT;
@@ -77,6 +116,8 @@ static void test_all_units(void **state)
 		check_walk(dev, units[i], EXTENT_DATA);
 		check_walk(dev, units[i], EXTENT_ZERO);
 		check_walk(dev, units[i], EXTENT_UNUSED);
+		for (enum extent_kind least = EXTENT_UNUSED; least <= EXTENT_DATA; least++)
+			check_runs(dev, units[i], least);
 	}
 	assert_int_equal(dev_close(dev, &err), 0);
 }
@@ -100,6 +141,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_units),
 		cmocka_unit_test(test_count),
+		cmocka_unit_test(test_runs_of_a_large_hole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
