@@ -10,7 +10,8 @@
 
 struct window {
 	struct dev dev;
-	struct dev *parent; /* borrowed */
+	struct dev *parent; /* borrowed, or closed with the window */
+	bool owns;
 	uint64_t base;      /* where the window begins in it */
 };
 
@@ -83,9 +84,11 @@ static int window_flush(struct dev *dev, struct error *err)
 
 static int window_close(struct dev *dev, struct error *err)
 {
-	(void)err;
-	free(from_dev(dev));
-	return 0;
+	struct window *w = from_dev(dev);
+	int ret = w->owns ? dev_close(w->parent, err) : 0;
+
+	free(w);
+	return ret;
 }
 
 #define WINDOW_READ_OPS                                                     \
@@ -124,4 +127,15 @@ struct dev *window_new(struct dev *parent, uint64_t off, uint64_t len, struct er
 	w->parent = parent;
 	w->base = off;
 	return &w->dev;
+}
+
+struct dev *window_take(struct dev *parent, uint64_t off, uint64_t len, struct error *err)
+{
+	struct dev *dev = window_new(parent, off, len, err);
+
+	if (dev)
+		from_dev(dev)->owns = true;
+	else
+		dev_close(parent, NULL);
+	return dev;
 }

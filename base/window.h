@@ -14,5 +14,7 @@
  * outside.
  */
 struct dev *window_new(struct dev *parent, uint64_t off, uint64_t len, struct error *err) MUST_CHECK;
+/* The same, but takes parent, also on error: it is closed with the window. */
+struct dev *window_take(struct dev *parent, uint64_t off, uint64_t len, struct error *err) MUST_CHECK;
 
 #endif

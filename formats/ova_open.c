@@ -9,126 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/num.h"
-#include "formats/tar_header.h"
+#include "base/text.h"
+#include "base/window.h"
+#include "formats/ova_tar.h"
 
-enum { MEMBERS_MAX = 1000, TEXT_MAX = 4 << 20 };
+enum { TEXT_MAX = 4 << 20 };
 
-/* A member of the archive as a device that owns the archive. */
-struct member {
-	struct dev dev;
-	struct dev *file; /* owned */
-	uint64_t off;
-};
-
-static int member_pread(struct dev *dev, void *buf, size_t len, uint64_t off, struct error *err)
-{
-	struct member *m = (struct member *)dev;
-
-	return dev_pread(m->file, buf, len, m->off + off, err);
-}
-
-static int member_close(struct dev *dev, struct error *err)
-{
-	struct member *m = (struct member *)dev;
-	int ret = dev_close(m->file, err);
-
-	free(m);
-	return ret;
-}
-
-static const struct dev_ops member_ops = {
-	.name = "member of an OVA",
-	.pread = member_pread,
-	.close = member_close,
-};
-
-struct place {
-	uint64_t off, size;
-};
-
-/* Of the members that count. */
-struct ova {
-	struct dev *file;
-	const char *path;
-	struct place ovf, mf;
-};
-
-static uint64_t get_number(const uint8_t *field, size_t len)
-{
-	uint64_t value = 0;
-
-	if (field[0] & 0x80) {
-		for (size_t i = 1; i < len; i++)
-			value = value << 8 | field[i];
-		return value;
-	}
-	for (size_t i = 0; i < len && field[i] >= '0' && field[i] <= '7'; i++)
-		value = value << 3 | (uint64_t)(field[i] - '0');
-	return value;
-}
-
-static bool ends_in(const char *name, const char *suffix)
-{
-	size_t len = strlen(name), n = strlen(suffix);
-
-	return len > n && !strcasecmp(name + len - n, suffix);
-}
-
-/*
- * The next member from *off on: 1 with its name and place, 0 at the end. A name is at most 100 bytes in an
- * OVA (longer ones in extended headers are skipped with their headers).
- */
-static int next_member(const struct ova *o, uint64_t *off, char name[TAR_NAME_MAX + 1],
-	struct place *place, struct error *err)
-{
-	uint8_t b[TAR_BLOCK];
-
-	if (*off > o->file->size - TAR_BLOCK)
-		return 0;
-	if (dev_pread(o->file, b, sizeof(b), *off, err) < 0)
-		return -1;
-	if (!b[0])
-		return 0;
-	place->off = *off + TAR_BLOCK;
-	place->size = get_number(b + 124, 12);
-	if (memcmp(b + 257, "ustar", 5) || place->size > o->file->size - place->off)
-		return error_set(err, ERROR_INPUT, 0,
-			"'%s' is a damaged tar archive at byte %llu (is it a whole file?)", o->path,
-			(unsigned long long)*off);
-	memcpy(name, b, TAR_NAME_MAX);
-	name[TAR_NAME_MAX] = '\0';
-	if (b[156] != '0' && b[156] != 0)
-		name[0] = '\0'; /* no plain file */
-	*off = num_align(place->off + place->size, TAR_BLOCK);
-	return 1;
-}
-
-/* The member called name ("./" before it does not count); of the suffix when name is NULL. 1: found. */
-static int find_member(const struct ova *o, const char *name, const char *suffix, struct place *place,
-	struct error *err)
-{
-	char found[TAR_NAME_MAX + 1];
-	uint64_t off = 0;
-
-	for (unsigned i = 0; i < MEMBERS_MAX; i++) {
-		int ret = next_member(o, &off, found, place, err);
-		const char *plain = strncmp(found, "./", 2) ? found : found + 2;
-
-		if (ret <= 0)
-			return ret;
-		if (name ? !strcmp(plain, name) : ends_in(plain, suffix))
-			return 1;
-	}
-	return error_set(err, ERROR_INPUT, 0, "'%s' has more than %d members, which no OVA has", o->path,
-		MEMBERS_MAX);
-}
-
-static int read_text(const struct ova *o, const struct place *p, struct buf *out, struct error *err)
+static int read_text(const struct ova_tar *o, const struct ova_place *p, struct buf *out, struct error *err)
 {
 	void *where;
 
@@ -159,7 +50,7 @@ static bool find_digest(const char *mf, const char *name, uint8_t out[SHA256_SIZ
 	return false;
 }
 
-static int hash_place(const struct ova *o, const struct place *p, const struct format_read_opts *opts,
+static int hash_place(const struct ova_tar *o, const struct ova_place *p, const struct format_read_opts *opts,
 	uint8_t out[SHA256_SIZE], struct error *err)
 {
 	CLEANUP_FREE uint8_t *buf = malloc(MIB);
@@ -184,13 +75,13 @@ static int hash_place(const struct ova *o, const struct place *p, const struct f
 	return ret;
 }
 
-static int check_digest(const struct ova *o, const char *name, const struct place *disk,
+static int check_digest(const struct ova_tar *o, const char *name, const struct ova_place *disk,
 	const struct format_read_opts *opts, struct error *err)
 {
 	CLEANUP_BUF struct buf mf = BUF_INIT(TEXT_MAX);
 	uint8_t said[SHA256_SIZE], is[SHA256_SIZE];
-	struct place place;
-	int ret = find_member(o, NULL, ".mf", &place, err);
+	struct ova_place place;
+	int ret = ova_tar_find(o, NULL, ".mf", &place, err);
 
 	if (ret <= 0)
 		return ret;
@@ -205,14 +96,15 @@ static int check_digest(const struct ova *o, const char *name, const struct plac
 }
 
 /* The disk by the descriptor. 0: there is no descriptor, so it is no OVA. */
-static int find_disk(const struct ova *o, const struct format_read_opts *opts, struct place *disk,
+static int find_disk(const struct ova_tar *o, const struct format_read_opts *opts, struct ova_place *disk,
 	struct error *err)
 {
 	CLEANUP_BUF struct buf ovf = BUF_INIT(TEXT_MAX);
 	CLEANUP_FREE char *name = NULL;
-	struct place place;
+	struct ova_place place;
+	char shown[201];
 	size_t nr;
-	int ret = find_member(o, NULL, ".ovf", &place, err);
+	int ret = ova_tar_find(o, NULL, ".ovf", &place, err);
 
 	if (ret <= 0)
 		return ret;
@@ -221,35 +113,24 @@ static int find_disk(const struct ova *o, const struct format_read_opts *opts, s
 	name = ova_ovf_disk(&ovf, &nr, err);
 	if (!name)
 		return err->kind == ERROR_INPUT ? error_wrap(err, "the descriptor of the OVA '%s'", o->path) : -1;
+	snprintf(shown, sizeof(shown), "%s", name);
+	text_make_printable(shown);
 	if (nr > 1)
-		log_warn("'%s' has %zu disks; the first one is read ('%s')", o->path, nr, name);
-	ret = find_member(o, name, NULL, disk, err);
+		log_warn("'%s' has %zu disks; the first one is read ('%s')", o->path, nr, shown);
+	ret = ova_tar_find(o, name, NULL, disk, err);
 	if (!ret)
 		return error_set(err, ERROR_INPUT, 0, "'%s' is a damaged OVA: it lacks its disk '%s'", o->path,
-			name);
+			shown);
 	return ret < 0 || check_digest(o, name, disk, opts, err) < 0 ? -1 : 1;
-}
-
-static struct dev *open_member(struct dev *file, const struct place *p, struct error *err)
-{
-	struct member *m = calloc(1, sizeof(*m));
-
-	if (!m)
-		return error_null(err, ERROR_NOMEM, 0, "out of memory for an OVA");
-	m->dev.ops = &member_ops;
-	m->dev.size = p->size;
-	m->file = file;
-	m->off = p->off;
-	return &m->dev;
 }
 
 int ova_open(struct dev *file, const char *path, const struct format_read_opts *opts, struct image *out,
 	struct error *err)
 {
-	const struct ova o = {.file = file, .path = path};
+	const struct ova_tar o = {.file = file, .path = path};
 	uint64_t size = out->file_size;
-	struct place disk = {0};
-	int found = file->size < TAR_BLOCK ? 0 : find_disk(&o, opts, &disk, err);
+	struct ova_place disk = {0};
+	int found = find_disk(&o, opts, &disk, err);
 	struct dev *member = NULL;
 
 	if (!found)
@@ -258,7 +139,7 @@ int ova_open(struct dev *file, const char *path, const struct format_read_opts *
 	else if (found > 0 && !disk.size)
 		error_set(err, ERROR_INPUT, 0, "'%s' is a damaged OVA: its disk is empty", path);
 	else if (found > 0)
-		member = open_member(file, &disk, err);
+		member = window_take(steal_ptr(&file), disk.off, disk.size, err);
 	if (!member) {
 		dev_close(file, NULL);
 		return -1;

@@ -141,6 +141,11 @@ static int read_record(struct tar_pax *p, struct tar_map *m, const char *key, si
 		p->has_size = true;
 		return decimal(value, len, &p->size, err);
 	}
+	if (is_key(key, key_len, "path")) {
+		p->path = value;
+		p->path_len = len;
+		return 0;
+	}
 	if (is_key(key, key_len, "GNU.sparse.realsize") || is_key(key, key_len, "GNU.sparse.size")) {
 		p->has_real_size = true;
 		return decimal(value, len, &p->real_size, err);

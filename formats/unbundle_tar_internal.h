@@ -25,6 +25,8 @@ struct tar_pax {
 	bool has_size, has_real_size, sparse_1_0, map_given;
 	uint64_t size, real_size;
 	uint64_t off;             /* of a GNU.sparse.offset whose length has not come yet */
+	const char *path;         /* NULL: none was said; path_len bytes of the records, borrowed */
+	size_t path_len;
 };
 
 /* Octal digits or base 256. */

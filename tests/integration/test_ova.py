@@ -167,3 +167,69 @@ def test_damaged(amiwright, disk, tmp_path):
         run = subprocess.run([amiwright.path, "inspect", "bad.ova"], cwd=tmp_path, capture_output=True, text=True,
                              timeout=60)
         assert run.returncode in (0, 1), run.stderr
+
+
+def tar_head(folder, form, mark):
+    """What GNU tar writes of m.ovf and a large disk, up to the disk's first byte, which is that of the mark."""
+    with subprocess.Popen(["tar", f"--format={form}", "-cf", "-", "m.ovf", *folder.glob("long*"), "m.disk"],
+                          cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
+        head = run.stdout.read(1 << 16)
+        run.kill()
+    return head[:head.index(mark)]
+
+
+@pytest.mark.parametrize("form", ["pax", "gnu"])
+def test_large(amiwright, tmp_path, form):
+    """Over 8 GiB the size is in a pax record, or in base 256. The disk's holes are not read."""
+    mark, size = b"a mark of 16 byt", 9 << 30
+    (tmp_path / "m.ovf").write_bytes(foreign("m.disk"))
+    with (tmp_path / "m.disk").open("wb") as out:
+        out.write(mark + bytes(494) + b"\x55\xaa")
+        out.truncate(size)
+    head = tar_head(tmp_path, form, mark)
+    with (tmp_path / "big.ova").open("wb") as out:
+        out.write(head + (tmp_path / "m.disk").open("rb").read(512))
+        out.truncate(len(head) + size + 10240)
+    told = amiwright.json("inspect", "big.ova")
+    assert told["format"] == "ova" and told["size"] == size
+    assert told["map"]["used"] == 1 and told["map"]["zero"] == told["map"]["units"] - 1
+    (tmp_path / "big.ova").write_bytes(head + mark)
+    assert "is it a whole file?" in amiwright("inspect", "big.ova", status=1).stderr
+
+
+@pytest.mark.parametrize("program, form", [("tar", "pax"), ("tar", "gnu"), ("tar", "ustar"), ("bsdtar", "pax"),
+                                           ("bsdtar", "ustar")])
+def test_long_names(amiwright, disk, tmp_path, program, form):
+    """Names over 100 bytes: pax records, GNU's long names, ustar's prefix."""
+    assert shutil.which(program), "package libarchive-tools"
+    folder = "f" * 60 if form == "ustar" else "f" * 90 + "ü"
+    name = f"{folder}/{'d' * 90}.vmdk"
+    amiwright("convert", disk, "d.vmdk")
+    (tmp_path / folder).mkdir()
+    (tmp_path / "d.vmdk").rename(tmp_path / name)
+    (tmp_path / "m.ovf").write_bytes(foreign(name))
+    subprocess.run([program, f"--format={form}", "-cf", "l.ova", "./m.ovf", name], cwd=tmp_path, check=True,
+                   env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin"})
+    amiwright("convert", "l.ova", "back.raw")
+    assert (tmp_path / "back.raw").read_bytes() == disk.read_bytes()
+
+
+def test_headers_that_lie(amiwright, disk, tmp_path):
+    """A sparse member, a wrong checksum, records that are none."""
+    (tmp_path / "m.ovf").write_bytes(foreign("disk.img"))
+    for form in ("pax", "gnu"):
+        subprocess.run(["tar", "-S", f"--format={form}", "-cf", "s.ova", "m.ovf", "disk.img"], cwd=tmp_path, check=True)
+        assert "without tar's --sparse" in amiwright("convert", "s.ova", "x.raw", status=1).stderr
+    with tarfile.open(tmp_path / "p.ova", "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.add(tmp_path / "m.ovf", "m.ovf")
+        info = tarfile.TarInfo("disk.img")
+        info.size, info.pax_headers = 1 << 20, {"comment": "x" * 40}
+        tar.addfile(info, io.BytesIO(disk.read_bytes()[7 << 20:8 << 20]))
+    good = (tmp_path / "p.ova").read_bytes()
+    amiwright("convert", "p.ova", "y.raw")
+    for old, new in ((b"comment=xx", b"size=00099"), (b"comment=x", b"size=1e9x"), (b"52 comment", b"99 comment"),
+                     (b"disk.img", b"disk.imh")):
+        assert old in good
+        (tmp_path / "p.ova").write_bytes(good.replace(old, new))
+        assert "p.ova'" in amiwright("convert", "p.ova", "x.raw", status=1).stderr
+    assert not (tmp_path / "x.raw").exists()
