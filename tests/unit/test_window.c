@@ -92,12 +92,29 @@ static void test_outside(void **state)
 	assert_int_equal(dev_close(disk, &err), 0);
 }
 
+/* What is taken is closed with the window, and when there is none: the sanitizer sees what is not. */
+static void test_takes(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct dev *w = window_take(disk_new(MIB, NULL, &err), 4096, 512, &err);
+	char byte = 1;
+
+	(void)state;
+	assert_int_equal(w->size, 512);
+	assert_int_equal(dev_pread(w, &byte, 1, 511, &err), 0);
+	assert_int_equal(byte, 0);
+	assert_int_equal(dev_close(w, &err), 0);
+	assert_null(window_take(disk_new(MIB, NULL, &err), MIB, 1, &err));
+	assert_int_equal(err.kind, ERROR_BUG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_passes_on),
 		cmocka_unit_test(test_references),
 		cmocka_unit_test(test_outside),
+		cmocka_unit_test(test_takes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
