@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Bytes a step when zeros have to be written. */
 #define ZERO_STEP (256 * KIB)
@@ -221,12 +222,29 @@ fail:
 	return NULL;
 }
 
+/* O_NONBLOCK: a FIFO is to be refused, not waited for. */
+enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
+
 struct dev *filedev_open(const char *path, struct error *err)
 {
-	/* O_NONBLOCK: a FIFO is to be refused, not waited for. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int fd = open(path, OPEN_FLAGS);
 
 	if (fd < 0)
 		return error_null(err, ERROR_IO, errno, "cannot open '%s'", path);
 	return filedev_from_fd(fd, false, path, err);
+}
+
+struct dev *filedev_open_plain(const char *path, struct error *err)
+{
+	int fd = open(path, OPEN_FLAGS | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0 && errno == ELOOP)
+		return error_null(err, ERROR_INPUT, 0, "'%s' is a symbolic link", path);
+	if (fd < 0)
+		return error_null(err, ERROR_IO, errno, "cannot open '%s'", path);
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return filedev_from_fd(fd, false, path, err);
+	close(fd);
+	return error_null(err, ERROR_INPUT, 0, "'%s' is no regular file", path);
 }

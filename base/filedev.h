@@ -11,6 +11,11 @@
 /* Opens path for reading only; directories, FIFOs and empty files are ERROR_INPUT. */
 struct dev *filedev_open(const char *path, struct error *err) MUST_CHECK;
 /*
+ * The same for a name that came out of a file of somebody else's, who must not choose what is read:
+ * symbolic links and all that is no regular file are ERROR_INPUT. Folders of path may be links.
+ */
+struct dev *filedev_open_plain(const char *path, struct error *err) MUST_CHECK;
+/*
  * Takes fd (also on error). writable: pwrite, clear (punches holes) and flush work too. name for
  * messages.
  */

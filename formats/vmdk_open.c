@@ -203,9 +203,10 @@ static int open_part(struct part *p, const struct vmdk_extent_line *line, const 
 	p->path = path_beside(path, line->name, err);
 	if (!p->path)
 		return -1;
-	p->file = filedev_open(p->path, err);
+	p->file = filedev_open_plain(p->path, err);
 	if (!p->file)
-		return error_wrap(err, "'%s' names a file that is missing or cannot be read", path);
+		return error_wrap(err, err->kind == ERROR_INPUT ? "'%s' must have its extents beside it as files" :
+			"'%s' names a file that is missing or cannot be read", path);
 	if (line->type == VMDK_EXTENT_SPARSE)
 		return set_sparse(p, p->len, err);
 	return set_flat(p, line->off * VMDK_SECTOR, p->len, err);

@@ -3,9 +3,11 @@
 import gzip
 import hashlib
 import json
+import os
 import random
 import re
 import shutil
+import stat
 import subprocess
 
 import pytest
@@ -121,6 +123,35 @@ def test_extents_stay_in_the_folder(amiwright, tmp_path, raw, name):
     (tmp_path / "evil.vmdk").write_text(f'# Disk DescriptorFile\nparentCID=ffffffff\nRW 1 FLAT "{name}" 0\n')
     assert "beside the descriptor" in amiwright("convert", "evil.vmdk", "x.raw", status=1).stderr
     assert not (tmp_path / "x.raw").exists()
+
+
+@pytest.mark.parametrize("kind", ["link away", "link here", "fifo", "folder", "device"])
+def test_extents_are_files(amiwright, tmp_path, raw, kind):
+    """Whoever made the archive that a descriptor came in chooses no file elsewhere by way of a link."""
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    qemu("convert", "-O", "vmdk", "-o", "subformat=monolithicFlat", raw, folder / "q.vmdk")
+    flat = folder / "q-flat.vmdk"
+    flat.rename((folder if kind == "link here" else tmp_path) / "other")
+    if kind.startswith("link"):
+        flat.symlink_to("other" if kind == "link here" else "../other")
+    elif kind == "fifo":
+        os.mkfifo(flat)
+    elif kind == "folder":
+        flat.mkdir()
+    elif os.getuid() == 0:
+        os.mknod(flat, 0o600 | stat.S_IFBLK, os.makedev(7, 0))
+    else:
+        pytest.skip("device nodes need root")
+    text = amiwright("convert", folder / "q.vmdk", "x.raw", status=1).stderr
+    assert "must have its extents beside it as files" in text
+    assert ("is a symbolic link" if "link" in kind else "is no regular file") in text
+    assert not (tmp_path / "x.raw").exists()
+    (tmp_path / "named.vmdk").symlink_to(folder / "q.vmdk")  # what the user names may be a link
+    if kind == "link here":
+        flat.unlink()
+        (folder / "other").rename(tmp_path / "q-flat.vmdk")
+        amiwright("convert", "named.vmdk", "x.raw")
 
 
 def test_a_descriptor_claims_no_endless_disk(amiwright, tmp_path):
