@@ -75,7 +75,7 @@ static const struct options_def options[] = {
 		"boot this kernel instead of what the disk has", 0, 0, NULL},
 	{"initrd", 0, OPTIONS_TEXT, FIELD(initrd), "FILE", "initrd for --kernel", 0, 0, NULL},
 	{"append", 0, OPTIONS_TEXT, FIELD(append), "TEXT", "command line for --kernel", 0, 0, NULL},
-	{"spool-dir", 0, OPTIONS_TEXT, FIELD(spool_dir), "DIR",
+	{"spool-dir", 0, OPTIONS_FOLDER, FIELD(spool_dir), "DIR",
 		"folder for temporary data: what the guest writes, built and downloaded disks (default: "
 		"TMPDIR or /var/tmp)", 0, 0, NULL},
 	{0},

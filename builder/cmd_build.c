@@ -35,7 +35,7 @@ static const struct options_def options[] = {
 		"do not write FILE.manifest.json (and hash nothing)", 0, 0, NULL},
 	{"durable", 0, OPTIONS_FLAG, FIELD(durable), NULL,
 		"force the files to the device before they get their names", 0, 0, NULL},
-	{"spool-dir", 0, OPTIONS_TEXT, FIELD(spool_dir), "DIR",
+	{"spool-dir", 0, OPTIONS_FOLDER, FIELD(spool_dir), "DIR",
 		"folder for temporary data (default: TMPDIR or /var/tmp)", 0, 0, NULL},
 	{0},
 };

@@ -51,7 +51,7 @@ static const struct options_def options[] = {
 	{"level", 0, OPTIONS_NUMBER, FIELD(level), "N", "compression from 1 (fast) to 12 (small)",
 		DEFLATE_LEVEL_MIN, DEFLATE_LEVEL_MAX, NULL},
 	{"force", 'f', OPTIONS_FLAG, FIELD(force), NULL, "replace a bundle of the same prefix", 0, 0, NULL},
-	{"spool-dir", 0, OPTIONS_TEXT, FIELD(spool_dir), "DIR",
+	{"spool-dir", 0, OPTIONS_FOLDER, FIELD(spool_dir), "DIR",
 		"folder for temporary data of a spec or of a compressed image (default: TMPDIR or /var/tmp)",
 		0, 0, NULL},
 	{"seed", 0, OPTIONS_TEXT, FIELD(seed), "HEX",

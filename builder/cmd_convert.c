@@ -3,6 +3,7 @@
 #include "builder/command.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/filedev.h"
@@ -51,7 +52,7 @@ static const struct options_def options[] = {
 		0, NULL},
 	{"durable", 0, OPTIONS_FLAG, FIELD(durable), NULL,
 		"force OUT to the device before it gets its name", 0, 0, NULL},
-	{"spool-dir", 0, OPTIONS_TEXT, FIELD(spool_dir), "DIR",
+	{"spool-dir", 0, OPTIONS_FOLDER, FIELD(spool_dir), "DIR",
 		"folder for temporary data (default: TMPDIR or /var/tmp)", 0, 0, NULL},
 	{0},
 };
@@ -94,6 +95,18 @@ static int find_name(struct convert *c, struct error *err)
 	return c->name ? 0 : -1;
 }
 
+/* A new file takes OUT's name, which must not be that of a device or of a pipe. */
+static int check_out(const struct convert *c, struct error *err)
+{
+	struct stat st;
+
+	if (!strcmp(c->out, "-") || stat(c->out, &st) < 0 || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
+		return 0;
+	return error_set(err, ERROR_USAGE, 0,
+		"OUT: '%s' is no regular file: give - as OUT and --to %s, and lead standard output into it", c->out,
+		c->format->name);
+}
+
 static int check_files(const struct convert *c, struct error *err)
 {
 	struct files f = {0};
@@ -122,7 +135,7 @@ static int prepare(struct convert *c, struct error *err)
 	c->opts.durable = o->durable;
 	if (o->spool_dir)
 		c->opts.spool_dir = o->spool_dir;
-	return check_files(c, err);
+	return check_out(c, err) < 0 ? -1 : check_files(c, err);
 }
 
 /* The file that IN is: standard input is copied first, since a disk is not read in order. */

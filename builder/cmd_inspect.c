@@ -30,7 +30,7 @@ static const struct options_def options[] = {
 	{"deep", 0, OPTIONS_FLAG, FIELD(deep), NULL, "read xfs and btrfs too, through libguestfs", 0, 0, NULL},
 	{"spec", 0, OPTIONS_FLAG, FIELD(spec), NULL, "it is a spec, whatever its name", 0, 0, NULL},
 	{"image", 0, OPTIONS_FLAG, FIELD(image), NULL, "it is an image, whatever its name", 0, 0, NULL},
-	{"spool-dir", 0, OPTIONS_TEXT, FIELD(spool_dir), "DIR",
+	{"spool-dir", 0, OPTIONS_FOLDER, FIELD(spool_dir), "DIR",
 		"folder for temporary data (default: TMPDIR or /var/tmp)", 0, 0, NULL},
 	{0},
 };

@@ -19,7 +19,7 @@ static const struct options_def options[] = {
 		"build and plan, print what would be made, called and paid, change nothing", 0, 0, NULL},
 	{"cleanup", 0, OPTIONS_FLAG, FIELD(clean_up), NULL,
 		"remove from AWS what unfinished runs of this publication made", 0, 0, NULL},
-	{"spool-dir", 0, OPTIONS_TEXT, FIELD(spool_dir), "DIR",
+	{"spool-dir", 0, OPTIONS_FOLDER, FIELD(spool_dir), "DIR",
 		"folder for temporary data (default: TMPDIR or /var/tmp)", 0, 0, NULL},
 	{0},
 };

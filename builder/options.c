@@ -5,9 +5,12 @@
  */
 #include "builder/options.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/num.h"
 
@@ -139,6 +142,22 @@ static int store_number(const struct options_def *d, const char *text, uint64_t 
 	return 0;
 }
 
+/* Before any work: whether the folder will be needed may turn out late. */
+static int store_folder(const struct options_def *d, const char *text, const char **slot,
+	struct error *err)
+{
+	struct stat st;
+
+	if (stat(text, &st) < 0)
+		return error_set(err, ERROR_USAGE, errno, "--%s: '%s'", d->name, text);
+	if (!S_ISDIR(st.st_mode))
+		return error_set(err, ERROR_USAGE, 0, "--%s: '%s' is no folder", d->name, text);
+	if (access(text, W_OK | X_OK) < 0)
+		return error_set(err, ERROR_USAGE, errno, "--%s: nothing can be made in '%s'", d->name, text);
+	*slot = text;
+	return 0;
+}
+
 static int store(const struct options_def *d, void *values, const char *text, struct error *err)
 {
 	void *field = (char *)values + d->offset;
@@ -153,6 +172,8 @@ static int store(const struct options_def *d, void *values, const char *text, st
 			return error_set(err, ERROR_USAGE, 0, "--%s: the value is empty", d->name);
 		*(const char **)field = text;
 		return 0;
+	case OPTIONS_FOLDER:
+		return store_folder(d, text, field, err);
 	case OPTIONS_CHOICE:
 		return store_choice(d, text, field, err);
 	case OPTIONS_NUMBER:

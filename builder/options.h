@@ -19,6 +19,7 @@
 enum options_kind {
 	OPTIONS_FLAG,   /* bool, set to true */
 	OPTIONS_TEXT,   /* const char *, borrowed from argv; the last one wins */
+	OPTIONS_FOLDER, /* the same; a folder that is there and can be written to */
 	OPTIONS_NUMBER, /* uint64_t between min and max */
 	OPTIONS_SIZE,   /* uint64_t, bytes, as num_parse_size() */
 	OPTIONS_LIST,   /* struct options_list, one item for each use */

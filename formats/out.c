@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/num.h"
 #include "base/scratch.h"
@@ -89,7 +91,8 @@ struct out *out_to_sink(const char *name, const struct out_sink *sink, const str
 
 struct out *out_temporary(const char *dir, const struct out_opts *opts, struct error *err)
 {
-	struct out *o = new_out("a temporary file", opts, err);
+	CLEANUP_FREE char *path = buf_strf(err, "a temporary file in %s", dir ? dir : "/var/tmp");
+	struct out *o = path ? new_out(path, opts, err) : NULL;
 
 	if (!o)
 		return NULL;

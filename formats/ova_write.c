@@ -24,7 +24,7 @@ static void make_name(char out[OVA_NAME_MAX + 1], const char *name)
 	size_t len = 0;
 
 	for (; name[len] && len < OVA_NAME_MAX; len++)
-		out[len] = strchr(good, name[len]) && (len || name[0] != '.') ? name[len] : '_';
+		out[len] = strchr(good, name[len]) && (len || !strchr(".-", name[0])) ? name[len] : '_';
 	if (!len)
 		out[len++] = '_';
 	out[len] = '\0';
