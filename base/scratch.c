@@ -131,6 +131,24 @@ int scratch_write(struct scratch *s, const void *data, size_t len, struct error 
 	return 0;
 }
 
+/* What is gathered is filled up to a whole page; whole pages of zeros are left out. */
+int scratch_zeros(struct scratch *s, uint64_t len, struct error *err)
+{
+	static const uint8_t zeros[PAGE];
+	size_t fill = (size_t)MIN(len, (PAGE - s->gathered % PAGE) % PAGE);
+
+	if (scratch_write(s, zeros, fill, err) < 0)
+		return -1;
+	len -= fill;
+	if (len >= PAGE) {
+		if (flush(s, err) < 0)
+			return -1;
+		s->off += len - len % PAGE;
+		len %= PAGE;
+	}
+	return scratch_write(s, zeros, (size_t)len, err);
+}
+
 uint64_t scratch_size(const struct scratch *s)
 {
 	return s->off + s->gathered;

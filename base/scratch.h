@@ -23,6 +23,8 @@ DEFINE_CLEANUP(scratch, struct scratch, scratch_free)
 
 /* Appends. Whole pages of zeros become holes. */
 int scratch_write(struct scratch *s, const void *data, size_t len, struct error *err) MUST_CHECK;
+/* Appends len zeros, which cost nothing. */
+int scratch_zeros(struct scratch *s, uint64_t len, struct error *err) MUST_CHECK;
 uint64_t scratch_size(const struct scratch *s);
 /* All that was written, as a device of its own (ERROR_INPUT when that is nothing). name for messages. */
 struct dev *scratch_dev(struct scratch *s, const char *name, struct error *err) MUST_CHECK;

@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "base/num.h"
+#include "formats/repeat.h"
 
 enum { OUT_SIZE = 256 << 10, GZIP_ONLY = 16 };
 
@@ -17,9 +18,11 @@ enum place { AT_MEMBER, IN_MEMBER, IN_PADDING };
 struct gunzip {
 	z_stream z;
 	gunzip_sink_fn sink;
+	gunzip_zeros_fn zeros; /* NULL: all goes to sink */
 	void *arg;
 	enum place place;
 	bool any; /* a member has ended */
+	struct repeat repeat;
 	uint8_t out[OUT_SIZE];
 };
 
@@ -35,6 +38,11 @@ struct gunzip *gunzip_new(gunzip_sink_fn sink, void *arg, struct error *err)
 	g->sink = sink;
 	g->arg = arg;
 	return g;
+}
+
+void gunzip_take_zeros(struct gunzip *g, gunzip_zeros_fn zeros)
+{
+	g->zeros = zeros;
 }
 
 void gunzip_free(struct gunzip *g)
@@ -66,9 +74,19 @@ static int begin_member(struct gunzip *g, const uint8_t **data, size_t *len, str
 	return 0;
 }
 
+static int give_out(struct gunzip *g, struct error *err)
+{
+	size_t len = OUT_SIZE - g->z.avail_out;
+
+	if (g->zeros)
+		repeat_out(&g->repeat, g->out, len);
+	return len ? g->sink(g->arg, g->out, len, err) : 0;
+}
+
 /* Inflates what z has until it wants more or the member ends. */
 static int run_member(struct gunzip *g, struct error *err)
 {
+	const uint8_t *from = g->z.next_in;
 	int ret = Z_OK;
 
 	do {
@@ -79,14 +97,56 @@ static int run_member(struct gunzip *g, struct error *err)
 			return error_nomem(err, "a decompressor");
 		if (ret != Z_OK && ret != Z_STREAM_END && ret != Z_BUF_ERROR)
 			return damaged(err);
-		if (g->z.avail_out < OUT_SIZE && g->sink(g->arg, g->out, OUT_SIZE - g->z.avail_out, err) < 0)
+		if (give_out(g, err) < 0)
 			return -1;
 	} while (ret != Z_STREAM_END && (g->z.avail_in || !g->z.avail_out) && ret != Z_BUF_ERROR);
+	if (g->zeros)
+		repeat_in(&g->repeat, from, (size_t)(g->z.next_in - from));
 	if (ret != Z_STREAM_END)
 		return 0;
+	repeat_end(&g->repeat);
 	g->place = AT_MEMBER;
 	g->any = true;
 	return inflateReset(&g->z) == Z_OK ? 0 : damaged(err);
+}
+
+static int push_some(struct gunzip *g, const uint8_t **p, size_t *len, struct error *err)
+{
+	size_t n;
+
+	if (g->place != IN_MEMBER && begin_member(g, p, len, err) < 0)
+		return -1;
+	if (!*len)
+		return 0;
+	n = MIN(*len, (size_t)1 << 30); /* zlib counts in 32 bits */
+	g->z.next_in = *p;
+	g->z.avail_in = (uInt)n;
+	if (run_member(g, err) < 0)
+		return -1;
+	n -= g->z.avail_in;
+	*p += n;
+	*len -= n;
+	return 0;
+}
+
+/* Members that are known, and of one that turned out to be another the bytes that seemed to be known. */
+static int pass_known(struct gunzip *g, const uint8_t **p, size_t *len, struct error *err)
+{
+	const uint8_t *again = g->repeat.known;
+	uint64_t zeros;
+	size_t n;
+
+	do {
+		n = repeat_match(&g->repeat, *p, *len, &zeros);
+		*p += n;
+		*len -= n;
+		if (zeros && g->zeros(g->arg, zeros, err) < 0)
+			return -1;
+	} while (zeros && *len);
+	if (!*len)
+		return 0;
+	n = repeat_give_up(&g->repeat);
+	return n ? push_some(g, &again, &n, err) : 0;
 }
 
 int gunzip_push(struct gunzip *g, const void *data, size_t len, struct error *err)
@@ -94,26 +154,17 @@ int gunzip_push(struct gunzip *g, const void *data, size_t len, struct error *er
 	const uint8_t *p = data;
 
 	while (len) {
-		size_t n = MIN(len, (size_t)1 << 30); /* zlib counts in 32 bits */
-
-		if (g->place != IN_MEMBER && begin_member(g, &p, &len, err) < 0)
+		if (g->zeros && g->place == AT_MEMBER && pass_known(g, &p, &len, err) < 0)
 			return -1;
-		if (!len)
-			break;
-		n = MIN(len, n);
-		g->z.next_in = p;
-		g->z.avail_in = (uInt)n;
-		if (run_member(g, err) < 0)
+		if (len && push_some(g, &p, &len, err) < 0)
 			return -1;
-		p += n - g->z.avail_in;
-		len -= n - g->z.avail_in;
 	}
 	return 0;
 }
 
 int gunzip_end(struct gunzip *g, struct error *err)
 {
-	if (g->place == IN_MEMBER)
+	if (g->place == IN_MEMBER || g->repeat.matched)
 		return error_set(err, ERROR_INPUT, 0, "its gzip data ends too soon");
 	return g->any ? 0 : damaged(err);
 }

@@ -10,12 +10,16 @@
 #include "base/error.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct gunzip;
 /* Gets the content piece by piece (at most 256 KiB); a failure ends it all. */
 typedef int (*gunzip_sink_fn)(void *arg, const void *data, size_t len, struct error *err);
 
 struct gunzip *gunzip_new(gunzip_sink_fn sink, void *arg, struct error *err) MUST_CHECK;
+/* Members of zeros that are like one before go there as their length alone; they are not decompressed. */
+typedef int (*gunzip_zeros_fn)(void *arg, uint64_t len, struct error *err);
+void gunzip_take_zeros(struct gunzip *g, gunzip_zeros_fn zeros);
 void gunzip_free(struct gunzip *g);
 DEFINE_CLEANUP(gunzip, struct gunzip, gunzip_free)
 

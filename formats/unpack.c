@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gzip goes through zlib by ourselves, because libarchive does not hold a member's content against its CRC;
- * all the others go through libarchive's filters, which check what their formats let one check.
+ * gzip goes through zlib by ourselves, because libarchive does not hold a member's content against its CRC, and
+ * zstd through libzstd, so that of a disk's many pieces of zeros one is decompressed; all the others go through
+ * libarchive's filters, which check what their formats let one check.
  */
 #include "formats/unpack.h"
 
@@ -17,6 +18,7 @@
 #include "base/scratch.h"
 #include "formats/detect.h"
 #include "formats/gunzip.h"
+#include "formats/zstd_stream.h"
 
 enum { STEP = 256 << 10 };
 
@@ -56,13 +58,27 @@ static int next_piece(struct unpack *u, size_t *len, struct error *err)
 	return 0;
 }
 
+static int too_large(const struct unpack *u, struct error *err)
+{
+	return error_set(err, ERROR_INPUT, 0, "'%s' holds more than 64 TiB, which no disk has", u->path);
+}
+
 static int take(void *arg, const void *data, size_t len, struct error *err)
 {
 	struct unpack *u = arg;
 
-	if (scratch_size(u->scratch) + len > CONTENT_MAX)
-		return error_set(err, ERROR_INPUT, 0, "'%s' holds more than 64 TiB, which no disk has", u->path);
+	if (len > CONTENT_MAX - scratch_size(u->scratch))
+		return too_large(u, err);
 	return scratch_write(u->scratch, data, len, err);
+}
+
+static int take_zeros(void *arg, uint64_t len, struct error *err)
+{
+	struct unpack *u = arg;
+
+	if (len > CONTENT_MAX - scratch_size(u->scratch))
+		return too_large(u, err);
+	return scratch_zeros(u->scratch, len, err);
 }
 
 static int run_gunzip(struct unpack *u, struct error *err)
@@ -72,12 +88,30 @@ static int run_gunzip(struct unpack *u, struct error *err)
 
 	if (!g)
 		return -1;
+	gunzip_take_zeros(g, take_zeros);
 	for (;;) {
 		if (next_piece(u, &len, err) < 0)
 			return -1;
 		if (!len)
 			return gunzip_end(g, err);
 		if (gunzip_push(g, u->buf, len, err) < 0)
+			return -1;
+	}
+}
+
+static int run_zstd(struct unpack *u, struct error *err)
+{
+	CLEANUP(zstd_stream_cleanup) struct zstd_stream *z = zstd_stream_new(take, take_zeros, u, err);
+	size_t len;
+
+	if (!z)
+		return -1;
+	for (;;) {
+		if (next_piece(u, &len, err) < 0)
+			return -1;
+		if (!len)
+			return zstd_stream_end(z, err);
+		if (zstd_stream_push(z, u->buf, len, err) < 0)
 			return -1;
 	}
 }
@@ -130,7 +164,6 @@ static int run_filter(struct unpack *u, const char *format, struct error *err)
 		const char *format;
 		int (*support)(struct archive *a);
 	} filters[] = {
-		{"zstd", archive_read_support_filter_zstd},
 		{"xz", archive_read_support_filter_xz},
 		{"bzip2", archive_read_support_filter_bzip2},
 		{"lz4", archive_read_support_filter_lz4},
@@ -172,7 +205,8 @@ static struct dev *unpack(struct unpack *u, const char *format, struct error *er
 		return NULL;
 	snprintf(what, sizeof(what), "unpack %s", format);
 	progress_begin(&u->progress, u->opts->progress, what, u->file->size);
-	ret = !strcmp(format, "gzip") ? run_gunzip(u, err) : run_filter(u, format, err);
+	ret = !strcmp(format, "gzip") ? run_gunzip(u, err) : !strcmp(format, "zstd") ? run_zstd(u, err) :
+	      run_filter(u, format, err);
 	progress_end(&u->progress, !ret);
 	if (ret < 0 && err->kind == ERROR_INPUT)
 		(void)!error_wrap(err, "'%s'", u->path);

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import resource
 import subprocess
 
 import pytest
@@ -73,6 +74,26 @@ def test_read(amiwright, image, tmp_path, program):
     (tmp_path / "twice").write_bytes(subprocess.run(["gzip", "-c", tmp_path / "b"], capture_output=True,
                                                     check=True).stdout)
     assert "compressed twice" in amiwright("convert", "twice", "d.raw", status=1).stderr
+
+
+@pytest.mark.parametrize("suffix, size", [("gz", 64 << 30), ("zst", 256 << 30)])
+def test_large_and_empty(amiwright, tmp_path, suffix, size):
+    """Pieces of zeros are compared, not decompressed: that would take half a minute and more of a processor."""
+    with (tmp_path / "a").open("wb") as out:
+        out.write(bytes(510) + b"\x55\xaa")
+        out.seek(size - 5000)
+        out.write(b"the end")
+        out.truncate(size)
+    amiwright("convert", "a", f"a.raw.{suffix}", "--keep-unused")
+
+    def bounded():
+        resource.setrlimit(resource.RLIMIT_CPU, (4, 4))
+    amiwright("convert", f"a.raw.{suffix}", "b.raw", "--keep-unused", preexec_fn=bounded)
+    assert (tmp_path / "b.raw").stat().st_size == size and (tmp_path / "b.raw").stat().st_blocks < 1000
+    with (tmp_path / "b.raw").open("rb") as file:
+        assert file.read(512).endswith(b"\x55\xaa")
+        file.seek(size - 5000)
+        assert file.read() == b"the end" + bytes(4993)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
