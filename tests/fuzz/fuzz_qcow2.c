@@ -5,43 +5,17 @@
  */
 #include "tests/fuzz/replay.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/num.h"
-#include "base/zero.h"
 #include "formats/qcow2.h"
+#include "tests/fuzz/disk.h"
 #include "tests/lib/bytesdev.h"
 
 enum { INPUT_MAX = 1 << 20, STEP = 70000, STEPS = 32 };
 
-static void check(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
 static void check_failure(const struct error *err)
 {
 	check(err->kind == ERROR_INPUT && err->text[0]);
-}
-
-static void check_extents(struct dev *dev, const uint8_t *buf, size_t len, uint64_t off)
-{
-	struct extent_list list = EXTENT_LIST_INIT;
-	struct error err = ERROR_INIT;
-	uint64_t at = off;
-
-	check(dev_extents(dev, off, len, &list, &err) == 0);
-	for (size_t i = 0; i < list.nr; i++) {
-		const struct extent *e = &list.items[i];
-
-		check(e->off == at);
-		at += e->len;
-		check(e->kind == EXTENT_DATA || zero_all(buf + (e->off - off), (size_t)e->len));
-	}
-	check(at == off + len);
-	extent_list_release(&list);
 }
 
 static void check_pieces(struct dev *dev, const uint8_t *buf, size_t len, uint64_t off)
@@ -56,31 +30,19 @@ static void check_pieces(struct dev *dev, const uint8_t *buf, size_t len, uint64
 	}
 }
 
-static void read_step(struct dev *dev, uint64_t off, uint8_t *buf)
+static void look(struct dev *dev, uint64_t off, size_t len, uint8_t *buf)
 {
+	struct extent_list list = EXTENT_LIST_INIT;
 	struct error err = ERROR_INIT;
-	size_t len = (size_t)MIN((uint64_t)STEP, dev->size - off);
 
 	if (dev_pread(dev, buf, len, off, &err) < 0) {
 		check_failure(&err);
 		return;
 	}
-	check_extents(dev, buf, len, off);
+	check(dev_extents(dev, off, len, &list, &err) == 0);
+	check_extents(&list, buf, off, len);
+	extent_list_release(&list);
 	check_pieces(dev, buf, len, off);
-}
-
-/* From both ends, when it says that it is large. */
-static void read_all(struct dev *dev)
-{
-	uint64_t steps = num_div_up(dev->size, STEP);
-	uint8_t *buf = malloc(STEP);
-
-	check(buf != NULL);
-	for (uint64_t i = 0; i < MIN(steps, (uint64_t)STEPS); i++)
-		read_step(dev, i * STEP, buf);
-	for (uint64_t i = steps - MIN(steps, (uint64_t)STEPS); i < steps; i++)
-		read_step(dev, i * STEP, buf);
-	free(buf);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -100,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	check(image.dev != NULL && image.dev->size > 0);
-	read_all(image.dev);
+	disk_steps(image.dev, STEP, STEPS, look);
 	dev_close(image.dev, NULL);
 	return 0;
 }

@@ -13,7 +13,7 @@
 #include "builder/report.h"
 #include "fs/probe.h"
 #include "fs/reader.h"
-#include "tests/lib/memdev.h"
+#include "tests/lib/bytesdev.h"
 
 enum { INPUT_MAX = 1 << 20, READ_MAX = 64 << 10 };
 
@@ -74,13 +74,13 @@ static void draw(struct dev *dev, const struct json *doc)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct error err = ERROR_INIT;
-	struct memdev m;
+	struct bytesdev m;
 	struct image image = {.format = "raw"};
 	struct json *doc;
 
 	if (size > INPUT_MAX)
 		return 0;
-	memdev_init(&m, data, size);
+	bytesdev_init(&m, data, size);
 	image.dev = &m.dev;
 	walk_files(&m.dev);
 	doc = report_image_json(&image, NULL, &err);

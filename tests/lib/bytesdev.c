@@ -5,31 +5,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct bytesdev {
-	struct dev dev;
-	const uint8_t *bytes;
-};
-
 static int bytesdev_pread(struct dev *dev, void *buf, size_t len, uint64_t off, struct error *err)
 {
+	struct bytesdev *b = (struct bytesdev *)dev;
+
 	(void)err;
+	b->reads++;
 	if (len)
-		memcpy(buf, ((struct bytesdev *)dev)->bytes + off, len);
+		memcpy(buf, b->bytes + off, len);
 	return 0;
 }
 
-static int bytesdev_close(struct dev *dev, struct error *err)
+static int close_borrowed(struct dev *dev, struct error *err)
+{
+	(void)dev;
+	(void)err;
+	return 0;
+}
+
+static int close_owned(struct dev *dev, struct error *err)
 {
 	(void)err;
 	free(dev);
 	return 0;
 }
 
-static const struct dev_ops bytesdev_ops = {
-	.name = "bytes",
-	.pread = bytesdev_pread,
-	.close = bytesdev_close,
-};
+static const struct dev_ops borrowed_ops = {.name = "bytes", .pread = bytesdev_pread, .close = close_borrowed};
+static const struct dev_ops owned_ops = {.name = "bytes", .pread = bytesdev_pread, .close = close_owned};
+
+void bytesdev_init(struct bytesdev *b, const void *bytes, size_t len)
+{
+	*b = (struct bytesdev){.dev = {.ops = &borrowed_ops, .size = len}, .bytes = bytes};
+}
 
 struct dev *bytesdev_new(const void *bytes, size_t len)
 {
@@ -37,6 +44,7 @@ struct dev *bytesdev_new(const void *bytes, size_t len)
 
 	if (!b)
 		return NULL;
-	*b = (struct bytesdev){.dev = {.ops = &bytesdev_ops, .size = len}, .bytes = bytes};
+	bytesdev_init(b, bytes, len);
+	b->dev.ops = &owned_ops;
 	return &b->dev;
 }

@@ -5,7 +5,15 @@
 
 #include "base/dev.h"
 
-/* Borrows the bytes until it is closed. NULL when memory is out. */
+struct bytesdev {
+	struct dev dev;
+	const uint8_t *bytes; /* borrowed */
+	uint64_t reads;       /* calls so far */
+};
+
+/* In the caller's storage: closing it does nothing. */
+void bytesdev_init(struct bytesdev *b, const void *bytes, size_t len);
+/* On the heap, for what takes a device: closing it frees it. NULL when memory is out. */
 struct dev *bytesdev_new(const void *bytes, size_t len);
 
 #endif

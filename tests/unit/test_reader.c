@@ -17,7 +17,7 @@
 #include "base/file.h"
 #include "base/num.h"
 #include "fs/probe.h"
-#include "tests/lib/memdev.h"
+#include "tests/lib/bytesdev.h"
 #include "tests/lib/tmpdir.h"
 
 enum { DAMAGED = 1000 };
@@ -55,13 +55,13 @@ static void make(const char *dir, const char *command, struct buf *image)
 	assert_int_equal(file_read(path, image, &err), 0);
 }
 
-static struct reader *open_reader(struct memdev *m, const struct buf *image)
+static struct reader *open_reader(struct bytesdev *m, const struct buf *image)
 {
 	struct error err = ERROR_INIT;
 	struct reader *r;
 	struct probe probe;
 
-	memdev_init(m, image->data, image->len);
+	bytesdev_init(m, image->data, image->len);
 	assert_int_equal(probe_dev(&m->dev, &probe, &err), 0);
 	if (reader_open(&m->dev, probe.type, &r, &err) < 0)
 		fail_msg("%s", err.text);
@@ -152,7 +152,7 @@ static void test_ext(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(makes); i++) {
 		CLEANUP_BUF struct buf image = BUF_INIT(0);
-		struct memdev m;
+		struct bytesdev m;
 		struct reader *r;
 
 		make(*state, makes[i], &image);
@@ -183,7 +183,7 @@ static void test_vfat(void **state)
 	need_vfat();
 	for (size_t i = 0; i < ARRAY_SIZE(vfat_makes); i++) {
 		CLEANUP_BUF struct buf image = BUF_INIT(0);
-		struct memdev m;
+		struct bytesdev m;
 		struct reader *r;
 
 		make(*state, vfat_makes[i], &image);
@@ -236,10 +236,10 @@ static void try_damaged(const struct buf *image, size_t len, const char *type)
 	static const char *const paths[] = {"/etc/os-release", "/long", "/many/a-rather-long-name-of-a-file-7",
 		"/big"};
 	struct error err = ERROR_INIT;
-	struct memdev m;
+	struct bytesdev m;
 	struct reader *r;
 
-	memdev_init(&m, image->data, len);
+	bytesdev_init(&m, image->data, len);
 	if (reader_open(&m.dev, type, &r, &err) < 0) {
 		assert_failure(&err);
 		return;
@@ -286,12 +286,12 @@ static void test_wrong_first_block(void **state)
 	CLEANUP_BUF struct buf image = BUF_INIT(0);
 	struct error err = ERROR_INIT;
 	struct probe probe;
-	struct memdev m;
+	struct bytesdev m;
 	struct reader *r;
 
 	make(*state, "mke2fs -q -F -t ext4 -b 1024 -O ^metadata_csum -N 400 -d tree image 2M", &image);
 	num_put_le32(image.data + 1024 + 20, 53);
-	memdev_init(&m, image.data, image.len);
+	bytesdev_init(&m, image.data, image.len);
 	assert_int_equal(probe_dev(&m.dev, &probe, &err), 0);
 	assert_string_equal(probe.type, "ext4");
 	assert_false(probe.usage_known);
