@@ -2,7 +2,8 @@
 /*
  * A thousand damaged files for each format that is written: cut, with flipped bits, with fields that lie. Each is
  * refused with a reason, or read to its end; memory and time stay bounded, which the sanitizers and the
- * run's own time-out watch. Formats that are only read have such a test of their own.
+ * run's own time-out watch; and so for each compression that is read, as its own program makes it. Other formats that
+ * are only read have such a test of their own.
  */
 #include "formats/format.h"
 
@@ -45,11 +46,11 @@ static uint64_t draw(uint64_t *state)
 	return *state >> 33;
 }
 
-/* 3 MiB of which little is data, so that each format's own structures are most of the file. */
-static struct dev *make_disk(void)
+/* Some MiB of which little is data, so that each format's own structures are most of the file. */
+static struct dev *make_disk(uint64_t size)
 {
 	struct error err = ERROR_INIT;
-	struct dev *dev = disk_new(3 * MIB, NULL, &err);
+	struct dev *dev = disk_new(size, NULL, &err);
 	uint8_t bytes[3000];
 	uint64_t state = 1;
 
@@ -57,16 +58,16 @@ static struct dev *make_disk(void)
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)draw(&state);
 	assert_int_equal(dev_pwrite(dev, bytes, sizeof(bytes), 0, &err), 0);
-	assert_int_equal(dev_pwrite(dev, bytes, sizeof(bytes), 2 * MIB + 5000, &err), 0);
+	assert_int_equal(dev_pwrite(dev, bytes, sizeof(bytes), size - MIB + 5000, &err), 0);
 	return dev;
 }
 
-static void make_image(const struct format *f, struct buf *out)
+static void make_image(const struct format *f, uint64_t size, struct buf *out)
 {
 	static const struct format_write_opts opts = {.spool_dir = "."};
 	struct format_result result;
 	struct error err = ERROR_INIT;
-	struct dev *dev = make_disk();
+	struct dev *dev = make_disk(size);
 
 	assert_int_equal(format_write(f, dev, "image", &opts, &result, &err), 0);
 	dev_close(dev, NULL);
@@ -136,44 +137,77 @@ static bool read_all(struct dev *dev)
 	return whole;
 }
 
-static void test_damaged(void **state)
+/* How many of a thousand damaged ones were refused, when they were opened or when they were read. */
+static unsigned try_thousand(const struct buf *good, uint64_t seed)
 {
 	static const struct format_read_opts opts = {.spool_dir = "."};
+	CLEANUP_FREE uint8_t *bad = malloc(good->len);
+	unsigned refused = 0;
 
+	assert_non_null(bad);
+	for (unsigned n = 0; n < DAMAGED; n++) {
+		struct error err = ERROR_INIT;
+		struct image image;
+		size_t len;
+
+		memcpy(bad, good->data, good->len);
+		len = damage(bad, good->len, &seed);
+		if (format_open_dev(bytesdev_new(bad, len), "bad", &opts, &image, &err) < 0) {
+			assert_non_null(strstr(err.text, "'bad'"));
+			refused++;
+			continue;
+		}
+		refused += !read_all(image.dev);
+		image_close(&image);
+	}
+	return refused;
+}
+
+static void test_damaged(void **state)
+{
 	(void)state;
 	for (size_t i = 0; format_names[i]; i++) {
 		CLEANUP_BUF struct buf good = BUF_INIT(0);
-		CLEANUP_FREE uint8_t *bad = NULL;
-		uint64_t seed = i + 1;
-		unsigned refused = 0;
+		unsigned refused;
 
-		make_image(format_find(format_names[i]), &good);
-		bad = malloc(good.len);
-		assert_non_null(bad);
-		for (unsigned n = 0; n < DAMAGED; n++) {
-			struct error err = ERROR_INIT;
-			struct image image;
-			size_t len;
-
-			memcpy(bad, good.data, good.len);
-			len = damage(bad, good.len, &seed);
-			if (format_open_dev(bytesdev_new(bad, len), "bad", &opts, &image, &err) < 0) {
-				assert_non_null(strstr(err.text, "'bad'"));
-				refused++;
-				continue;
-			}
-			refused += !read_all(image.dev);
-			image_close(&image);
-		}
+		make_image(format_find(format_names[i]), 3 * MIB, &good);
+		refused = try_thousand(&good, i + 1);
 		/* What is raw cannot tell damage, and a fixed VHD that lost its footer is raw. */
 		if (strncmp(format_names[i], "vhd", 3) && strcmp(format_names[i], "raw"))
 			assert_true(refused > DAMAGED / 4);
 	}
 }
 
+/* As other programs compress: not in pieces by themselves, as we do. */
+static void test_damaged_compressed(void **state)
+{
+	static const char *const packers[] = {"gzip -n", "zstd -q --no-check", "xz --block-size=100000", "bzip2",
+		"lz4 -q -BD --content-size"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(packers); i++) {
+		CLEANUP_BUF struct buf raw = BUF_INIT(0), packed = BUF_INIT(0);
+		CLEANUP_FREE char *command = NULL;
+		struct error err = ERROR_INIT;
+
+		make_image(format_find("raw"), MIB, &raw);
+		assert_int_equal(file_write_atomic("image", raw.data, raw.len, 0600, false, &err), 0);
+		command = buf_strf(&err, "%s -c image >packed", packers[i]);
+		assert_non_null(command);
+		assert_int_equal(system(command), 0);
+		assert_int_equal(file_read("packed", &packed, &err), 0);
+		assert_true(try_thousand(&packed, i + 1) > DAMAGED / 4);
+		unlink("image");
+		unlink("packed");
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_damaged)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_damaged_compressed),
+	};
 
 	return cmocka_run_group_tests(tests, enter, leave);
 }
