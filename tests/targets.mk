@@ -83,7 +83,7 @@ check-sanitize: ## unit tests and fuzz seeds under ASan + UBSan, the pool under 
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SANITIZE=thread check-threads
 
 # Programs in which threads share anything.
-thread_TESTS := test_pool test_vmdk test_verity test_squashfs test_log test_disk test_raw test_format test_tree_dir test_snapshot test_aws test_region_api \
+thread_TESTS := test_pool test_vmdk test_verity test_squashfs test_log test_disk test_raw test_format test_tree_dir_change test_snapshot test_aws test_region_api \
 	test_region_store test_region_faults test_aws_provider test_qcow2
 .PHONY: check-threads
 check-threads: $(filter $(thread_TESTS:%=$(O)/%),$(unit_PROGS))
@@ -119,7 +119,7 @@ $(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(testlib_OBJS) $(O)/libamiwright.a
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(all_cflags) -DAMIWRIGHT_LIBFUZZER -fsanitize=fuzzer,address,undefined $(LINK_HARDENING) \
-		-o $@ $^ $(all_libs)
+		-o $@ $^ $(all_libs) -lcmocka
 
 bench: $(B)/amiwright $(bench_PROGS) ## measure against mke2fs; prints medians and ratios
 	$(Q).ci/install-packages build image test bench
@@ -141,9 +141,10 @@ $(O)/test_%: $(O)/tests/unit/test_%.o $(testlib_OBJS) $(O)/libamiwright.a
 	$(say) LINK $@
 	$(Q)$(CC) $(all_ldflags) -o $@ $^ $(all_libs) -lcmocka
 
+# cmocka: of the helpers in tests/lib.
 $(O)/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(testlib_OBJS) $(O)/libamiwright.a
 	$(say) LINK $@
-	$(Q)$(CC) $(all_ldflags) -o $@ $^ $(all_libs)
+	$(Q)$(CC) $(all_ldflags) -o $@ $^ $(all_libs) -lcmocka
 
 $(O)/bench_%: $(O)/tests/bench/bench_%.o $(O)/libamiwright.a
 	$(say) LINK $@
