@@ -67,6 +67,9 @@ static int take(void *arg, const void *data, size_t len, struct error *err)
 {
 	struct unpack *u = arg;
 
+	/* A few bytes may come to much. */
+	if (check_cancelled(u, err) < 0)
+		return -1;
 	if (len > CONTENT_MAX - scratch_size(u->scratch))
 		return too_large(u, err);
 	return scratch_write(u->scratch, data, len, err);

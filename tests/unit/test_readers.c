@@ -202,11 +202,35 @@ static void test_damaged_compressed(void **state)
 	}
 }
 
+static unsigned asked;
+
+static bool cancelled(void)
+{
+	return ++asked > 10;
+}
+
+/* 256 MiB out of 8 KiB, a frame of zstd (RFC 8878 3.1.1) in blocks that repeat a byte: it ends when it is told to. */
+static void test_interrupted_bomb(void **state)
+{
+	static const struct format_read_opts opts = {.spool_dir = ".", .cancelled = cancelled};
+	enum { BLOCKS = 2048, BLOCK = 128 << 10, HEAD = 6, BLOCK_RLE = 1 << 1 };
+	uint8_t bomb[HEAD + 4 * BLOCKS] = {0x28, 0xb5, 0x2f, 0xfd, 0, 0x38};
+	struct error err = ERROR_INIT;
+	struct image image;
+
+	(void)state;
+	for (unsigned i = 0; i < BLOCKS; i++)
+		num_put_le32(bomb + HEAD + 4 * i, (BLOCK << 3 | BLOCK_RLE | (i == BLOCKS - 1)) & 0xffffff);
+	assert_int_equal(format_open_dev(bytesdev_new(bomb, sizeof(bomb)), "bad", &opts, &image, &err), -1);
+	assert_int_equal(err.kind, ERROR_INTERRUPTED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_damaged_compressed),
+		cmocka_unit_test(test_interrupted_bomb),
 	};
 
 	return cmocka_run_group_tests(tests, enter, leave);
