@@ -84,7 +84,7 @@ check-sanitize: ## unit tests and fuzz seeds under ASan + UBSan, the pool under 
 
 # Programs in which threads share anything.
 thread_TESTS := test_pool test_vmdk test_verity test_squashfs test_log test_disk test_raw test_format test_tree_dir_change test_snapshot test_aws test_region_api \
-	test_region_store test_region_faults test_aws_provider test_qcow2
+	test_region_store test_region_faults test_aws_provider test_qcow2 test_nbd_server
 .PHONY: check-threads
 check-threads: $(filter $(thread_TESTS:%=$(O)/%),$(unit_PROGS))
 	$(Q)tests/unit/run 1 $(O) $^
