@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/num.h"
 #include "fs/ext4_probe.h"
+#include "fs/raid_probe.h"
 #include "fs/verity.h"
 #include "fs/vfat_probe.h"
 
@@ -65,11 +66,22 @@ static bool probe_luks(const uint8_t *head, struct probe *p)
 
 static bool probe_lvm(const uint8_t *head, struct probe *p)
 {
-	for (size_t at = 0; at < 4 * 512; at += 512)
-		if (has(head, at, "LABELONE", 8) && has(head, at + 24, "LVM2 001", 8)) {
-			set_type(p, "LVM2_member");
-			return true;
+	static const size_t groups[] = {6, 4, 4, 4, 4, 4, 6};
+
+	for (size_t at = 0; at < 4 * 512; at += 512) {
+		size_t from = at + num_get_le32(head + at + 20), to = 0;
+
+		if (!has(head, at, "LABELONE", 8) || !has(head, at + 24, "LVM2 001", 8))
+			continue;
+		set_type(p, "LVM2_member");
+		/* 32 letters, which LVM shows in groups. */
+		for (size_t i = 0; i < ARRAY_SIZE(groups) && from < at + 512 - 32; i++) {
+			to += (size_t)snprintf(p->uuid + to, sizeof(p->uuid) - to, "%s%.*s", i ? "-" : "",
+				(int)groups[i], (const char *)head + from);
+			from += groups[i];
 		}
+		return true;
+	}
 	return false;
 }
 
@@ -88,6 +100,27 @@ static bool probe_xfs(const uint8_t *head, struct probe *p)
 	 */
 	if (num_get_be64(head + 144) <= num_get_be64(head + 8) && p->size > 0)
 		p->used = (num_get_be64(head + 8) - num_get_be64(head + 144)) * p->block_size;
+	return true;
+}
+
+/* The label is in UTF-16; what is not ASCII is no more than marked here. */
+static bool probe_f2fs(const uint8_t *head, struct probe *p)
+{
+	const uint8_t *sb = head + 1024, *label = sb + 124;
+	size_t len = 0;
+
+	if (num_get_le32(sb) != 0xf2f52010)
+		return false;
+	set_type(p, "f2fs");
+	set_uuid(p, sb + 108);
+	p->block_size = UINT64_C(1) << (num_get_le32(sb + 16) & 31);
+	if (num_mul(num_get_le64(sb + 36), p->block_size, &p->size))
+		p->size = 0;
+	for (; len < sizeof(p->label) - 1 && num_get_le16(label + 2 * len); len++) {
+		uint16_t letter = num_get_le16(label + 2 * len);
+
+		p->label[len] = letter < 0x80 ? (char)letter : '?';
+	}
 	return true;
 }
 
@@ -241,8 +274,8 @@ static bool probe_ext(const uint8_t *head, struct probe *p)
 }
 
 static bool (*const probes[])(const uint8_t *head, struct probe *p) = {
-	probe_luks, probe_verity, probe_xfs, probe_squashfs, probe_ext, probe_btrfs, probe_swap, probe_lvm, probe_iso,
-	probe_ntfs, probe_vfat,
+	probe_luks, probe_verity, probe_xfs, probe_squashfs, probe_f2fs, probe_ext, probe_btrfs,
+	probe_swap, probe_lvm, probe_iso, probe_ntfs, probe_vfat,
 };
 
 static int add_ext_usage(struct dev *dev, struct probe *p, struct error *err)
@@ -273,8 +306,11 @@ static int add_vfat_usage(struct dev *dev, struct probe *p, struct error *err)
 int probe_dev(struct dev *dev, struct probe *out, struct error *err)
 {
 	CLEANUP_FREE uint8_t *head = calloc(1, HEAD);
+	bool found;
 
 	memset(out, 0, sizeof(*out));
+	if (raid_probe(dev, out, &found, err) < 0 || found)
+		return found ? 0 : -1;
 	if (!head)
 		return error_nomem(err, "the start of a file system");
 	if (dev_pread(dev, head, MIN(dev->size, HEAD), 0, err) < 0)

@@ -9,8 +9,8 @@
 #include "base/dev.h"
 
 struct probe {
-	char type[16];   /* "ext4", "ext3", "ext2", "vfat", "xfs", "btrfs", "squashfs", "swap",
-			  "DM_verity_hash" …, as blkid has them; "" unknown */
+	char type[24];   /* "ext4", "ext3", "ext2", "vfat", "xfs", "btrfs", "squashfs", "f2fs", "swap",
+			  "LVM2_member", "DM_verity_hash" …, as blkid has them; "" unknown */
 	char label[64];
 	char uuid[40];   /* as the file system's tools print it */
 	uint64_t size;   /* bytes of the file system, 0 unknown */

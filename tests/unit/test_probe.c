@@ -112,6 +112,7 @@ static void test_types_labels_and_uuids_as_blkid(void **state)
 		{"btrfs", "truncate -s 128M fs && mkfs.btrfs -q -L butter fs", 128 * MIB},
 		{"swap", "truncate -s 1M fs && mkswap -L tausch fs", MIB},
 		{"squashfs", "mkdir s && touch s/f && mksquashfs s fs -quiet -no-progress", 0},
+		{"f2fs", "truncate -s 64M fs && mkfs.f2fs -q -l blitz fs", 64 * MIB},
 		{"DM_verity_hash", "truncate -s 3M blocks && veritysetup format blocks fs", 5 * 4096 + 3 * 4096},
 	};
 
