@@ -24,7 +24,8 @@ struct inspect_options {
 static const struct options_def options[] = {
 	{"map", 0, OPTIONS_FLAG, FIELD(map), NULL, "draw where the disk is used (a terminal gets it anyway)", 0,
 		0, NULL},
-	{"svg", 0, OPTIONS_TEXT, FIELD(svg), "FILE", "write the map as a picture", 0, 0, NULL},
+	{"svg", 0, OPTIONS_TEXT, FIELD(svg), "FILE", "write the map as a picture (-: standard output)", 0, 0,
+		NULL},
 	{"against", 0, OPTIONS_TEXT, FIELD(against), "IMAGE", "mark what differs from another image", 0, 0,
 		NULL},
 	{"deep", 0, OPTIONS_FLAG, FIELD(deep), NULL, "read xfs and btrfs too, through libguestfs", 0, 0, NULL},
@@ -98,6 +99,11 @@ static int print(struct inspect *in, struct error *err)
 	return json_write(in->doc, true, &out, err) < 0 ? -1 : context_print(&out, err);
 }
 
+static bool svg_to_stdout(const struct inspect *in)
+{
+	return in->o->svg && !strcmp(in->o->svg, "-");
+}
+
 static int write_svg(struct inspect *in, struct error *err)
 {
 	CLEANUP_BUF struct buf out = BUF_INIT(0);
@@ -106,12 +112,16 @@ static int write_svg(struct inspect *in, struct error *err)
 		return 0;
 	if (map_svg(in->pictures, in->nr, &out, err) < 0)
 		return -1;
-	return file_write_atomic(in->o->svg, out.data, out.len, 0644, false, err);
+	return svg_to_stdout(in) ? context_print(&out, err) :
+				   file_write_atomic(in->o->svg, out.data, out.len, 0644, false, err);
 }
 
+/* A picture on standard output takes the place of the text. */
 static int finish(struct inspect *in, struct error *err)
 {
-	return write_svg(in, err) < 0 ? -1 : print(in, err);
+	if (write_svg(in, err) < 0)
+		return -1;
+	return svg_to_stdout(in) ? 0 : print(in, err);
 }
 
 static int compare(struct inspect *in, struct map *map, struct dev *dev, struct error *err)
@@ -191,7 +201,7 @@ static int check_files(const struct inspect *in, const struct spec *spec, struct
 
 	if (ret == 0)
 		ret = files_read(&f, in->o->against, "the image to compare with", err);
-	if (ret == 0 && in->o->svg)
+	if (ret == 0 && in->o->svg && !svg_to_stdout(in))
 		ret = files_make(&f, in->o->svg, "the picture", FILES_REPLACED, "--svg", err);
 	files_release(&f);
 	return ret;
@@ -276,6 +286,10 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	if (spec && in.o->deep)
 		return error_set(err, ERROR_USAGE, 0,
 			"--deep reads an image; '%s' is taken for a spec (--image if it is none)", in.path);
+	if (svg_to_stdout(&in) && (ctx->opts.json || in.o->map))
+		return error_set(err, ERROR_USAGE, 0,
+			"'--svg -' has standard output for the picture alone; give --svg a file beside %s",
+			in.o->map ? "--map" : "--json");
 	ret = spec ? plan_spec(&in, &b, err) : inspect_image(&in, err);
 	inspect_release(&in);
 	if (spec)

@@ -214,6 +214,19 @@ def test_picture(amiwright, system, tmp_path):
     assert (tmp_path / "a.svg").stat().st_mode & 0o777 == 0o644
 
 
+def test_picture_on_standard_output(amiwright, tmp_path):
+    """It has it for itself: `-` is no file, and no other result is mixed in."""
+    image = tmp_path / "a.raw"
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", image, "8M"], check=True)
+    amiwright("inspect", image, "--svg", "a.svg")
+    assert amiwright("inspect", image, "--svg", "-").stdout == (tmp_path / "a.svg").read_text()
+    assert not (tmp_path / "-").exists()
+    for other in ("--json", "--map"):
+        result = amiwright("inspect", image, "--svg", "-", other, status=2)
+        assert f"beside {other}" in result.stderr and not result.stdout
+
+
+
 def test_picture_of_hostile_names(amiwright, tmp_path):
     image = tmp_path / "a<b>&\"\x01.img"
     subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "<&\"\x1b\ufffe>", image, "16M"], check=True,
