@@ -5,21 +5,26 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/crypto_cipher.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "builder/build.h"
+#include "builder/command_key.h"
 #include "builder/files.h"
 #include "builder/map_svg.h"
 #include "builder/map_text.h"
 #include "fs/probe.h"
 
 struct inspect_options {
-	const char *spool_dir, *svg, *against;
+	const char *spool_dir, *svg, *against, *luks_pass_file;
+	uint64_t timeout;
 	bool spec, image, map, deep;
 };
 
 #define FIELD(field) offsetof(struct inspect_options, field)
+
+enum { TIMEOUT_S = 600, PASSPHRASE_SIZE = 1024 };
 
 static const struct options_def options[] = {
 	{"map", 0, OPTIONS_FLAG, FIELD(map), NULL, "draw where the disk is used (a terminal gets it anyway)", 0,
@@ -28,7 +33,12 @@ static const struct options_def options[] = {
 		NULL},
 	{"against", 0, OPTIONS_TEXT, FIELD(against), "IMAGE", "mark what differs from another image", 0, 0,
 		NULL},
-	{"deep", 0, OPTIONS_FLAG, FIELD(deep), NULL, "read xfs and btrfs too, through libguestfs", 0, 0, NULL},
+	{"deep", 0, OPTIONS_FLAG, FIELD(deep), NULL, "read xfs, btrfs, LVM and others too, through libguestfs", 0,
+		0, NULL},
+	{"luks-pass-file", 0, OPTIONS_TEXT, FIELD(luks_pass_file), "FILE",
+		"--deep: its first line opens what LUKS encrypts", 0, 0, NULL},
+	{"timeout", 0, OPTIONS_NUMBER, FIELD(timeout), "SECONDS",
+		"--deep: for all that libguestfs does (default: 600)", 1, 1000000, NULL},
 	{"spec", 0, OPTIONS_FLAG, FIELD(spec), NULL, "it is a spec, whatever its name", 0, 0, NULL},
 	{"image", 0, OPTIONS_FLAG, FIELD(image), NULL, "it is an image, whatever its name", 0, 0, NULL},
 	{"spool-dir", 0, OPTIONS_FOLDER, FIELD(spool_dir), "DIR",
@@ -201,6 +211,8 @@ static int check_files(const struct inspect *in, const struct spec *spec, struct
 
 	if (ret == 0)
 		ret = files_read(&f, in->o->against, "the image to compare with", err);
+	if (ret == 0)
+		ret = files_read(&f, in->o->luks_pass_file, "the passphrase", err);
 	if (ret == 0 && in->o->svg && !svg_to_stdout(in))
 		ret = files_make(&f, in->o->svg, "the picture", FILES_REPLACED, "--svg", err);
 	files_release(&f);
@@ -210,17 +222,25 @@ static int check_files(const struct inspect *in, const struct spec *spec, struct
 static int inspect_image(struct inspect *in, struct error *err)
 {
 	struct format_read_opts opts = context_read_opts(in->ctx);
-	struct guest_read_opts deep = {.cancelled = context_cancelled};
+	char passphrase[PASSPHRASE_SIZE] = "";
+	struct guest_disks_opts deep = {
+		.cancelled = context_cancelled,
+		.limit_s = (unsigned)(in->o->timeout ? in->o->timeout : TIMEOUT_S),
+		.key = in->o->luks_pass_file ? passphrase : NULL,
+	};
 	struct image image;
 	int ret;
 
 	opts.spool_dir = in->o->spool_dir ? in->o->spool_dir : opts.spool_dir;
 	deep.spool_dir = opts.spool_dir;
-	if (check_files(in, NULL, err) < 0 || format_open(in->path, &opts, true, &image, err) < 0)
+	if (check_files(in, NULL, err) < 0 ||
+		(deep.key && command_key_passphrase(in->o->luks_pass_file, passphrase, sizeof(passphrase), err) < 0) ||
+		format_open(in->path, &opts, true, &image, err) < 0)
 		return -1;
 	in->doc = report_image_json(&image, in->o->deep ? &deep : NULL, err);
 	ret = !in->doc || add_file(in, &image, err) < 0 || map_image(in, image.dev, err) < 0 ? -1 : 0;
 	image_close(&image);
+	crypto_wipe(passphrase, sizeof(passphrase));
 	return ret < 0 ? -1 : finish(in, err);
 }
 
@@ -273,6 +293,24 @@ static void inspect_release(struct inspect *in)
 	json_free(in->doc);
 }
 
+static int check_options(const struct inspect *in, bool spec, struct error *err)
+{
+	const struct inspect_options *o = in->o;
+
+	if (o->spec && o->image)
+		return error_set(err, ERROR_USAGE, 0, "--spec and --image exclude each other");
+	if (spec && o->deep)
+		return error_set(err, ERROR_USAGE, 0,
+			"--deep reads an image; '%s' is taken for a spec (--image if it is none)", in->path);
+	if (!o->deep && (o->luks_pass_file || o->timeout))
+		return error_set(err, ERROR_USAGE, 0, "--luks-pass-file and --timeout are for --deep alone");
+	if (svg_to_stdout(in) && (in->ctx->opts.json || o->map))
+		return error_set(err, ERROR_USAGE, 0,
+			"'--svg -' has standard output for the picture alone; give --svg a file beside %s",
+			o->map ? "--map" : "--json");
+	return 0;
+}
+
 static int run(struct context *ctx, const void *popts, const struct options_args *args,
 	struct error *err)
 {
@@ -281,15 +319,8 @@ static int run(struct context *ctx, const void *popts, const struct options_args
 	struct build b = {0};
 	int ret;
 
-	if (in.o->spec && in.o->image)
-		return error_set(err, ERROR_USAGE, 0, "--spec and --image exclude each other");
-	if (spec && in.o->deep)
-		return error_set(err, ERROR_USAGE, 0,
-			"--deep reads an image; '%s' is taken for a spec (--image if it is none)", in.path);
-	if (svg_to_stdout(&in) && (ctx->opts.json || in.o->map))
-		return error_set(err, ERROR_USAGE, 0,
-			"'--svg -' has standard output for the picture alone; give --svg a file beside %s",
-			in.o->map ? "--map" : "--json");
+	if (check_options(&in, spec, err) < 0)
+		return -1;
 	ret = spec ? plan_spec(&in, &b, err) : inspect_image(&in, err);
 	inspect_release(&in);
 	if (spec)

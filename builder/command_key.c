@@ -107,6 +107,11 @@ static int from_terminal(const char *path, char *out, size_t size, struct error 
 	return ask_on(fd, path, out, size, err);
 }
 
+int command_key_passphrase(const char *file, char *out, size_t size, struct error *err)
+{
+	return from_file(file, out, size, err) < 0 ? -1 : log_redact(out, err);
+}
+
 static int give_passphrase(void *arg, const char *path, char *out, size_t size, struct error *err)
 {
 	const char *file = arg;

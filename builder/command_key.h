@@ -11,6 +11,11 @@
  */
 struct crypto_rsa_key *command_key_open(const char *path, const char *pass_file, struct error *err)
 	MUST_CHECK;
+/*
+ * A passphrase: the first line of a file, NUL-terminated into out, and kept out of the log from now on.
+ * ERROR_INPUT when it does not fit.
+ */
+int command_key_passphrase(const char *file, char *out, size_t size, struct error *err) MUST_CHECK;
 /* Dates in the past or the future are noted in the log and no error: the formats ignore them. */
 struct crypto_certificate *command_key_certificate(const char *path, struct error *err) MUST_CHECK;
 /* The same for one of EC2's: the log says which it is, or that it is not known. */

@@ -64,6 +64,10 @@ static int add_text(struct buf *out, const char *text, size_t max, struct error 
 			as = "&quot;";
 		else if (u < ' ' || u == 0x7f)
 			as = "?";
+		else if (u == 0xc2 && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] < 0xa0) {
+			as = "?";
+			c++;
+		}
 		/* U+FFFE and U+FFFF are no characters of XML. */
 		if (u == 0xef && (unsigned char)c[1] == 0xbf && (unsigned char)c[2] >= 0xbe) {
 			as = "?";
@@ -215,6 +219,8 @@ static int add_usage(struct picture *p, const struct json *fs, const char *class
 
 	if (json_get(fs, "damage"))
 		return text_at(p, X, p->y + 17, "t bad", "damaged", 20, err);
+	if (json_get(fs, "unread"))
+		return text_at(p, X, p->y + 17, "t m", "not read", 20, err);
 	if (size <= 0 || used < 0 || used > size)
 		return 0;
 	if (buf_addf(p->out, err,
@@ -251,6 +257,39 @@ static int add_row(struct picture *p, const struct map_region *r, const struct j
 	return 0;
 }
 
+/* A volume within a region's file system, in that one's colour; where it lies is not known. */
+static int add_volume(struct picture *p, const struct map_region *r, const struct json *v, struct error *err)
+{
+	const struct json *fs = json_get(v, "filesystem");
+	int64_t bytes = json_get_int(v, "size", 0);
+	char size[NUM_SIZE_TEXT] = "";
+
+	if (bytes > 0)
+		num_format_size(size, (uint64_t)bytes);
+	if (text_at(p, EDGE + 62, p->y + 17, "t", json_get_str(v, "name", "inside"), 32, err) < 0 ||
+		text_at(p, 380, p->y + 17, "t", json_get_str(fs, "type", ""), 14, err) < 0 ||
+		text_at(p, 480, p->y + 17, "t m", json_get_str(fs, "label", ""), 14, err) < 0 ||
+		open_text(p, 670, p->y + 17, "t", " text-anchor=\"end\"", err) < 0 ||
+		buf_addf(p->out, err, "%s</text>\n", size) < 0 ||
+		add_usage(p, json_get(v, "unread") ? v : fs, hue(r), err) < 0)
+		return -1;
+	p->y += ROW;
+	return 0;
+}
+
+static int add_volumes(struct picture *p, const struct map_region *r, const struct json *fs, struct error *err)
+{
+	const struct json *list = json_get(fs, "volumes");
+
+	for (size_t i = 0; list && i < json_length(list); i++) {
+		const struct json *v = json_at(list, i);
+
+		if (add_volume(p, r, v, err) < 0 || add_volumes(p, r, json_get(v, "filesystem"), err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int add_rows(struct picture *p, struct error *err)
 {
 	const struct json *whole = json_get(p->d->disk, "filesystem");
@@ -259,7 +298,7 @@ static int add_rows(struct picture *p, struct error *err)
 		const struct map_region *r = &p->regions.items[i];
 		const struct json *fs = r->part ? json_get(r->part, "filesystem") : whole;
 
-		if ((r->part || fs) && add_row(p, r, fs, err) < 0)
+		if (((r->part || fs) && add_row(p, r, fs, err) < 0) || add_volumes(p, r, fs, err) < 0)
 			return -1;
 	}
 	if (json_get_str(p->d->disk, "damage", NULL)) {

@@ -6,7 +6,8 @@
  *    "uuid", "offset", "size", "filesystem"}],
  *    "filesystem": {"type", "label", "uuid", "size", "used", "free", "mount", "damage"}}
  *
- * Of images also "variant", "allocated", "file": {"size", "on_disk"}, "damage", and os_facts_json().
+ * Of images also "variant", "allocated", "file": {"size", "on_disk"}, "damage", and os_facts_json(); of LUKS
+ * "encryption": {"version", "cipher"}; and what report_deep.h lists.
  *
  * All sizes are bytes. "filesystem" stands in the partition, or in the disk when there is no table.
  */

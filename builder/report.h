@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "builder/plan.h"
 #include "formats/format.h"
-#include "fs/guest_read.h"
+#include "fs/guest_disks.h"
 
 enum { REPORT_TIMES_MAX = 12 };
 
@@ -44,7 +44,7 @@ int report_mapping_text(const struct ec2_mapping *m, size_t nr, struct buf *out,
  * from it. Damage of a table or a file system is noted in the document, not an error. deep: how
  * file systems are read that only an appliance reads; NULL: they are but named.
  */
-struct json *report_image_json(const struct image *image, const struct guest_read_opts *deep,
+struct json *report_image_json(const struct image *image, const struct guest_disks_opts *deep,
 	struct error *err) MUST_CHECK;
 
 /* A document of report_image_json() or of report_disk_json() as text. */

@@ -8,21 +8,23 @@
 #include "base/walk.h"
 #include "base/window.h"
 #include "builder/os_facts.h"
+#include "builder/report_deep.h"
+#include "fs/luks_probe.h"
 #include "fs/probe.h"
 
 /* What is looked into, and what was found in it so far. */
 struct found {
 	struct dev *dev; /* the disk; borrowed */
 	struct os_facts facts;
-	const struct guest_read_opts *deep; /* NULL: no appliance; borrowed */
+	struct report_deep deep;
 };
 
-static int set_damage(struct json *fs, const char *text, struct error *err)
+int report_set_once(struct json *fs, const char *key, const char *text, struct error *err)
 {
-	return json_get(fs, "damage") ? 0 : json_set_str(fs, "damage", text, err);
+	return json_get(fs, key) ? 0 : json_set_str(fs, key, text, err);
 }
 
-static int set_usage(struct json *fs, uint64_t size, uint64_t used, struct error *err)
+int report_set_usage(struct json *fs, uint64_t size, uint64_t used, struct error *err)
 {
 	return json_set_int(fs, "size", (int64_t)size, err) < 0 ||
 			       json_set_int(fs, "used", (int64_t)used, err) < 0 ||
@@ -41,24 +43,12 @@ static int set_probe(struct json *fs, const struct probe *probe, uint64_t room, 
 		json_set_str(fs, "uuid", probe->uuid, err) < 0)
 		return -1;
 	if (probe->usage_known)
-		return set_usage(fs, probe->size, probe->used, err);
+		return report_set_usage(fs, probe->size, probe->used, err);
 	if (probe->size <= room)
 		return 0;
 	text = buf_strf(err, "it has %s where there are only %s", num_format_size(has, probe->size),
 		num_format_size(only, room));
-	return text ? set_damage(fs, text, err) : -1;
-}
-
-/* By an appliance, which also knows the space in use. */
-static int open_deep(const struct found *f, struct dev *window, struct json *fs, struct reader **out,
-	struct error *err)
-{
-	uint64_t size, used;
-
-	*out = guest_reader_open(window, f->deep, err);
-	if (!*out || guest_reader_usage(*out, &size, &used, err) < 0)
-		return -1;
-	return set_usage(fs, size, used, err);
+	return text ? report_set_once(fs, "damage", text, err) : -1;
 }
 
 /* What its files tell; damage is noted in fs. */
@@ -69,18 +59,32 @@ static int look_into(struct found *f, struct dev *window, const char *type, bool
 	struct reader *reader;
 	int ret = reader_open(window, type, &reader, &damage);
 
-	if (ret == 0 && !reader && f->deep && guest_reads(type))
-		ret = open_deep(f, window, fs, &reader, &damage);
 	if (ret == 0 && reader)
 		ret = os_facts_look(&f->facts, reader, esp, &damage);
 	reader_close(reader);
 	if (ret == 0)
 		return 0;
 	if (damage.kind == ERROR_INPUT)
-		return set_damage(fs, damage.text, err);
+		return report_set_once(fs, "damage", damage.text, err);
 	if (err)
 		*err = damage;
 	return -1;
+}
+
+/* "encryption": {"version", "cipher"} of LUKS. */
+static int set_luks(struct json *fs, struct dev *window, const char *type, struct error *err)
+{
+	CLEANUP(json_cleanup) struct json *luks = NULL;
+	struct luks_facts facts;
+
+	if (strcmp(type, "crypto_LUKS"))
+		return 0;
+	luks = json_new_object(err);
+	if (!luks || luks_probe(window, &facts, err) < 0 ||
+		json_set_int(luks, "version", facts.version, err) < 0 ||
+		json_set_str(luks, "cipher", facts.cipher[0] ? facts.cipher : NULL, err) < 0)
+		return -1;
+	return json_set(fs, "encryption", steal_ptr(&luks), err);
 }
 
 /* What there is in window; *out = NULL without error when it is nothing that we know. */
@@ -95,7 +99,7 @@ static int window_json(struct found *f, struct dev *window, bool esp, struct jso
 	if (!probe.type[0])
 		return 0;
 	fs = json_new_object(err);
-	if (!fs || set_probe(fs, &probe, window->size, err) < 0 ||
+	if (!fs || set_probe(fs, &probe, window->size, err) < 0 || set_luks(fs, window, probe.type, err) < 0 ||
 		look_into(f, window, probe.type, esp, fs, err) < 0)
 		return -1;
 	*out = steal_ptr(&fs);
@@ -113,6 +117,12 @@ static int found_fs_json(struct found *f, uint64_t off, uint64_t len, bool esp, 
 		return -1;
 	ret = window_json(f, window, esp, out, err);
 	dev_close(window, NULL);
+	if (ret == 0 && *out && report_deep_takes(&f->deep, json_get_str(*out, "type", "")))
+		ret = report_deep_add(&f->deep, f->dev, off, len, *out, err);
+	else if (ret == 0 && *out && f->deep.opts && json_get(*out, "encryption"))
+		ret = json_set_str(*out, "unread", "encrypted: not looked into", err);
+	if (ret < 0)
+		json_free(steal_ptr(out));
 	return ret;
 }
 
@@ -181,8 +191,10 @@ static int found_disk(struct json *out, struct found *f, struct error *err)
 		   (fs && json_set(out, "filesystem", fs, err) < 0)) {
 		return -1;
 	}
-	return os_facts_look_bios(&f->facts, f->dev, &table, err) < 0 ? -1 :
-		os_facts_json(&f->facts, out, err);
+	if (os_facts_look_bios(&f->facts, f->dev, &table, err) < 0 ||
+		report_deep_run(&f->deep, &f->facts, err) < 0)
+		return -1;
+	return os_facts_json(&f->facts, out, err);
 }
 
 /* Bytes that the image's own map calls data. */
@@ -197,11 +209,11 @@ static int data_bytes(struct dev *dev, uint64_t *out, struct error *err)
 	return 0;
 }
 
-struct json *report_image_json(const struct image *image, const struct guest_read_opts *deep,
+struct json *report_image_json(const struct image *image, const struct guest_disks_opts *deep,
 	struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *out = json_new_object(err);
-	struct found f = {.dev = image->dev, .deep = deep};
+	struct found f = {.dev = image->dev, .deep = {.opts = deep}};
 	uint64_t data = 0;
 	int ret;
 
@@ -212,6 +224,7 @@ struct json *report_image_json(const struct image *image, const struct guest_rea
 		json_set_int(out, "allocated", (int64_t)data, err) < 0)
 		return NULL;
 	ret = found_disk(out, &f, err);
+	report_deep_release(&f.deep);
 	os_facts_release(&f.facts);
 	return ret < 0 ? NULL : steal_ptr(&out);
 }

@@ -8,6 +8,9 @@
 #include "base/log.h"
 #include "base/num.h"
 
+/* Columns before a partition's file system. */
+enum { FS_INDENT = 28 };
+
 void report_time(struct report_times *t, const char *name, uint64_t ms)
 {
 	size_t i = 0;
@@ -74,28 +77,79 @@ static int add_size(struct buf *out, const struct json *obj, const char *key, in
 	return buf_addf(out, err, " %*s", width, num_format_size(text, (uint64_t)value));
 }
 
-static int add_fs(struct buf *out, const struct json *fs, const char *indent, struct error *err)
+/* Text out of an image; what a terminal would obey (C0, DEL, C1) becomes "?". */
+static int add_name(struct buf *out, const char *text, struct error *err)
 {
-	const char *mount = json_get_str(fs, "mount", NULL);
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+		bool two = *c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
 
-	if (buf_addf(out, err, "%s%s", indent, json_get_str(fs, "type", "?")) < 0)
+		if (buf_add_char(out, two || *c < ' ' || *c == 0x7f ? '?' : (char)*c, err) < 0)
+			return -1;
+		c += two;
+	}
+	return 0;
+}
+
+/* The text of a key between two others, when it is there and not empty. */
+static int add_key(struct buf *out, const char *before, const struct json *obj, const char *key,
+	const char *after, struct error *err)
+{
+	const char *text = json_get_str(obj, key, "");
+
+	return !*text ? 0 :
+	       buf_add_str(out, before, err) < 0 || add_name(out, text, err) < 0 ? -1 :
+			    buf_add_str(out, after, err);
+}
+
+static int add_usage(struct buf *out, const struct json *fs, struct error *err)
+{
+	return !json_get(fs, "used") ? 0 :
+	       buf_add_str(out, ",", err) < 0 || add_size(out, fs, "used", 0, err) < 0 ||
+			       buf_add_str(out, " used,", err) < 0 || add_size(out, fs, "free", 0, err) < 0 ||
+			       buf_add_str(out, " free", err) < 0 ?
+		       -1 :
+		       0;
+}
+
+/* One line, without its end. */
+static int add_fs_line(struct buf *out, const struct json *fs, struct error *err)
+{
+	const struct json *luks = json_get(fs, "encryption");
+
+	if (add_name(out, json_get_str(fs, "type", "?"), err) < 0 ||
+		add_key(out, " '", fs, "label", "'", err) < 0 || add_key(out, " ", fs, "uuid", "", err) < 0 ||
+		add_key(out, " on ", fs, "mount", "", err) < 0 || add_key(out, ", part of ", fs, "group", "", err) < 0)
 		return -1;
-	if (*json_get_str(fs, "label", "") &&
-		buf_addf(out, err, " '%s'", json_get_str(fs, "label", "")) < 0)
+	if (luks && (buf_addf(out, err, ", version %lld", (long long)json_get_int(luks, "version", 0)) < 0 ||
+			    add_key(out, ", ", luks, "cipher", "", err) < 0))
 		return -1;
-	if (buf_addf(out, err, " %s", json_get_str(fs, "uuid", "")) < 0)
+	if (add_key(out, ", damaged: ", fs, "damage", "", err) < 0 ||
+		add_key(out, ", not read: ", fs, "unread", "", err) < 0)
 		return -1;
-	if (mount && buf_addf(out, err, " on %s", mount) < 0)
+	return add_usage(out, fs, err);
+}
+
+/* The file system, and below it the volumes that lie in it, with theirs. */
+static int add_fs(struct buf *out, const struct json *fs, int indent, struct error *err)
+{
+	const struct json *volumes = json_get(fs, "volumes");
+
+	if (add_fs_line(out, fs, err) < 0 || buf_add_char(out, '\n', err) < 0)
 		return -1;
-	if (json_get(fs, "damage") &&
-		buf_addf(out, err, ", damaged: %s", json_get_str(fs, "damage", "")) < 0)
-		return -1;
-	if (json_get(fs, "used") &&
-		(buf_add_str(out, ",", err) < 0 || add_size(out, fs, "used", 0, err) < 0 ||
-			buf_add_str(out, " used,", err) < 0 || add_size(out, fs, "free", 0, err) < 0 ||
-			buf_add_str(out, " free", err) < 0))
-		return -1;
-	return buf_add_char(out, '\n', err);
+	for (size_t i = 0; volumes && i < json_length(volumes); i++) {
+		const struct json *v = json_at(volumes, i), *inside = json_get(v, "filesystem");
+
+		if (buf_addf(out, err, "%*s", indent + 2, "") < 0 ||
+			add_name(out, json_get_str(v, "name", "inside"), err) < 0 ||
+			(json_get_int(v, "size", 0) && add_size(out, v, "size", 0, err) < 0) ||
+			add_key(out, ", not read: ", v, "unread", "", err) < 0)
+			return -1;
+		if (!json_is_object(inside) ? buf_add_char(out, '\n', err) < 0 :
+					      buf_add_str(out, ": ", err) < 0 ||
+						      add_fs(out, inside, indent + 2, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int add_part(struct buf *out, const struct json *part, struct error *err)
@@ -106,11 +160,12 @@ static int add_part(struct buf *out, const struct json *part, struct error *err)
 	if (buf_addf(out, err, "  %2lld", (long long)json_get_int(part, "number", 0)) < 0 ||
 		add_size(out, part, "offset", 10, err) < 0 || add_size(out, part, "size", 10, err) < 0)
 		return -1;
-	if (buf_addf(out, err, "  %-14s %s\n",
-		    type ? type : json_get_str(part, "type_guid", "?"),
-		    json_get_str(part, "name", "")) < 0)
+	if (buf_addf(out, err, "  %-14s ", type ? type : json_get_str(part, "type_guid", "?")) < 0 ||
+		add_name(out, json_get_str(part, "name", ""), err) < 0 || buf_add_char(out, '\n', err) < 0)
 		return -1;
-	return fs ? add_fs(out, fs, "                            ", err) : 0;
+	if (!fs)
+		return 0;
+	return buf_addf(out, err, "%*s", FS_INDENT, "") < 0 ? -1 : add_fs(out, fs, FS_INDENT, err);
 }
 
 static int add_list(struct buf *out, const char *head, const struct json *list, const char *between,
@@ -121,7 +176,8 @@ static int add_list(struct buf *out, const char *head, const struct json *list, 
 	if (buf_addf(out, err, "  %s", head) < 0)
 		return -1;
 	for (size_t i = 0; i < json_length(list); i++)
-		if (buf_addf(out, err, "%s%s", i ? between : "", json_text(json_at(list, i), "?")) < 0)
+		if (buf_add_str(out, i ? between : "", err) < 0 ||
+			add_name(out, json_text(json_at(list, i), "?"), err) < 0)
 			return -1;
 	return buf_add_char(out, '\n', err);
 }
@@ -139,8 +195,8 @@ static int add_found(struct buf *out, const struct json *disk, struct error *err
 			    buf_add_str(out, " on disk; data:", err) < 0 ||
 			    add_size(out, disk, "allocated", 0, err) < 0 || buf_add_char(out, '\n', err) < 0))
 		return -1;
-	if ((name || arch) && buf_addf(out, err, "  system: %s%s%s\n", name ? name : "", name && arch ? ", " : "",
-				      arch ? arch : "") < 0)
+	if ((name || arch) && (buf_add_str(out, "  system: ", err) < 0 || add_name(out, name ? name : "", err) < 0 ||
+				      buf_addf(out, err, "%s%s\n", name && arch ? ", " : "", arch ? arch : "") < 0))
 		return -1;
 	if (add_list(out, "kernels: ", json_get(disk, "kernels"), ", ", err) < 0)
 		return -1;
@@ -163,8 +219,7 @@ int report_disk_text(const struct json *disk, struct buf *out, struct error *err
 		buf_addf(out, err, ", %s%s%s\n", table ? table : "no partition table",
 			json_get(disk, "guid") ? " " : "", json_get_str(disk, "guid", "")) < 0)
 		return -1;
-	if (json_get_str(disk, "damage", NULL) &&
-		buf_addf(out, err, "  damaged: %s\n", json_get_str(disk, "damage", "")) < 0)
+	if (add_key(out, "  damaged: ", disk, "damage", "\n", err) < 0)
 		return -1;
 	if (parts && json_length(parts) &&
 		buf_add_str(out, "  nr      start       size  type           name\n", err) < 0)
@@ -172,7 +227,7 @@ int report_disk_text(const struct json *disk, struct buf *out, struct error *err
 	for (size_t i = 0; parts && i < json_length(parts); i++)
 		if (add_part(out, json_at(parts, i), err) < 0)
 			return -1;
-	if (fs && add_fs(out, fs, "  ", err) < 0)
+	if (fs && (buf_add_str(out, "  ", err) < 0 || add_fs(out, fs, 2, err) < 0))
 		return -1;
 	return add_found(out, disk, err);
 }

@@ -212,11 +212,12 @@ static int trim(struct guest *g, struct error *err)
 
 static int work(const struct fs *fs, const char *image, struct error *err)
 {
+	const struct guest_opts opts = {.cancelled = fs->opts.cancelled};
 	struct guest *g;
 
 	if ((is_xfs(fs) ? make_xfs(fs, image, err) : make_btrfs(fs, image, err)) < 0)
 		return -1;
-	g = guest_start(image, fs->opts.cancelled, err);
+	g = guest_start(image, &opts, err);
 	if (!g)
 		return -1;
 	if (guest_mount(g, "noatime", err) < 0 || fill(fs, g, err) < 0 || trim(g, err) < 0) {

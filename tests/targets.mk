@@ -50,6 +50,16 @@ check-faults-run: $(B)/amiwright
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) \
 		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/slow
 
+check-deep: ## `inspect --deep` on all formats, broken off, as nobody (half an hour under emulation)
+	$(Q).ci/install-packages build image test
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all check-programs
+	$(Q)$(MAKE) --no-print-directory check-deep-run
+
+.PHONY: check-deep check-deep-run
+check-deep-run: $(B)/amiwright $(bench_PROGS)
+	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_OBJECTS=$(abspath $(O)) \
+		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/deep
+
 check-boot: ## boot the images under images/ in QEMU (half an hour under emulation)
 	$(Q).ci/install-packages build image test boot
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
