@@ -298,11 +298,29 @@ struct sink {
 	bool failed;
 };
 
+/* The control character at p, one or two bytes long, that JSON allows as it is; 0: there is none. */
+static size_t bare_control(const unsigned char *p, size_t len)
+{
+	return *p == 0x7f ? 1 : len > 1 && *p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0 ? 2 : 0;
+}
+
+/* DEL and C1 are escaped as the others are: documents are looked at on terminals too. */
 static int sink_add(const char *text, size_t len, void *arg)
 {
+	const unsigned char *p = (const unsigned char *)text;
 	struct sink *s = arg;
+	size_t from = 0, n;
 
-	s->failed = buf_add(s->out, text, len, s->err) < 0;
+	for (size_t i = 0; i < len && !s->failed; i++) {
+		n = bare_control(p + i, len - i);
+		if (!n)
+			continue;
+		s->failed = buf_add(s->out, text + from, i - from, s->err) < 0 ||
+			    buf_addf(s->out, s->err, "\\u%04X", p[i + n - 1]) < 0;
+		from = i + n;
+		i = from - 1;
+	}
+	s->failed = s->failed || buf_add(s->out, text + from, len - from, s->err) < 0;
 	return s->failed ? -1 : 0;
 }
 

@@ -2,7 +2,8 @@
 /*
  * JSON values: a thin face over jansson, so that one place knows the library. Objects keep the
  * order in which keys were set. Numbers: 64-bit integers and doubles. Text is UTF-8; bytes that are
- * not are refused by the parser and become U+FFFD in the setters (texts and keys).
+ * not are refused by the parser and become U+FFFD in the setters (texts and keys). Control characters,
+ * DEL and those of C1 too, are written as escapes.
  *
  * Ownership: `_new`/`json_parse` results are the caller's (json_free); the setters and
  * json_append() take the value, also on failure; the getters lend it.

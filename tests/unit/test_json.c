@@ -184,9 +184,29 @@ static void test_no_memory(void **state)
 	assert_true(allocfail_torture(parse_again));
 }
 
+/* What a terminal obeys is escaped, all else stays: both give the same text when read. */
+static void test_control_characters_are_escaped(void **state)
+{
+	static const char text[] = "a\033[2J\177 \302\233 \302\240 \303\251 \302\237";
+	struct error err = ERROR_INIT;
+	CLEANUP_BUF struct buf b = BUF_INIT(0);
+	struct json *j = json_new_object(&err), *again;
+
+	(void)state;
+	assert_int_equal(json_set_str(j, "k", text, &err), 0);
+	assert_int_equal(json_write(j, false, &b, &err), 0);
+	assert_string_equal(buf_str(&b),
+		"{\"k\":\"a\\u001B[2J\\u007F \\u009B \302\240 \303\251 \\u009F\"}");
+	again = json_parse(b.data, b.len, "it", &err);
+	assert_string_equal(json_get_str(again, "k", NULL), text);
+	json_free(again);
+	json_free(j);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_control_characters_are_escaped),
 		cmocka_unit_test(test_parse_errors),
 		cmocka_unit_test(test_getters),
 		cmocka_unit_test(test_write),
