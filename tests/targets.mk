@@ -50,8 +50,8 @@ check-faults-run: $(B)/amiwright
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) \
 		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/slow
 
-check-deep: ## `inspect --deep` on all formats, broken off, as nobody (half an hour under emulation)
-	$(Q).ci/install-packages build image test
+check-deep: ## `inspect --deep` on all formats, broken off, as nobody; guestfish on ours (half an hour under emulation)
+	$(Q).ci/install-packages build image test deep
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all check-programs
 	$(Q)$(MAKE) --no-print-directory check-deep-run
 
