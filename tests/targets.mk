@@ -30,17 +30,18 @@ check-programs: $(unit_PROGS) $(fuzz_PROGS) $(bench_PROGS)
 check-unit: $(unit_PROGS) ## unit tests, TEST_JOBS at a time
 	$(Q)tests/unit/run $(TEST_JOBS) $(O) $(unit_PROGS)
 
-# A file of tests has one worker, for what a module's tests share. TEST_JOBS=1: one after the other, in this process.
-TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+# A file of tests has one worker, for what a module's tests share; one more than processors, as many wait for a server.
+# TEST_JOBS=1: one after the other, in this process.
+TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
 test_workers = $(if $(filter 0 1,$(TEST_JOBS)),-p no:xdist,-n $(TEST_JOBS) --dist loadfile)
 
-check-integration: $(B)/amiwright $(bench_PROGS) ## tests with foreign clients and checkers, TEST_JOBS at a time
-	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_BUILD=$(abspath $(B)) \
-		AMIWRIGHT_OBJECTS=$(abspath $(O)) \
-		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(test_workers) $(PYTEST_FLAGS) \
-		tests/integration
+integration = AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_BUILD=$(abspath $(B)) \
+	AMIWRIGHT_OBJECTS=$(abspath $(O)) $(PYTHON) -B -m pytest -q -p no:cacheprovider
 
-check-faults: ## uploads on a bad day, and killed fifty times (some minutes)
+check-integration: $(B)/amiwright $(bench_PROGS) ## tests with foreign clients and checkers, TEST_JOBS at a time
+	$(Q)$(integration) $(test_workers) -m "not slow and not appliance" $(PYTEST_FLAGS) tests/integration
+
+check-faults: ## uploads on a bad day, and killed fifty times; large disks (some minutes)
 	$(Q).ci/install-packages build image test
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)$(MAKE) --no-print-directory check-faults-run
@@ -49,6 +50,7 @@ check-faults: ## uploads on a bad day, and killed fifty times (some minutes)
 check-faults-run: $(B)/amiwright
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) \
 		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/slow
+	$(Q)$(integration) -m slow $(PYTEST_FLAGS) tests/integration
 
 check-deep: ## `inspect --deep` on all formats, broken off, as nobody; guestfish on ours (half an hour under emulation)
 	$(Q).ci/install-packages build image test deep
@@ -59,6 +61,7 @@ check-deep: ## `inspect --deep` on all formats, broken off, as nobody; guestfish
 check-deep-run: $(B)/amiwright $(bench_PROGS)
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_OBJECTS=$(abspath $(O)) \
 		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/deep
+	$(Q)$(integration) -m appliance $(PYTEST_FLAGS) tests/integration
 
 check-boot: ## boot the images under images/ in QEMU (half an hour under emulation)
 	$(Q).ci/install-packages build image test boot

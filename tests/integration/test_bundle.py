@@ -164,6 +164,7 @@ def test_of_other_formats(amiwright, keys, image, tmp_path):
         assert len(content) - image.stat().st_size < MIB
 
 
+@pytest.mark.slow
 def test_beyond_eight_gib(amiwright, keys, tmp_path):
     """A size that octal digits of a tar header cannot hold; and more than ten is refused before any work."""
     big = tmp_path / "big.img"
@@ -226,7 +227,7 @@ def test_bad_usage_is_told_before_work(amiwright, keys, image, tmp_path, change,
     assert not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize("pack", [None, "gzip", "xz"])
+@pytest.mark.parametrize("pack", [None, "gzip", pytest.param("xz", marks=pytest.mark.slow)])
 def test_nothing_in_plain_text(amiwright, keys, image, tmp_path, pack):
     """All bytes that system calls write; a compressed image is unpacked to a temporary file that is encrypted."""
     content, source = image.read_bytes(), image

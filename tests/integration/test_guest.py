@@ -76,6 +76,7 @@ def source(tmp_path_factory):
     return folder
 
 
+@pytest.mark.appliance
 @pytest.mark.parametrize("type_", TYPES)
 def test_mount_equals_source(type_, source, tmp_path):
     need(type_)

@@ -37,6 +37,7 @@ def kinds(fs):
         if "volumes" in fs else fs["type"]
 
 
+@pytest.mark.appliance
 def test_looks_into_all(amiwright, disk, tmp_path):
     qcow2, before = tmp_path / "disk.qcow2", disk.read_bytes()
     subprocess.run(["qemu-img", "convert", "-O", "qcow2", disk, qcow2], check=True)
