@@ -3,12 +3,14 @@
 #ifndef AMIWRIGHT_TESTS_LIB_BYTESDEV_H
 #define AMIWRIGHT_TESTS_LIB_BYTESDEV_H
 
+#include <stdatomic.h>
+
 #include "base/dev.h"
 
 struct bytesdev {
 	struct dev dev;
-	const uint8_t *bytes; /* borrowed */
-	uint64_t reads;       /* calls so far */
+	const uint8_t *bytes;   /* borrowed */
+	_Atomic uint64_t reads; /* calls so far, of all threads */
 };
 
 /* In the caller's storage: closing it does nothing. */
