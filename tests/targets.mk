@@ -30,9 +30,8 @@ check-programs: $(unit_PROGS) $(fuzz_PROGS) $(bench_PROGS)
 check-unit: $(unit_PROGS) ## unit tests, TEST_JOBS at a time
 	$(Q)tests/unit/run $(TEST_JOBS) $(O) $(unit_PROGS)
 
-# A file of tests has one worker, for what a module's tests share; one more than processors, as many wait for a server.
-# TEST_JOBS=1: one after the other, in this process.
-TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
+# A file of tests has one worker, for what a module's tests share. TEST_JOBS=1: one after the other, in this process.
+TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 test_workers = $(if $(filter 0 1,$(TEST_JOBS)),-p no:xdist,-n $(TEST_JOBS) --dist loadfile)
 
 integration = AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_BUILD=$(abspath $(B)) \
