@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/nbd_internal.h"
+#include "base/thread.h"
 
 enum { CLIENTS_MAX = 256, STALL_S = 20 };
 enum { END, LISTENER, FIRST_CLIENT };
@@ -90,13 +90,8 @@ static void *serve_thread(void *arg)
 
 static int start_thread(struct nbd_server *s, struct error *err)
 {
-	sigset_t all, old;
-	int code;
+	int code = thread_start(&s->thread, serve_thread, s);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	code = pthread_create(&s->thread, NULL, serve_thread, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return code ? error_set(err, ERROR_IO, code, "cannot start a thread") : 0;
 }
 

@@ -16,11 +16,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "base/thread.h"
 
 struct slot {
 	void *item;
@@ -118,23 +119,18 @@ static void *worker(void *arg)
 	return NULL;
 }
 
-/* Signals are the main thread's: a worker that took one would leave the main thread waiting. */
 static int start_threads(struct pool *p, unsigned count, struct error *err)
 {
-	sigset_t all, old;
 	int ret = 0;
 
 	p->threads = calloc(count, sizeof(*p->threads));
 	if (!p->threads)
 		return error_nomem(err, "a worker pool");
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (ret == 0 && p->nr_threads < count) {
-		ret = pthread_create(&p->threads[p->nr_threads], NULL, worker, p);
+		ret = thread_start(&p->threads[p->nr_threads], worker, p);
 		if (ret == 0)
 			p->nr_threads++;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return ret == 0 ? 0
 			: error_set(err, ERROR_IO, ret, "cannot start worker thread %u of %u",
 				  p->nr_threads + 1, count);

@@ -132,21 +132,12 @@ static int push_some(struct gunzip *g, const uint8_t **p, size_t *len, struct er
 /* Members that are known, and of one that turned out to be another the bytes that seemed to be known. */
 static int pass_known(struct gunzip *g, const uint8_t **p, size_t *len, struct error *err)
 {
-	const uint8_t *again = g->repeat.known;
-	uint64_t zeros;
-	size_t n;
+	const uint8_t *known = g->repeat.known;
+	size_t again;
 
-	do {
-		n = repeat_match(&g->repeat, *p, *len, &zeros);
-		*p += n;
-		*len -= n;
-		if (zeros && g->zeros(g->arg, zeros, err) < 0)
-			return -1;
-	} while (zeros && *len);
-	if (!*len)
-		return 0;
-	n = repeat_give_up(&g->repeat);
-	return n ? push_some(g, &again, &n, err) : 0;
+	if (repeat_pass(&g->repeat, p, len, &again, g->zeros, g->arg, err) < 0)
+		return -1;
+	return again ? push_some(g, &known, &again, err) : 0;
 }
 
 int gunzip_push(struct gunzip *g, const void *data, size_t len, struct error *err)

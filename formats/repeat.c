@@ -35,7 +35,11 @@ void repeat_end(struct repeat *r)
 	r->other = false;
 }
 
-size_t repeat_match(struct repeat *r, const void *data, size_t len, uint64_t *zeros)
+/*
+ * How many of the len bytes are the known member's, going on where the last call stopped. When all of it was there,
+ * *zeros is what it stands for; else 0.
+ */
+static size_t match(struct repeat *r, const void *data, size_t len, uint64_t *zeros)
 {
 	const uint8_t *p = data;
 	size_t most = MIN(len, r->known_len - r->matched), n = 0;
@@ -53,10 +57,23 @@ size_t repeat_match(struct repeat *r, const void *data, size_t len, uint64_t *ze
 	return n;
 }
 
-size_t repeat_give_up(struct repeat *r)
+int repeat_pass(struct repeat *r, const uint8_t **p, size_t *len, size_t *again, repeat_zeros_fn zeros, void *arg,
+	struct error *err)
 {
-	size_t n = r->matched;
+	uint64_t made;
 
-	r->matched = 0;
-	return n;
+	*again = 0;
+	do {
+		size_t n = match(r, *p, *len, &made);
+
+		*p += n;
+		*len -= n;
+		if (made && zeros(arg, made, err) < 0)
+			return -1;
+	} while (made && *len);
+	if (*len) {
+		*again = r->matched;
+		r->matched = 0;
+	}
+	return 0;
 }

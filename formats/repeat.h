@@ -7,6 +7,8 @@
 #ifndef AMIWRIGHT_FORMATS_REPEAT_H
 #define AMIWRIGHT_FORMATS_REPEAT_H
 
+#include "base/error.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,11 +35,11 @@ void repeat_out(struct repeat *r, const void *data, size_t len);
 void repeat_end(struct repeat *r);
 
 /*
- * Between members: how many of the len bytes are the known member's, going on where the last call stopped. When all
- * of it was there, *zeros is what it stands for; else 0.
+ * Between members: passes by all that are known and tells zeros of their lengths; p and len go on to what is left.
+ * *again is how many bytes of r->known have to be decompressed before that: those of a member that seemed to be known.
  */
-size_t repeat_match(struct repeat *r, const void *data, size_t len, uint64_t *zeros);
-/* The input went another way: the bytes (of r) that were matched and have to be decompressed after all. */
-size_t repeat_give_up(struct repeat *r);
+typedef int (*repeat_zeros_fn)(void *arg, uint64_t len, struct error *err);
+int repeat_pass(struct repeat *r, const uint8_t **p, size_t *len, size_t *again, repeat_zeros_fn zeros, void *arg,
+	struct error *err) MUST_CHECK;
 
 #endif

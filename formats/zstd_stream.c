@@ -74,21 +74,12 @@ static int push_some(struct zstd_stream *s, const uint8_t **p, size_t *len, stru
 /* Frames that are known, and of one that turned out to be another the bytes that seemed to be known. */
 static int pass_known(struct zstd_stream *s, const uint8_t **p, size_t *len, struct error *err)
 {
-	const uint8_t *again = s->repeat.known;
-	uint64_t zeros;
-	size_t n;
+	const uint8_t *known = s->repeat.known;
+	size_t again;
 
-	do {
-		n = repeat_match(&s->repeat, *p, *len, &zeros);
-		*p += n;
-		*len -= n;
-		if (zeros && s->zeros(s->arg, zeros, err) < 0)
-			return -1;
-	} while (zeros && *len);
-	if (!*len)
-		return 0;
-	n = repeat_give_up(&s->repeat);
-	return n ? push_some(s, &again, &n, err) : 0;
+	if (repeat_pass(&s->repeat, p, len, &again, s->zeros, s->arg, err) < 0)
+		return -1;
+	return again ? push_some(s, &known, &again, err) : 0;
 }
 
 int zstd_stream_push(struct zstd_stream *s, const void *data, size_t len, struct error *err)

@@ -18,6 +18,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/thread.h"
+
 enum { TICK_MS = 200, TICKS_A_SECOND = 1000 / TICK_MS, PATIENCE = 2 * TICKS_A_SECOND };
 enum { PROCESSES_MAX = 256 };
 
@@ -93,16 +95,10 @@ static void *watch_thread(void *arg)
 	return NULL;
 }
 
-/* With all signals blocked: they are for the program's own threads. */
 static int start_thread(struct guest_watch *w, struct error *err)
 {
-	sigset_t all, old;
-	int code;
+	int code = thread_start(&w->thread, watch_thread, w);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	code = pthread_create(&w->thread, NULL, watch_thread, w);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return code ? error_set(err, ERROR_IO, code, "cannot start a thread") : 0;
 }
 

@@ -7,9 +7,10 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+
+#include "base/thread.h"
 
 enum { LOOP_MS = 200 };
 
@@ -173,16 +174,10 @@ static int make_parcels(struct s3_sender *s, struct error *err)
 	return 0;
 }
 
-/* Signals are the main thread's. */
 static int start_thread(struct s3_sender *s, struct error *err)
 {
-	sigset_t all, old;
-	int ret;
+	int ret = thread_start(&s->thread, work, s);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	ret = pthread_create(&s->thread, NULL, work, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (ret)
 		return error_set(err, ERROR_IO, ret, "cannot start a thread");
 	s->running = true;
