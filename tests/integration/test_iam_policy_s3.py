@@ -1,52 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """`iam-policy --bundle` and `--object` against the calls that are made: none without its right, no right without a call."""
 import fnmatch
-import http.client
-import http.server
 import json
 import os
 import re
-import threading
 import urllib.parse
 
 import pytest
 
+from pass_on import PassOn
 from s3_bundle import Bundle, make_bucket
 from test_bundle_s3 import client, write
 
 
-class Witness(threading.Thread):
+class Witness(PassOn):
     """Passes requests on and notes the (action, resource) that each needs."""
 
     def __init__(self, endpoint):
-        super().__init__(daemon=True)
+        super().__init__(endpoint)
         self.asked = set()
-        witness, host = self, endpoint.removeprefix("http://")
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args):
-                pass
-
-            def pass_on(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                witness.asked |= set(witness.needs(self.command, self.path, self.headers, body))
-                upstream = http.client.HTTPConnection(host)
-                upstream.request(self.command, self.path, body, dict(self.headers))
-                response = upstream.getresponse()
-                answer = response.read()
-                self.send_response_only(response.status)
-                for name, value in response.getheaders():
-                    if name.lower() not in ("connection", "transfer-encoding"):
-                        self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(answer)
-
-            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = pass_on
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+    def handle(self, method, path, headers, body):
+        self.asked |= set(self.needs(method, path, headers, body))
+        return self.forward(method, path, headers, body)
 
     @staticmethod
     def needs(method, path, headers, body):
@@ -74,16 +50,11 @@ class Witness(threading.Thread):
             if "x-amz-acl" in headers:
                 yield "s3:PutObjectAcl", arn
 
-    def run(self):
-        self.server.serve_forever()
-
 
 @pytest.fixture
 def witness(region):
-    thread = Witness(region.endpoint)
-    thread.start()
-    yield thread
-    thread.server.shutdown()
+    with Witness(region.endpoint) as proxy:
+        yield proxy
 
 
 @pytest.fixture

@@ -2,19 +2,17 @@
 """`publish` as one transaction over several regions: copies, sharing, deprecation, resumption, cleanup, plan, policy.
 boto3 looks at what came of it; a proxy listens to what was asked."""
 import fnmatch
-import http.client
-import http.server
 import json
 import re
 import signal
 import subprocess
-import threading
 import time
 import urllib.parse
 
 import pytest
 
 from creds_server import on_a_terminal
+from pass_on import PassOn
 from region_clients import A, make, query, register
 from region_server import RegionServer
 
@@ -171,50 +169,28 @@ def test_encrypted_at_home(run, ami, region):
     assert snapshot in json.dumps(images(region, "us-east-1")[made], default=str)
 
 
-class Slow(threading.Thread):
+class Slow(PassOn):
     """Between client and server: passes everything on, remembers what was asked, and can be slow or refuse."""
 
+    REFUSAL = b"<Response><Errors><Error><Code>UnauthorizedOperation</Code></Error></Errors></Response>"
+
     def __init__(self, endpoint):
-        super().__init__(daemon=True)
-        proxy, self.actions, self.delay, self.refuse = self, [], 0, None
+        super().__init__(endpoint)
+        self.actions, self.delay, self.refuse = [], 0, None
         self.refuse_in = self.kill = self.process = None
-        host = endpoint.removeprefix("http://")
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args):
-                pass
-
-            def pass_on(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                action = proxy.action(self.command, self.path, self.headers, body)
-                scope = self.headers.get("Authorization", "//x/x").split("/")
-                proxy.actions.append((action, scope[2]))
-                time.sleep(proxy.delay if action == "ebs:PutSnapshotBlock" else 0)
-                if proxy.kill == (action, False):
-                    return proxy.end()
-                if action == proxy.refuse or (action, scope[2]) == proxy.refuse_in:
-                    answer, status, kept = b"<Response><Errors><Error><Code>UnauthorizedOperation</Code></Error></Errors>" \
-                        b"</Response>", 403, {}
-                else:
-                    upstream = http.client.HTTPConnection(host)
-                    upstream.request(self.command, self.path, body, dict(self.headers))
-                    response = upstream.getresponse()
-                    answer, status = response.read(), response.status
-                    kept = {k: v for k, v in response.getheaders() if k.lower().startswith("x-am") or k == "Date"}
-                if proxy.kill == (action, True):
-                    return proxy.end()
-                self.send_response_only(status)
-                for name, value in {**kept, "Content-Length": len(answer)}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(answer)
-
-            do_GET = do_PUT = do_POST = pass_on
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+    def handle(self, method, path, headers, body):
+        action = self.action(method, path, headers, body)
+        scope = headers.get("Authorization", "//x/x").split("/")
+        self.actions.append((action, scope[2]))
+        time.sleep(self.delay if action == "ebs:PutSnapshotBlock" else 0)
+        if self.kill == (action, False):
+            return self.end()
+        if action == self.refuse or (action, scope[2]) == self.refuse_in:
+            answer = 403, [("Content-Length", len(self.REFUSAL))], self.REFUSAL
+        else:
+            answer = self.forward(method, path, headers, body)
+        return self.end() if self.kill == (action, True) else answer
 
     def end(self):
         self.process.kill()
@@ -231,16 +207,11 @@ class Slow(threading.Thread):
             return "ebs:PutSnapshotBlock"
         return "ebs:CompleteSnapshot" if "completion" in path else "ebs:StartSnapshot"
 
-    def run(self):
-        self.server.serve_forever()
-
 
 @pytest.fixture
 def proxy(region):
-    thread = Slow(region.endpoint)
-    thread.start()
-    yield thread
-    thread.server.shutdown()
+    with Slow(region.endpoint) as thread:
+        yield thread
 
 
 def test_killed_in_the_upload(run, amiwright, ami, region, proxy):
