@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`convert IN s3://BUCKET/KEY`: an image straight to S3, with boto3 as the other hand in the bucket."""
+import contextlib
 import hashlib
 import random
 import signal
@@ -114,6 +115,16 @@ def begun(amiwright, server, *args):
     return process
 
 
+@contextlib.contextmanager
+def held(process):
+    """Stands still, so that what is done meanwhile is done in its middle on any machine."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
 def test_interrupted(amiwright, serve, disk):
     server = serve("--faults", "slow=300ms")
     process = begun(amiwright, server, disk, "s3://images/disk.raw")
@@ -139,7 +150,8 @@ def test_two_at_once(amiwright, serve, disk, tmp_path):
     """Both saw that the key is free: who is later leaves nothing and changes nothing."""
     server = serve("--faults", "slow=300ms")
     process = begun(amiwright, server, disk, "s3://images/disk.raw")
-    client(server).put_object(Bucket="images", Key="disk.raw", Body=b"another's")
+    with held(process):
+        client(server).put_object(Bucket="images", Key="disk.raw", Body=b"another's")
     _, said = process.communicate()
     assert process.returncode == 3 and "s3://images/disk.raw is there" in said
     assert read(server, "disk.raw") == b"another's" and unfinished(server) == []
@@ -149,7 +161,8 @@ def test_the_same_twice_at_once(amiwright, serve, disk, tmp_path):
     """Both made the same object: that is no conflict, and nothing of the later one stays."""
     server = serve("--faults", "slow=300ms")
     process = begun(amiwright, server, disk, "s3://images/disk.raw")
-    amiwright("convert", disk, "s3://images/disk.raw")
+    with held(process):
+        amiwright("convert", disk, "s3://images/disk.raw")
     _, said = process.communicate()
     assert process.returncode == 0, said
     assert read(server, "disk.raw") == (tmp_path / disk).read_bytes() and unfinished(server) == []
