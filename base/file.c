@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/interrupt.h"
@@ -405,4 +406,15 @@ char *file_join(const char *dir, const char *rel, struct error *err)
 	if (len == 0 || rel[0] == '/')
 		return buf_strf(err, "%s", rel);
 	return buf_strf(err, "%s%s%s", dir, dir[len - 1] == '/' ? "" : "/", rel);
+}
+
+void file_allow(uint64_t nr)
+{
+	enum { USUAL = 128 };
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= nr + USUAL)
+		return;
+	limit.rlim_cur = MIN(nr + USUAL, limit.rlim_max);
+	(void)!setrlimit(RLIMIT_NOFILE, &limit);
 }

@@ -66,4 +66,10 @@ int file_mkdirs(const char *path, mode_t mode, struct error *err) MUST_CHECK;
 /* "dir/rel", or rel itself when it is absolute or dir is NULL. The caller's to free. */
 char *file_join(const char *dir, const char *rel, struct error *err) MUST_CHECK;
 
+/*
+ * Raises the limit of open files, as far as the hard one allows, so that nr can be open beside the usual
+ * few. Opening them is what tells whether that was enough.
+ */
+void file_allow(uint64_t nr);
+
 #endif

@@ -234,6 +234,21 @@ struct dev *filedev_open(const char *path, struct error *err)
 	return filedev_from_fd(fd, false, path, err);
 }
 
+/* O_EXCL without O_CREAT: open(2), "fails with EBUSY if the block device is in use by the system". */
+bool filedev_in_use(const char *path)
+{
+	struct stat st;
+	int fd;
+
+	if (stat(path, &st) < 0 || !S_ISBLK(st.st_mode))
+		return false;
+	fd = open(path, OPEN_FLAGS | O_EXCL);
+	if (fd < 0)
+		return errno == EBUSY;
+	close(fd);
+	return false;
+}
+
 struct dev *filedev_open_plain(const char *path, struct error *err)
 {
 	int fd = open(path, OPEN_FLAGS | O_NOFOLLOW);

@@ -20,5 +20,10 @@ struct dev *filedev_open_plain(const char *path, struct error *err) MUST_CHECK;
  * messages.
  */
 struct dev *filedev_from_fd(int fd, bool writable, const char *name, struct error *err) MUST_CHECK;
+/*
+ * Whether the kernel has path, a block device, or a part of it, as a file system, volume, array or swap:
+ * what it writes there while it is read may come half. False for all that is not a block device.
+ */
+bool filedev_in_use(const char *path);
 
 #endif

@@ -175,6 +175,7 @@ static int open_input(struct convert *c, struct error *err)
 		return -1;
 	if (c->o->from && !strcmp(c->o->from, "raw")) {
 		c->image = (struct image){.dev = file, .format = "raw"};
+		format_warn(&c->image, name);
 		return 0;
 	}
 	if (detect_format(file, &found, err) < 0) {

@@ -58,6 +58,9 @@ static const struct signature raw_contents[] = {
 	MAGIC("raw", 0, "LUKS\xba\xbe"),
 	MAGIC("raw", 512, "LABELONE"),
 	MAGIC("raw", 4086, "SWAPSPACE2"),
+	MAGIC("raw", 0, "\xfc\x4e\x2b\xa9"), /* a member of an array: md 1.1, and 1.2 */
+	MAGIC("raw", 4096, "\xfc\x4e\x2b\xa9"),
+	MAGIC("raw", 1024, "\x10\x20\xf5\xf2"), /* f2fs */
 	MAGIC("raw", 64 * 1024 + 64, "_BHRfS_M"),
 };
 

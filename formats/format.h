@@ -144,7 +144,7 @@ int format_open_dev(struct dev *file, const char *path, const struct format_read
 /* For readers: the image that lies in the one that opts are of. Takes file. */
 int format_open_inside(struct dev *file, const char *path, const struct format_read_opts *opts,
 	struct image *out, struct error *err) MUST_CHECK;
-/* Warns when it was not recognised: taken as a raw disk. */
+/* Warns when it was not recognised, and is taken as a raw disk, and of a device that is in use. */
 void format_warn(const struct image *image, const char *path);
 /* The virtual disk of format_open() alone; close with dev_close(). */
 struct dev *format_open_disk(const char *path, const struct format_read_opts *opts, bool warn,

@@ -102,6 +102,9 @@ void format_warn(const struct image *image, const char *path)
 	if (!strcmp(image->format, "unknown"))
 		log_warn("'%s' begins with no partition table or file system that is known; it is taken as "
 			 "a raw disk", path);
+	if (filedev_in_use(path))
+		log_warn("'%s' is in use (mounted, or a part of a volume): what is written to it before this ends "
+			 "may come half", path);
 }
 
 int format_open(const char *path, const struct format_read_opts *opts, bool warn, struct image *out,

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/filedev.h"
 #include "base/num.h"
 #include "formats/vmdk_descriptor.h"
@@ -219,6 +220,7 @@ static int open_parts(
 
 	if (!v)
 		return -1;
+	file_allow(d->nr_extents);
 	for (size_t i = 0; i < d->nr_extents; i++) {
 		struct part *p = &v->parts[i];
 

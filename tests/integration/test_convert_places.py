@@ -141,6 +141,25 @@ def test_block_devices(amiwright, disk, tmp_path):
             subprocess.run(["losetup", "-d", device], check=False)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="loop devices need root")
+def test_device_in_use(amiwright, tmp_path):
+    """What a kernel may write to meanwhile is warned of, and read."""
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "fs.img", "16M"], check=True, cwd=tmp_path)
+    device = subprocess.run(["losetup", "-f", "--show", "fs.img"], capture_output=True, text=True, cwd=tmp_path).stdout.strip()
+    if not device:
+        pytest.skip("no loop devices")
+    (tmp_path / "at").mkdir()
+    try:
+        assert "in use" not in amiwright("convert", device, "free.vmdk").stderr
+        subprocess.run(["mount", device, "at"], check=True, cwd=tmp_path)
+        for args in (("convert", device, "used.vmdk"), ("inspect", device)):
+            assert f"'{device}' is in use (mounted" in amiwright(*args).stderr
+    finally:
+        subprocess.run(["umount", "at"], check=False, cwd=tmp_path, stderr=subprocess.DEVNULL)
+        subprocess.run(["losetup", "-d", device], check=False)
+    assert (tmp_path / "used.vmdk").exists()
+
+
 def has_read(run, count):
     """Whether it has read so many bytes; true as well when it is over."""
     return run.poll() is not None or int(Path(f"/proc/{run.pid}/io").read_text().split()[1]) > count

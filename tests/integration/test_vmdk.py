@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import stat
 import subprocess
@@ -99,6 +100,23 @@ def test_several_extents_of_two_gigabytes(amiwright, tmp_path):
     (tmp_path / "q-s002.vmdk").rename(tmp_path / "elsewhere")
     refused = amiwright("convert", "q.vmdk", "x.raw", status=1).stderr
     assert "q-s002.vmdk" in refused and not (tmp_path / "x.raw").exists()
+
+
+def test_more_extents_than_files_may_be_open(amiwright, tmp_path):
+    """The soft limit is raised; where the hard one forbids it, that is what is said."""
+    count, lines = 1500, []
+    for i in range(count):
+        (tmp_path / f"f{i}").write_bytes(i.to_bytes(4, "little") * 128)
+        lines.append(f'RW 1 FLAT "f{i}" 0')
+    (tmp_path / "many.vmdk").write_text("# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n"
+                                        'createType="custom"\n' + "\n".join(lines) + "\n")
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    amiwright("convert", "many.vmdk", "out.raw",
+              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, limit)))
+    assert (tmp_path / "out.raw").read_bytes() == b"".join(i.to_bytes(4, "little") * 128 for i in range(count))
+    refused = amiwright("convert", "many.vmdk", "no.raw", status=1,
+                        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)))
+    assert "Too many open files" in refused.stderr and not (tmp_path / "no.raw").exists()
 
 
 def test_zero_grains(amiwright, tmp_path):

@@ -65,7 +65,9 @@ static const struct sample samples[] = {
 		"00",
 		8},
 	{"raw", 510, "\x55\xaa", 2}, {"raw", 512, "EFI PART", 8}, {"raw", 0, "XFSB", 4},
-	{"raw", 0, "hsqs", 4}, {"raw", 65600, "_BHRfS_M", 8}, {"raw", 4086, "SWAPSPACE2", 10},
+	{"raw", 0, "\xfc\x4e\x2b\xa9", 4}, {"raw", 4096, "\xfc\x4e\x2b\xa9", 4},
+	{"raw", 1024, "\x10\x20\xf5\xf2", 4}, {"raw", 0, "hsqs", 4}, {"raw", 65600, "_BHRfS_M", 8},
+	{"raw", 4086, "SWAPSPACE2", 10},
 	{"unknown", 0, "nothing that anybody knows", 26}, {"unknown", 0, "BZh9 is not enough", 18},
 	{"unknown", 1080, "\x53\xef", 2}, /* nor is the magic of ext4 without a superblock */
 };
