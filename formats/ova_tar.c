@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/num.h"
-#include "formats/unbundle_tar_internal.h"
+#include "formats/tar_read.h"
 
 enum { MEMBERS_MAX = 1000, EXTENDED_MAX = 1 << 20, NAME_MAX_BYTES = 1024 };
 

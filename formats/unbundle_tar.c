@@ -16,7 +16,7 @@
 
 #include "base/num.h"
 #include "base/zero.h"
-#include "formats/unbundle_tar_internal.h"
+#include "formats/tar_read.h"
 
 /* All that is no data: a map of TAR_PIECES_MAX pieces and a tape's padding are less. */
 enum { PAX_MAX = 16 << 20, NUMBER_MAX = 20, OVERHEAD_MAX = 256 << 20 };
