@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/kvm.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "builder/context.h"
@@ -80,15 +81,26 @@ static int start_imds(struct boot_machine *m, const struct boot_machine_opts *o,
 	return m->server ? 0 : -1;
 }
 
-int boot_machine_choose(struct boot_machine *m, const char *wanted, enum qemu_architecture a,
-	const char *folder, struct error *err)
+static bool is_host(enum qemu_architecture a)
 {
-	char why[200] = "";
+#if defined(__x86_64__)
+	return a == QEMU_X86_64;
+#elif defined(__aarch64__)
+	return a == QEMU_ARM64;
+#else
+	(void)a;
+	return false;
+#endif
+}
+
+int boot_machine_choose(struct boot_machine *m, const char *wanted, enum qemu_architecture a,
+	struct error *err)
+{
+	const char *why = "this machine's processor is of another kind";
 
 	if (wanted && !strcmp(wanted, "tcg"))
 		return 0;
-	if (qemu_try_kvm(a, folder, &m->kvm, why, err) < 0)
-		return -1;
+	m->kvm = is_host(a) && kvm_works(&why);
 	if (!m->kvm && wanted && !strcmp(wanted, "kvm"))
 		return error_set(err, ERROR_INPUT, 0, "KVM does not work here: %s", why);
 	if (m->kvm)

@@ -45,10 +45,10 @@ struct boot_machine {
 int boot_machine_name(struct boot_machine *m, struct error *err) MUST_CHECK;
 /*
  * Sets m->kvm. wanted: "kvm", "tcg", "auto" or NULL, which is auto. ERROR_INPUT when KVM is wanted and
- * does not work. Files of the trial go to the folder.
+ * does not work.
  */
 int boot_machine_choose(struct boot_machine *m, const char *wanted, enum qemu_architecture a,
-	const char *folder, struct error *err) MUST_CHECK;
+	struct error *err) MUST_CHECK;
 /* Starts the metadata service and QEMU, with the names and the accelerator from before. */
 int boot_machine_start(struct boot_machine *m, const struct boot_machine_opts *opts,
 	struct error *err) MUST_CHECK;

@@ -175,6 +175,9 @@ static int loop(struct boot_run *r, struct keys *k, struct error *err)
 			return after_end(r, err);
 		if (wait_and_serve(r, k, err) < 0)
 			return -1;
+		if (qemu_stands_still(r->qemu))
+			return error_set(err, ERROR_IO, 0,
+				"KVM cannot run this guest on this machine: try --accel tcg, which emulates it");
 	}
 	return 0;
 }

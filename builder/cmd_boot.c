@@ -324,7 +324,7 @@ static int boot(struct run *r, const char *what, struct error *err)
 		return -1;
 	r->folder = tempdir_new(below, err);
 	if (!r->folder ||
-		boot_machine_choose(&r->machine, o->accel, r->source.architecture, r->folder, err) < 0 ||
+		boot_machine_choose(&r->machine, o->accel, r->source.architecture, err) < 0 ||
 		boot_source_make(&r->source, r->ctx, r->folder, err) < 0 ||
 		open_console(r, err) < 0 || start(r, err) < 0 || print_result(r, err) < 0)
 		return -1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starting and ending QEMU, and finding out what it can do here. */
+/* Starting and ending QEMU. */
 #include "builder/qemu.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "base/num.h"
 #include "base/program.h"
 
-enum { SAID_MAX = 16 << 10, TRIAL_STEPS = 100, STOP_STEPS = 50, STEP_MS = 100 };
+enum { SAID_MAX = 16 << 10, STOP_STEPS = 50, STEP_MS = 100 };
 
 struct firmware {
 	enum qemu_architecture architecture;
@@ -193,6 +193,11 @@ void qemu_release(struct qemu *q)
 	buf_release(&q->said);
 }
 
+bool qemu_stands_still(struct qemu *q)
+{
+	return q->said.len && strstr(buf_str(&q->said), "KVM internal error");
+}
+
 const char *qemu_last_words(struct qemu *q)
 {
 	enum { TOLD = 400 };
@@ -206,71 +211,4 @@ const char *qemu_last_words(struct qemu *q)
 		if (strchr("\r\n", q->said.data[i]))
 			q->said.data[i] = ' ';
 	return q->said.len > TOLD ? q->said.data + q->said.len - TOLD : q->said.data;
-}
-
-static bool is_host(enum qemu_architecture a)
-{
-#if defined(__x86_64__)
-	return a == QEMU_X86_64;
-#elif defined(__aarch64__)
-	return a == QEMU_ARM64;
-#else
-	(void)a;
-	return false;
-#endif
-}
-
-/* Length of the first line that it said: the later ones are where in QEMU it happened. */
-static int first_line(struct qemu *q)
-{
-	qemu_listen(q);
-	return q->said.len ? (int)strcspn(buf_str(&q->said), "\r\n") : 199;
-}
-
-/* Runs the trial's guest; works says whether it ran to its end. */
-static int run_trial(enum qemu_architecture a, const char *code, bool *works, char why[200],
-	struct error *err)
-{
-	struct qemu q = QEMU_INIT;
-	struct qemu_argv argv = {0};
-	int right = a == QEMU_X86_64 ? QEMU_PROBE_STATUS : 0;
-	int ret = qemu_probe_args(a, true, code, &argv, err);
-
-	if (!ret)
-		ret = qemu_start(&q, a, &argv, err);
-	if (!ret && !wait_end(&q, TRIAL_STEPS))
-		snprintf(why, 200, "a trial did not end");
-	else if (!ret && WIFEXITED(q.status) && WEXITSTATUS(q.status) == right)
-		*works = true;
-	else if (!ret) {
-		int len = first_line(&q);
-
-		snprintf(why, 200, "%.*s", len, qemu_last_words(&q));
-	}
-	qemu_release(&q);
-	qemu_argv_release(&argv);
-	return ret;
-}
-
-int qemu_try_kvm(enum qemu_architecture a, const char *folder, bool *works, char why[200],
-	struct error *err)
-{
-	CLEANUP_FREE char *path = buf_strf(err, "%s/trial.rom", folder);
-	CLEANUP_BUF struct buf rom = BUF_INIT(0);
-
-	*works = false;
-	if (!path)
-		return -1;
-	if (!is_host(a)) {
-		snprintf(why, 200, "this machine's processor is of another kind");
-		return 0;
-	}
-	if (access("/dev/kvm", R_OK | W_OK) < 0) {
-		snprintf(why, 200, "/dev/kvm: %s", strerror(errno));
-		return 0;
-	}
-	if (qemu_probe_code(a, &rom, err) < 0 ||
-		file_write_atomic(path, rom.data, rom.len, 0600, false, err) < 0)
-		return -1;
-	return run_trial(a, path, works, why, err);
 }

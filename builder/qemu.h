@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * QEMU as a process: which firmware and accelerator there is, starting, watching, ending. The
- * process dies with us, however we die.
+ * QEMU as a process: which firmware there is, starting, watching, ending. The process dies with us,
+ * however we die.
  */
 #ifndef AMIWRIGHT_BUILDER_QEMU_H
 #define AMIWRIGHT_BUILDER_QEMU_H
@@ -31,14 +31,6 @@ struct qemu {
 int qemu_find_uefi(enum qemu_architecture a, const char **code, const char **vars,
 	struct error *err) MUST_CHECK;
 
-/*
- * Whether KVM runs a guest of this architecture here, found by running one of a few instructions
- * (seen: /dev/kvm opens, and QEMU aborts when it sets up a processor). why gets what it is when
- * not. Files of the trial go to the folder.
- */
-int qemu_try_kvm(enum qemu_architecture a, const char *folder, bool *works, char why[200],
-	struct error *err) MUST_CHECK;
-
 /* ERROR_USAGE naming the package when QEMU is not installed. */
 int qemu_start(struct qemu *q, enum qemu_architecture a, const struct qemu_argv *argv,
 	struct error *err) MUST_CHECK;
@@ -50,6 +42,11 @@ bool qemu_ended(struct qemu *q);
 void qemu_stop(struct qemu *q);
 /* Stops it and releases the rest. */
 void qemu_release(struct qemu *q);
+/*
+ * Whether KVM has met what it cannot run: QEMU says so, and waits for ever. Of what qemu_listen() has
+ * taken.
+ */
+bool qemu_stands_still(struct qemu *q);
 /* The end of what it said as one line. Borrowed. */
 const char *qemu_last_words(struct qemu *q);
 

@@ -9,8 +9,6 @@
 
 #include "base/num.h"
 
-/* PROBE_ROM: what both kinds of machine take as the smallest firmware image. */
-enum { PROBE_ROM = 64 << 10, PROBE_PORT = 0xf4, PROBE_VALUE = QEMU_PROBE_STATUS >> 1 };
 
 const char *qemu_program(enum qemu_architecture a)
 {
@@ -261,38 +259,4 @@ int qemu_args(const struct qemu_machine *m, struct qemu_argv *out, struct error 
 		add_option(out, err, "-device", "virtio-rng-pci") < 0)
 		return -1;
 	return add_kernel(m, out, err);
-}
-
-int qemu_probe_args(enum qemu_architecture a, bool kvm, const char *code, struct qemu_argv *out,
-	struct error *err)
-{
-	if (add_base(out, a, kvm, err) < 0 || add_option(out, err, "-m", "64") < 0 ||
-		add_option(out, err, "-smp", "2") < 0 ||
-		add_option(out, err, "-bios", "%s", code) < 0 ||
-		add_option(out, err, "-monitor", "none") < 0 ||
-		add_option(out, err, "-serial", "none") < 0)
-		return -1;
-	if (a == QEMU_ARM64)
-		return 0;
-	return add_option(out, err, "-device", "isa-debug-exit,iobase=0x%x,iosize=1", PROBE_PORT);
-}
-
-/*
- * x86 begins 16 bytes before the end of the image: mov al, VALUE; out PORT, al; hlt. arm64 begins
- * at its start: PSCI SYSTEM_OFF (0x84000008) by hvc #0.
- */
-int qemu_probe_code(enum qemu_architecture a, struct buf *out, struct error *err)
-{
-	static const uint8_t x86[] = {0xb0, PROBE_VALUE, 0xe6, PROBE_PORT, 0xf4};
-	static const uint32_t arm[] = {0x52800100, 0x72b08000, 0xd4000002, 0x14000000};
-	uint8_t *rom = buf_extend(out, PROBE_ROM, err);
-
-	if (!rom)
-		return -1;
-	memset(rom, 0, PROBE_ROM);
-	if (a == QEMU_X86_64)
-		memcpy(rom + PROBE_ROM - 16, x86, sizeof(x86));
-	for (size_t i = 0; a == QEMU_ARM64 && i < ARRAY_SIZE(arm); i++)
-		num_put_le32(rom + 4 * i, arm[i]);
-	return 0;
 }

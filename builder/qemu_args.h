@@ -52,14 +52,6 @@ struct qemu_argv {
 
 /* Appends; release in any case. */
 int qemu_args(const struct qemu_machine *m, struct qemu_argv *out, struct error *err) MUST_CHECK;
-/*
- * A machine without devices that runs the firmware image of qemu_probe_code(), which ends it at
- * once. x86: QEMU's exit status is then QEMU_PROBE_STATUS; arm64: 0.
- */
-int qemu_probe_args(enum qemu_architecture a, bool kvm, const char *code, struct qemu_argv *out,
-	struct error *err) MUST_CHECK;
-enum { QEMU_PROBE_STATUS = 85 };
-int qemu_probe_code(enum qemu_architecture a, struct buf *out, struct error *err) MUST_CHECK;
 void qemu_argv_release(struct qemu_argv *argv);
 
 /* "qemu-system-x86_64", and the Debian package that has it. */

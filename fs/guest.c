@@ -12,12 +12,15 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/kvm.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "base/text.h"
 #include "fs/guest_private.h"
 
 enum { LINE_MAX_LEN = 1000, REASON_SHOWN = 500 };
+/* A start with KVM takes 5 s, and libguestfs makes the appliance before the first one. */
+enum { KVM_START_S = 120 };
 
 /* A start with KVM failed in this process, and one without it did not. */
 static atomic_bool kvm_fails;
@@ -232,14 +235,20 @@ static struct guest *start_once(const struct disks *d, const struct guest_opts *
 
 static struct guest *start(const struct disks *d, const struct guest_opts *opts, struct error *err)
 {
-	bool emulate = atomic_load(&kvm_fails) || access("/dev/kvm", R_OK | W_OK) < 0;
+	const char *why = "it does not start with KVM";
+	bool emulate = atomic_load(&kvm_fails) || !kvm_works(&why);
 	struct guest_watch *watch = guest_watch_new(opts, err);
 	struct error first = ERROR_INIT;
 	struct guest *g;
 
 	if (!watch)
 		return NULL;
+	if (emulate)
+		log_debug("the appliance runs under emulation: %s", why);
+	if (!emulate)
+		guest_watch_start_within(watch, KVM_START_S);
 	g = start_once(d, opts, watch, emulate, &first);
+	guest_watch_start_within(watch, 0);
 	if (!g && !emulate && first.kind == ERROR_IO && !guest_watch_expired(watch)) {
 		log_info("the appliance does not start with KVM; going on under emulation");
 		log_debug("%s", first.text);

@@ -4,9 +4,9 @@
  * ordinary user can have file systems made by the kernel that knows them. The library is loaded
  * when it is first needed; nothing of it is linked, and no header of it is used.
  *
- * The appliance is run by qemu directly, with KVM where it works. /dev/kvm being there proves
- * nothing (nested machines open it and then abort), so what works is found by trying: a start that
- * fails with KVM is repeated under emulation, and the process remembers it.
+ * The appliance is run by qemu directly, with KVM where it works (base/kvm.h). A start that fails with KVM
+ * all the same, or does not come about in two minutes, is repeated under emulation, and the process
+ * remembers it.
  *
  * libguestfs reads its own environment variables (LIBGUESTFS_PATH for a ready appliance,
  * LIBGUESTFS_HV, LIBGUESTFS_MEMSIZE, TMPDIR …); none of them changes what is written. Its appliance

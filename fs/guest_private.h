@@ -42,6 +42,11 @@ int guest_check_parts(guestfs_h *g, struct error *err) MUST_CHECK;
  * an error. It keeps ending them until it is freed; freeing is for the thread that made it.
  */
 struct guest_watch *guest_watch_new(const struct guest_opts *opts, struct error *err) MUST_CHECK;
+/*
+ * The start that comes next has so many seconds from now on, then it is ended; 0: as many as it wants, and
+ * what is ended is ended no longer.
+ */
+void guest_watch_start_within(struct guest_watch *w, unsigned seconds);
 /* Whether the time is over. */
 bool guest_watch_expired(const struct guest_watch *w);
 /* NULL is fine. */

@@ -35,6 +35,9 @@ struct guest_watch {
 	pthread_t thread;
 	int end;                 /* an eventfd */
 	atomic_bool expired;
+	pthread_mutex_t lock;    /* for the start that is waited for: */
+	unsigned start_ticks;    /* what is left for it; 0: nothing is */
+	bool start_late;
 };
 
 static bool contains(const struct processes *p, pid_t pid)
@@ -83,15 +86,29 @@ static bool is_over(struct guest_watch *w, unsigned ticks)
 	return atomic_load(&w->expired) || (w->opts.cancelled && w->opts.cancelled());
 }
 
+/* Under the lock, so that the processes of the next start are not taken for those of the late one. */
+static void end_late_start(struct guest_watch *w)
+{
+	pthread_mutex_lock(&w->lock);
+	if (w->start_ticks && !--w->start_ticks)
+		w->start_late = true;
+	if (w->start_late)
+		end_processes(w, SIGKILL);
+	pthread_mutex_unlock(&w->lock);
+}
+
 static void *watch_thread(void *arg)
 {
 	struct guest_watch *w = arg;
 	struct pollfd end = {w->end, POLLIN, 0};
 	unsigned ticks = 0, late = 0;
 
-	while (poll(&end, 1, TICK_MS) <= 0)
+	while (poll(&end, 1, TICK_MS) <= 0) {
 		if (is_over(w, ++ticks))
 			end_processes(w, ++late > PATIENCE ? SIGKILL : SIGTERM);
+		else
+			end_late_start(w);
+	}
 	return NULL;
 }
 
@@ -108,6 +125,7 @@ struct guest_watch *guest_watch_new(const struct guest_opts *opts, struct error 
 
 	if (!w)
 		return error_nomem(err, "a watch over an appliance"), NULL;
+	pthread_mutex_init(&w->lock, NULL);
 	w->opts = *opts;
 	w->owner = gettid();
 	add_children(&w->before, 0, w->owner, &(struct processes){.nr = 0});
@@ -127,6 +145,14 @@ bool guest_watch_expired(const struct guest_watch *w)
 	return w && atomic_load(&w->expired);
 }
 
+void guest_watch_start_within(struct guest_watch *w, unsigned seconds)
+{
+	pthread_mutex_lock(&w->lock);
+	w->start_ticks = seconds * TICKS_A_SECOND;
+	w->start_late = false;
+	pthread_mutex_unlock(&w->lock);
+}
+
 void guest_watch_free(struct guest_watch *w)
 {
 	if (!w)
@@ -134,5 +160,6 @@ void guest_watch_free(struct guest_watch *w)
 	eventfd_write(w->end, 1);
 	pthread_join(w->thread, NULL);
 	close(w->end);
+	pthread_mutex_destroy(&w->lock);
 	free(w);
 }

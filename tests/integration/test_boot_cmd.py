@@ -142,6 +142,18 @@ def without(tmp_path, *programs):
     return {"PATH": str(path)}
 
 
+@pytest.mark.skipif(not os.access("/dev/kvm", os.R_OK | os.W_OK), reason="no /dev/kvm")
+def test_kvm_that_stands_still(amiwright, spec, tmp_path):
+    """Where the trial passes, and the guest meets what KVM cannot run: QEMU would wait for ever."""
+    env = without(tmp_path, "qemu-system-x86_64")
+    qemu = tmp_path / "bin/qemu-system-x86_64"
+    qemu.write_text('#!/bin/sh\ncase "$*" in *isa-debug-exit*) exit 85;; esac\n'
+                    'echo "KVM internal error. Suberror: 1" >&2\nsleep 100\n')
+    qemu.chmod(0o755)
+    result = amiwright("boot", spec, "--firmware", "bios", "--expect", "login:", status=1, env=env, timeout=60)
+    assert "running under KVM" in result.stderr and "--accel tcg" in result.stderr
+
+
 def test_found_before_the_layers(amiwright, spec, tmp_path, listener):
     """The layers would fail, and say so."""
     spec.write_text(spec.read_text().replace("root:\n", "root:\n  - remove: /nothing\n"))

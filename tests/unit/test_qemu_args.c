@@ -139,30 +139,11 @@ static void test_kernel(void **state)
 	qemu_argv_release(&argv);
 }
 
-static void test_probe(void **state)
-{
-	struct error err = ERROR_INIT;
-	CLEANUP_BUF struct buf rom = BUF_INIT(0);
-	struct qemu_argv argv = {0};
-
-	(void)state;
-	assert_int_equal(qemu_probe_code(QEMU_X86_64, &rom, &err), 0);
-	assert_int_equal(rom.len, 65536);
-	/* The reset vector: mov $42,%al; out %al,$0xf4; QEMU ends with 42 * 2 + 1. */
-	assert_memory_equal(rom.data + 65536 - 16, "\xb0\x2a\xe6\xf4\xf4", 5);
-	assert_int_equal(QEMU_PROBE_STATUS, 85);
-	assert_int_equal(qemu_probe_args(QEMU_X86_64, true, "/tmp/rom", &argv, &err), 0);
-	assert_true(has(&argv, "-bios", "/tmp/rom"));
-	assert_true(has(&argv, "-device", "isa-debug-exit,iobase=0xf4,iosize=1"));
-	assert_true(has(&argv, "-accel", "kvm"));
-	qemu_argv_release(&argv);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bios), cmocka_unit_test(test_uefi_and_arm), cmocka_unit_test(test_network),
-		cmocka_unit_test(test_kernel), cmocka_unit_test(test_probe),
+		cmocka_unit_test(test_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
