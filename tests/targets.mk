@@ -34,6 +34,9 @@ check-unit: $(unit_PROGS) ## unit tests, TEST_JOBS at a time
 TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 test_workers = $(if $(filter 0 1,$(TEST_JOBS)),-p no:xdist,-n $(TEST_JOBS) --dist loadfile)
 
+# Emulated machines, each of which has work for one processor and memory for itself: two at once, if TEST_JOBS allows it.
+machines = $(if $(filter 0 1,$(TEST_JOBS)),-p no:xdist,-n 2 --dist loadgroup)
+
 integration = AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_BUILD=$(abspath $(B)) \
 	AMIWRIGHT_OBJECTS=$(abspath $(O)) $(PYTHON) -B -m pytest -q -p no:cacheprovider
 
@@ -59,8 +62,8 @@ check-deep: ## `inspect --deep` on all formats, broken off, as nobody; guestfish
 .PHONY: check-deep check-deep-run
 check-deep-run: $(B)/amiwright $(bench_PROGS)
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_OBJECTS=$(abspath $(O)) \
-		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/deep
-	$(Q)$(integration) -m appliance $(PYTEST_FLAGS) tests/integration
+		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(machines) $(PYTEST_FLAGS) tests/deep
+	$(Q)$(integration) $(machines) -m appliance $(PYTEST_FLAGS) tests/integration
 
 check-boot: ## boot the images under images/ in QEMU (half an hour under emulation)
 	$(Q).ci/install-packages build image test boot
@@ -76,7 +79,7 @@ check-images: ## build the images under images/ and hold them against fsck and t
 check-boot-run: $(B)/amiwright
 	$(Q)mkdir -p $(B)/boot
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_BUILD=$(abspath $(B)) \
-		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/boot
+		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(machines) $(PYTEST_FLAGS) tests/boot
 
 check-interop: ## AWS's own clients against `serve`, ours against moto (pip and npm fetch them into build/interop)
 	$(Q).ci/install-packages build image test interop

@@ -14,8 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ["AMIWRIGHT_BUILD"]) / "boot"
 PROGRAM = os.environ["AMIWRIGHT"]
 
-# Emulated machines are at the prompt after 40 to 100 s; one that shares its processors takes longer.
-BOOT_TIMEOUT = 400
+# Emulated machines are at the prompt after 40 to 100 s; one that shares its processors takes several times that.
+BOOT_TIMEOUT = 900
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "xdist_group(name): without workers, no matter")
 
 
 class Image:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from conftest import BOOT_TIMEOUT
 from oracles import check_image
 
 GIB = 1 << 30
@@ -17,7 +18,7 @@ MAY_FAIL = {}
 
 
 def check_system(machine):
-    state = machine.run("systemctl is-system-running --wait", timeout=400, status=None)
+    state = machine.run("systemctl is-system-running --wait", timeout=BOOT_TIMEOUT, status=None)
     failed = machine.run("systemctl --failed --plain --no-legend").splitlines()
     names = {line.split()[0] for line in failed}
     logs = machine.run(f"sudo journalctl -b --no-pager -n 40 -u {' -u '.join(names)}") if names else ""
@@ -25,7 +26,7 @@ def check_system(machine):
 
 
 def check_cloud_init(machine):
-    assert machine.run("sudo cloud-init status --wait | tail -n 1", timeout=300, status=None) != ""
+    assert machine.run("sudo cloud-init status --wait | tail -n 1", timeout=BOOT_TIMEOUT, status=None) != ""
     assert machine.run("cloud-id") == "aws"
     result = json.loads(machine.run("cat /run/cloud-init/result.json"))["v1"]
     assert "Ec2" in result["datasource"] and result["errors"] == []
@@ -72,7 +73,12 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("name, firmware, grows", CASES)
+def of_image(name, *more):
+    """A case, with all that are of the same image in one worker: it is built there, once."""
+    return pytest.param(name, *more, marks=pytest.mark.xdist_group(name))
+
+
+@pytest.mark.parametrize("name, firmware, grows", [of_image(*case) for case in CASES])
 def test_boots(built, boot, name, firmware, grows):
     image = built(name)
     size = image.size + 2 * GIB if grows else None
@@ -87,12 +93,13 @@ def test_boots(built, boot, name, firmware, grows):
             check_grown(machine, size)
 
 
+@pytest.mark.xdist_group("arm64")
 def test_arm64_to_the_prompt(built, expect):
-    expect(built("arm64"), "login:", timeout=900)
+    expect(built("arm64"), "login:", timeout=2 * BOOT_TIMEOUT)
 
 
-@pytest.mark.parametrize("name", ["debian-minimal", "debian-systemd-boot", "debian-uki", "debian-xfs",
-                                  "two-disks", "arm64", "from-oci"])
+@pytest.mark.parametrize("name", map(of_image, ["debian-minimal", "debian-systemd-boot", "debian-uki", "debian-xfs",
+                                                "two-disks", "arm64", "from-oci"]))
 def test_image_is_clean(built, tmp_path, name):
     image = built(name)
     kinds = [kind for file in image.files for kind in check_image(file, tmp_path)]
