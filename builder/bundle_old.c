@@ -2,10 +2,12 @@
 /* The parts that a bundle has no more. */
 #include "builder/bundle_old.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/text.h"
+#include "uploader/s3_each.h"
 
 int bundle_old_read(struct bundle_old *o, const struct s3_place *place, const char *manifest_key, struct error *err)
 {
@@ -57,6 +59,17 @@ int bundle_keys_list(struct bundle_keys *k, const struct s3_place *place, const 
 	return s3_list(place, start, on_key, &l, err);
 }
 
+const char **bundle_keys_each(const struct bundle_keys *k, struct error *err)
+{
+	const char **each = calloc(k->nr + 1, sizeof(*each)), *key = buf_str(&k->text);
+
+	if (!each)
+		return error_nomem(err, "the parts of a bundle"), NULL;
+	for (size_t i = 0; i < k->nr; i++, key += strlen(key) + 1)
+		each[i] = key;
+	return each;
+}
+
 static bool has_file(const struct bundle_index *b, const char *file)
 {
 	for (size_t i = 0; i < b->nr_parts; i++)
@@ -89,18 +102,20 @@ static int list_called_so(const struct s3_place *place, const char *manifest_key
 static int remove_all(const struct s3_place *place, const struct bundle_keys *k, const char *manifest_key,
 	const struct bundle_index *new, struct error *err)
 {
-	const char *key = buf_str(&k->text);
+	CLEANUP_FREE const char **keys = bundle_keys_each(k, err);
+	size_t nr = 0;
 
-	for (size_t i = 0; i < k->nr; i++, key += strlen(key) + 1) {
-		const char *slash = strrchr(key, '/');
+	if (!keys)
+		return -1;
+	for (size_t i = 0; i < k->nr; i++) {
+		const char *slash = strrchr(keys[i], '/');
 
-		if (strcmp(key, manifest_key) == 0 || has_file(new, slash ? slash + 1 : key))
+		if (strcmp(keys[i], manifest_key) == 0 || has_file(new, slash ? slash + 1 : keys[i]))
 			continue;
-		if (s3_delete(place, key, err) < 0)
-			return -1;
-		log_debug("deleted s3://%s/%s, which the bundle before had", place->name, key);
+		log_debug("deleting s3://%s/%s, which the bundle before had", place->name, keys[i]);
+		keys[nr++] = keys[i];
 	}
-	return 0;
+	return s3_delete_each(place, keys, nr, NULL, err);
 }
 
 void bundle_old_remove(const struct bundle_old *o, const struct s3_place *place, const char *manifest_key,

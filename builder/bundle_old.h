@@ -36,5 +36,7 @@ struct bundle_keys {
 /* Adds those that go on behind start (".../NAME.part.") with digits alone. Release text. */
 int bundle_keys_list(struct bundle_keys *k, const struct s3_place *place, const char *start, struct error *err)
 	MUST_CHECK;
+/* Each of them, in text; the array is the caller's to free. */
+const char **bundle_keys_each(const struct bundle_keys *k, struct error *err) MUST_CHECK;
 
 #endif

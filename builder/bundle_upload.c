@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "builder/bundle_journal.h"
 #include "builder/bundle_old.h"
+#include "uploader/s3_each.h"
 #include "uploader/s3_store.h"
 
 struct bundle_upload {
@@ -169,24 +170,39 @@ void bundle_upload_free(struct bundle_upload *u)
 	free(u);
 }
 
+/* What went is told, also when another one failed. */
+static int remove_listed(const struct bundle_target *t, const struct bundle_keys *k, bool dry_run, struct buf *out,
+	struct error *err)
+{
+	CLEANUP_FREE const char **keys = bundle_keys_each(k, err);
+	CLEANUP_FREE bool *gone = keys ? calloc(k->nr + 1, sizeof(*gone)) : NULL;
+	int ret;
+
+	if (!keys)
+		return -1;
+	if (!gone)
+		return error_nomem(err, "the parts of a bundle");
+	ret = dry_run ? 0 : s3_delete_each(&t->place, keys, k->nr, gone, err);
+	for (size_t i = 0; i < k->nr; i++)
+		if ((dry_run || gone[i]) &&
+			buf_addf(out, ret ? NULL : err, "s3://%s/%s\n", t->url.bucket, keys[i]) < 0)
+			return -1;
+	return ret;
+}
+
 static int remove_parts(const struct bundle_target *t, const char *prefix, bool dry_run, struct buf *out,
 	struct error *err)
 {
 	CLEANUP_FREE char *file = buf_strf(err, "%s.part.", prefix);
 	CLEANUP_FREE char *start = file ? bundle_target_key(t, file, err) : NULL;
 	struct bundle_keys k = {.text = BUF_INIT(0)};
-	const char *key;
 	int ret;
 
 	if (!start)
 		return -1;
 	ret = bundle_keys_list(&k, &t->place, start, err);
-	key = buf_str(&k.text);
-	for (size_t i = 0; i < k.nr && ret == 0; i++, key += strlen(key) + 1) {
-		ret = dry_run ? 0 : s3_delete(&t->place, key, err);
-		if (ret == 0)
-			ret = buf_addf(out, err, "s3://%s/%s\n", t->url.bucket, key);
-	}
+	if (ret == 0)
+		ret = remove_listed(t, &k, dry_run, out, err);
 	buf_release(&k.text);
 	return ret;
 }

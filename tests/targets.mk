@@ -34,8 +34,9 @@ check-unit: $(unit_PROGS) ## unit tests, TEST_JOBS at a time
 TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 test_workers = $(if $(filter 0 1,$(TEST_JOBS)),-p no:xdist,-n $(TEST_JOBS) --dist loadfile)
 
-# Emulated machines, each of which has work for one processor and memory for itself: two at once, if TEST_JOBS allows it.
-machines = $(if $(filter 0 1,$(TEST_JOBS)),-p no:xdist,-n 2 --dist loadgroup)
+# Slow tests that wait or have work for one processor, and emulated machines, which want memory: two at once, unless
+# TEST_JOBS=1 forbids it.
+in_pairs = $(if $(filter 0 1,$(TEST_JOBS)),-p no:xdist,-n 2 --dist loadgroup)
 
 integration = AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_BUILD=$(abspath $(B)) \
 	AMIWRIGHT_OBJECTS=$(abspath $(O)) $(PYTHON) -B -m pytest -q -p no:cacheprovider
@@ -51,8 +52,8 @@ check-faults: ## uploads on a bad day, and killed fifty times; large disks (some
 .PHONY: check-faults check-faults-run
 check-faults-run: $(B)/amiwright
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) \
-		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_FLAGS) tests/slow
-	$(Q)$(integration) -m slow $(PYTEST_FLAGS) tests/integration
+		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(in_pairs) $(PYTEST_FLAGS) tests/slow
+	$(Q)$(integration) $(in_pairs) -m slow $(PYTEST_FLAGS) tests/integration
 
 check-deep: ## `inspect --deep` on all formats, broken off, as nobody; guestfish on ours (half an hour under emulation)
 	$(Q).ci/install-packages build image test deep
@@ -62,8 +63,8 @@ check-deep: ## `inspect --deep` on all formats, broken off, as nobody; guestfish
 .PHONY: check-deep check-deep-run
 check-deep-run: $(B)/amiwright $(bench_PROGS)
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_OBJECTS=$(abspath $(O)) \
-		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(machines) $(PYTEST_FLAGS) tests/deep
-	$(Q)$(integration) $(machines) -m appliance $(PYTEST_FLAGS) tests/integration
+		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(in_pairs) $(PYTEST_FLAGS) tests/deep
+	$(Q)$(integration) $(in_pairs) -m appliance $(PYTEST_FLAGS) tests/integration
 
 check-boot: ## boot the images under images/ in QEMU (half an hour under emulation)
 	$(Q).ci/install-packages build image test boot
@@ -79,7 +80,7 @@ check-images: ## build the images under images/ and hold them against fsck and t
 check-boot-run: $(B)/amiwright
 	$(Q)mkdir -p $(B)/boot
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_BUILD=$(abspath $(B)) \
-		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(machines) $(PYTEST_FLAGS) tests/boot
+		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(in_pairs) $(PYTEST_FLAGS) tests/boot
 
 check-interop: ## AWS's own clients against `serve`, ours against moto (pip and npm fetch them into build/interop)
 	$(Q).ci/install-packages build image test interop

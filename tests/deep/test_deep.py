@@ -21,7 +21,7 @@ import volumes
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 import nobody  # noqa: E402
 
-LIMIT = ("--timeout", 3000)
+LIMIT = ("--timeout", "900")
 SOCKETS = re.compile(r"/tmp/\.amiwright-\w+")
 
 
@@ -84,7 +84,7 @@ def test_as_an_ordinary_user(amiwright, disk):
         shutil.copyfile(disk, folder / "disk.img")
         program = nobody.reachable(amiwright.path, folder)
         env = {**amiwright.env, "HOME": "/nonexistent", "LIBGUESTFS_CACHEDIR": name, "TMPDIR": name}
-        result = subprocess.run([*nobody.PREFIX, program, "inspect", "--deep", "--timeout", "3000", folder / "disk.img"],
+        result = subprocess.run([*nobody.PREFIX, program, "inspect", "--deep", *LIMIT, folder / "disk.img"],
                                 env=env, cwd=folder, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
     assert "vg0/root" in result.stdout and folders_of_nobody() == there
