@@ -78,6 +78,12 @@ def of_image(name, *more):
     return pytest.param(name, *more, marks=pytest.mark.xdist_group(name))
 
 
+@pytest.mark.xdist_group("arm64")
+def test_arm64_to_the_prompt(built, expect):
+    """The first, since it takes longest: the scripts of its packages are emulated too."""
+    expect(built("arm64"), "login:", timeout=2 * BOOT_TIMEOUT)
+
+
 @pytest.mark.parametrize("name, firmware, grows", [of_image(*case) for case in CASES])
 def test_boots(built, boot, name, firmware, grows):
     image = built(name)
@@ -91,11 +97,6 @@ def test_boots(built, boot, name, firmware, grows):
             check_firmware(machine, firmware)
         if grows:
             check_grown(machine, size)
-
-
-@pytest.mark.xdist_group("arm64")
-def test_arm64_to_the_prompt(built, expect):
-    expect(built("arm64"), "login:", timeout=2 * BOOT_TIMEOUT)
 
 
 @pytest.mark.parametrize("name", map(of_image, ["debian-minimal", "debian-systemd-boot", "debian-uki", "debian-xfs",
