@@ -55,7 +55,7 @@ check-faults-run: $(B)/amiwright
 		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(in_pairs) $(PYTEST_FLAGS) tests/slow
 	$(Q)$(integration) $(in_pairs) -m slow $(PYTEST_FLAGS) tests/integration
 
-check-deep: ## `inspect --deep` on all formats, broken off, as nobody; guestfish on ours (half an hour under emulation)
+check-deep: ## `inspect --deep` on all formats, broken off, as nobody; guestfish on ours (some minutes under emulation)
 	$(Q).ci/install-packages build image test deep
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all check-programs
 	$(Q)$(MAKE) --no-print-directory check-deep-run
@@ -66,7 +66,7 @@ check-deep-run: $(B)/amiwright $(bench_PROGS)
 		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(in_pairs) $(PYTEST_FLAGS) tests/deep
 	$(Q)$(integration) $(in_pairs) -m appliance $(PYTEST_FLAGS) tests/integration
 
-check-boot: ## boot the images under images/ in QEMU (half an hour under emulation)
+check-boot: ## boot the images under images/ in QEMU (a quarter of an hour under emulation)
 	$(Q).ci/install-packages build image test boot
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)$(MAKE) --no-print-directory check-boot-run
