@@ -30,8 +30,9 @@ check-programs: $(unit_PROGS) $(fuzz_PROGS) $(bench_PROGS)
 check-unit: $(unit_PROGS) ## unit tests, TEST_JOBS at a time
 	$(Q)tests/unit/run $(TEST_JOBS) $(O) $(unit_PROGS)
 
-# A file of tests has one worker, for what a module's tests share. TEST_JOBS=1: one after the other, in this process.
-TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+# A file of tests has one worker, for what a module's tests share. Most tests wait half of their time, so a processor has
+# work for two. TEST_JOBS=1: one after the other, in this process.
+TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 2 ? 2 : 4)))
 test_workers = $(if $(filter 0 1,$(TEST_JOBS)),-p no:xdist,-n $(TEST_JOBS) --dist loadfile)
 
 # Slow tests that wait or have work for one processor, and emulated machines, which want memory: two at once, unless
