@@ -30,9 +30,11 @@ LINK_HARDENING := -pie -Wl,-z,relro,-z,now
 
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
 pkg_libs := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
+# What a sanitizer puts in has gcc see null pointers where there are none.
+strict := $(if $(DEVELOPER),$(if $(SANITIZE),,-Werror))
 sanitize_flags := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer)
 all_cflags := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DAMIWRIGHT_VERSION='"$(VERSION)"' \
-	-I. $(WARNINGS) $(if $(DEVELOPER),-Werror) $(HARDENING) $(sanitize_flags) -pthread \
+	-I. $(WARNINGS) $(strict) $(HARDENING) $(sanitize_flags) -pthread \
 	$(pkg_cflags) $(CFLAGS)
 all_ldflags := $(LINK_HARDENING) $(sanitize_flags) -pthread $(LDFLAGS)
 all_libs := $(pkg_libs) -lpthread -ldl
