@@ -146,6 +146,12 @@ int bundle_upload_explain(const struct bundle_upload *u, struct error *err)
 	/* A rule that was met is told with its own remedy. */
 	if (!u->begun || err->kind == ERROR_POLICY)
 		return -1;
+	/* As long as its manifest is there, nothing is cleaned up under it. */
+	if (u->old.there)
+		return error_wrap(err,
+			"the bundle is not whole in S3, nor is the one that it replaces; rerun the same command to "
+			"go on, or remove both: 'amiwright delete-bundle s3://%s/%s', then --cleanup",
+			u->target->url.bucket, u->key);
 	return error_wrap(err,
 		"the bundle is not whole in S3; rerun the same command to go on, or with --cleanup to "
 		"remove its parts");
@@ -207,6 +213,19 @@ static int remove_parts(const struct bundle_target *t, const char *prefix, bool 
 	return ret;
 }
 
+/* With a journal the manifest is that of a bundle which was being replaced, some parts of it perhaps already. */
+static int refuse_clean(const char *place, const char *journal, struct error *err)
+{
+	if (access(journal, F_OK) < 0)
+		return error_set(err, ERROR_POLICY, 0,
+			"%s" BUNDLE_SUFFIX " is there, so the bundle is whole: 'amiwright delete-bundle %s"
+			BUNDLE_SUFFIX "' removes it", place, place);
+	return error_set(err, ERROR_POLICY, 0,
+		"%s" BUNDLE_SUFFIX " is there, and an upload that was to replace it has not ended: rerun that with "
+		"--force to go on, or remove both: 'amiwright delete-bundle %s" BUNDLE_SUFFIX "', then --cleanup",
+		place, place);
+}
+
 int bundle_upload_clean(struct context *ctx, const struct bundle_target *target, const char *prefix,
 	bool dry_run, struct buf *out, struct error *err)
 {
@@ -218,9 +237,7 @@ int bundle_upload_clean(struct context *ctx, const struct bundle_target *target,
 	if (!key || s3_head(&target->place, key, &object, err) < 0)
 		return -1;
 	if (object.found)
-		return error_set(err, ERROR_POLICY, 0,
-			"%s" BUNDLE_SUFFIX " is there, so the bundle is whole: 'amiwright delete-bundle %s"
-			BUNDLE_SUFFIX "' removes it", place, place);
+		return refuse_clean(place, path, err);
 	if (remove_parts(target, prefix, dry_run, out, err) < 0)
 		return -1;
 	if (!dry_run && unlink(path) < 0 && errno != ENOENT)

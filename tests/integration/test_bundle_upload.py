@@ -126,6 +126,30 @@ def test_another_image_or_key(amiwright, bundle, served, tmp_path):
     take_apart(amiwright, tmp_path)
 
 
+def test_replacing_cut_off(amiwright, bundle, served, tmp_path):
+    """The manifest that is there says nothing of its parts any more, and what is said helps."""
+    server = served("--faults", "slow=700ms")
+    disk, s3 = tmp_path / "disk.img", client(server)
+    data = disk.read_bytes()
+    os.truncate(disk, 5 * MIB)
+    amiwright(*bundle(server.account(), "--create-bucket"))
+    disk.write_bytes(data + data)
+    process = subprocess.Popen([amiwright.path, *bundle(server.account(), "--force")], cwd=amiwright.folder,
+                               env=amiwright.env, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(keys(s3, "bucket")) < 3:
+        time.sleep(0.01)
+    process.terminate()
+    said = process.communicate()[1]
+    url = "s3://bucket/web/disk.img.manifest.xml"
+    assert process.returncode == 130 and f"'amiwright delete-bundle {url}', then --cleanup" in said
+    said = amiwright(*bundle(server.account(), "--cleanup"), status=3).stderr
+    assert "has not ended" in said and f"'amiwright delete-bundle {url}', then --cleanup" in said
+    amiwright("delete-bundle", url)
+    assert keys(s3, "bucket")
+    amiwright(*bundle(server.account(), "--cleanup"))
+    assert keys(s3, "bucket") == [] and journals(tmp_path) == []
+
+
 def test_faults(amiwright, bundle, served, tmp_path):
     server = served("--faults", "throttle=10%,error=3%,reset=3%,truncate=3%,seed=9")
     amiwright(*bundle(server.account(), "--create-bucket"))
