@@ -29,7 +29,8 @@ struct aws_opts {
 	const struct aws_clock *clock;      /* required, borrowed */
 	struct http_opts http;
 	unsigned max_attempts;              /* of one call, the first counted; 0: 8 */
-	unsigned retry_budget_ms;           /* no further attempt after so long; 0: 300000 */
+	/* No further attempt after so long, or twice what one may take by its http.attempt_ms; 0: 300000. */
+	unsigned retry_budget_ms;
 	bool (*cancelled)(void);            /* asked in every loop: ctrl-C; may be NULL */
 };
 

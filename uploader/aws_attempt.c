@@ -159,12 +159,18 @@ static bool renew_creds(struct aws *a, struct aws_call *call)
 	return aws_provider_expired(a->provider, call->generation);
 }
 
+/* What moves many bytes may take longer than others are tried: one attempt that ends late is not the last for that. */
+static uint64_t budget_of(const struct aws *a, const struct aws_call *call)
+{
+	return a->hurry ? HURRY_BUDGET_MS : MAX((uint64_t)a->budget_ms, 2 * (uint64_t)call->http.attempt_ms);
+}
+
 /* Whether another attempt may be made, and after how long. */
 static bool plan_retry(struct aws *a, struct aws_call *call, enum retry_class cls, unsigned *delay)
 {
 	uint64_t spent = aws_now_ms(a) - call->first_ms;
 	unsigned attempts = a->hurry ? MIN(a->max_attempts, HURRY_ATTEMPTS) : a->max_attempts;
-	uint64_t budget = a->hurry ? HURRY_BUDGET_MS : a->budget_ms;
+	uint64_t budget = budget_of(a, call);
 
 	*delay = 0;
 	if (cls == RETRY_SKEW && correct_skew(a, call))

@@ -19,11 +19,12 @@ static int64_t wall_s(void *arg)
 
 static uint64_t monotonic_ms(void *arg)
 {
+	const struct test_clock *c = arg;
 	struct timespec ts;
 
-	(void)arg;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000 +
+	       __atomic_load_n(&c->passed_ms, __ATOMIC_SEQ_CST);
 }
 
 static double next_random(void *arg)

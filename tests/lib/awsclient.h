@@ -9,6 +9,7 @@
 
 struct test_clock {
 	int64_t wall_offset_s; /* how far this "machine's" clock is off */
+	uint64_t passed_ms;    /* how much more time has passed than really has; also set in a server's thread */
 	double random;         /* what the source of randomness gives; small: quick retries */
 };
 

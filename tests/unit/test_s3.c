@@ -323,6 +323,34 @@ static void test_put_is_checked(void **state)
 	assert_int_equal(s3_put_now(&place, &put, NULL), 0);
 }
 
+/* The first answer comes after 400 s, and is a failure. */
+static enum httpd_act late(struct fixture *f, const struct httpd_request *req, char *reply, size_t size, size_t *len)
+{
+	(void)req;
+	if (f->nr == 1)
+		__atomic_add_fetch(&f->clock.passed_ms, 400000, __ATOMIC_SEQ_CST);
+	*len = httpd_answer(reply, size, f->nr == 1 ? "500 Oops" : "200 OK",
+		"ETag: \"0\"\r\nx-amz-server-side-encryption: aws:kms\r\n", "");
+	return HTTPD_SEND;
+}
+
+/* Who has time for many bytes has it for a second attempt, too; others are given up after five minutes. */
+static void test_late_failure(void **state)
+{
+	static const char body[16 * MIB];
+	struct fixture *f = *state;
+	struct s3_place place = {.aws = f->first, .name = "buck"};
+	struct s3_put put = {.key = "k", .body = body, .len = sizeof(body)};
+
+	f->answer = late;
+	assert_int_equal(s3_put_now(&place, &put, NULL), 0);
+	assert_int_equal(f->nr, 2);
+	f->nr = 0;
+	put.len = 5;
+	assert_int_equal(s3_put_now(&place, &put, NULL), -1);
+	assert_int_equal(f->nr, 1);
+}
+
 static enum httpd_act ranges(struct fixture *f, const struct httpd_request *req, char *reply, size_t size,
 	size_t *len)
 {
@@ -516,6 +544,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_without_credentials, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_bucket, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_put_is_checked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_late_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_get_is_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stream_that_fails, setup, teardown),
