@@ -5,7 +5,7 @@
  * time, each tried again by itself. The object appears when it is whole, or not at all.
  *
  * Parts have 16 MiB, and twice as many after each 1,250 of them, as an upload has at most 10,000 ("Amazon S3
- * multipart upload limits", S3 User Guide): so the longest object is of 4.98 TiB, and memory is that of five
+ * multipart upload limits", S3 User Guide): so the longest object is of 4.86 TiB, and memory is that of five
  * parts: 80 MiB for an object of up to 19 GiB.
  */
 #ifndef AMIWRIGHT_UPLOADER_S3_STREAM_H
