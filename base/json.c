@@ -15,6 +15,8 @@
 #undef json_is_object
 #undef json_is_array
 
+#include "base/text.h"
+
 static json_t *unwrap(const struct json *j)
 {
 	union {
@@ -91,48 +93,14 @@ struct json *json_new_array(struct error *err)
 	return or_nomem(json_array(), err);
 }
 
-/*
- * Length in bytes of the UTF-8 character at p, 0 when the bytes there are none (RFC 3629: no
- * overlong forms, no surrogates, nothing above U+10FFFF). The NUL at the text's end stops every
- * sequence.
- */
-static size_t utf8_len(const unsigned char *p)
-{
-	unsigned char low = 0x80, high = 0xbf;
-	size_t len;
-
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] < 0xc2 || p[0] > 0xf4)
-		return 0;
-	len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-	if (p[0] == 0xe0)
-		low = 0xa0;
-	else if (p[0] == 0xed)
-		high = 0x9f;
-	else if (p[0] == 0xf0)
-		low = 0x90;
-	else if (p[0] == 0xf4)
-		high = 0x8f;
-	if (p[1] < low || p[1] > high)
-		return 0;
-	for (size_t i = 2; i < len; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	return len;
-}
-
 static bool is_utf8(const char *text)
 {
-	const unsigned char *p = (const unsigned char *)text;
-
-	while (*p) {
-		size_t len = utf8_len(p);
+	while (*text) {
+		size_t len = text_character(text);
 
 		if (len == 0)
 			return false;
-		p += len;
+		text += len;
 	}
 	return true;
 }
@@ -140,17 +108,14 @@ static bool is_utf8(const char *text)
 /* Text with each wrong byte replaced by U+FFFD; borrowed until scratch is released. */
 static const char *to_utf8(const char *text, struct buf *scratch, struct error *err)
 {
-	const unsigned char *p = (const unsigned char *)text;
-
 	if (is_utf8(text))
 		return text;
-	while (*p) {
-		size_t len = utf8_len(p);
+	while (*text) {
+		size_t len = text_character(text);
 
-		if (buf_add(scratch, len ? (const char *)p : "\xef\xbf\xbd", len ? len : 3, err) <
-			0)
+		if (buf_add(scratch, len ? text : "\xef\xbf\xbd", len ? len : 3, err) < 0)
 			return NULL;
-		p += len ? len : 1;
+		text += len ? len : 1;
 	}
 	return buf_str(scratch);
 }

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "base/text.h"
 #include "builder/map_draw.h"
 
 enum {
@@ -48,32 +49,13 @@ static int add_text(struct buf *out, const char *text, size_t max, struct error 
 {
 	size_t nr = 0;
 
-	for (const char *c = text; *c; c++) {
-		unsigned char u = (unsigned char)*c;
-		const char *as = NULL;
+	for (const char *c = text; *c; c += text_character(c) ? text_character(c) : 1) {
+		const char *as = !text_plain_character(c) ? "?" : *c == '&' ? "&amp;" : *c == '<' ? "&lt;" :
+				 *c == '>' ? "&gt;" : *c == '"' ? "&quot;" : NULL;
 
-		if ((u & 0xc0) != 0x80 && ++nr > max)
+		if (++nr > max)
 			return buf_add_str(out, "…", err);
-		if (u == '&')
-			as = "&amp;";
-		else if (u == '<')
-			as = "&lt;";
-		else if (u == '>')
-			as = "&gt;";
-		else if (u == '"')
-			as = "&quot;";
-		else if (u < ' ' || u == 0x7f)
-			as = "?";
-		else if (u == 0xc2 && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] < 0xa0) {
-			as = "?";
-			c++;
-		}
-		/* U+FFFE and U+FFFF are no characters of XML. */
-		if (u == 0xef && (unsigned char)c[1] == 0xbf && (unsigned char)c[2] >= 0xbe) {
-			as = "?";
-			c += 2;
-		}
-		if ((as ? buf_add_str(out, as, err) : buf_add_char(out, *c, err)) < 0)
+		if ((as ? buf_add_str(out, as, err) : buf_add(out, c, text_character(c), err)) < 0)
 			return -1;
 	}
 	return 0;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "base/text.h"
 #include "base/xmldoc.h"
 
 /* The virtual hardware when nobody says: ESXi 5.5, which knows EFI and every controller here. */
@@ -40,15 +41,17 @@ static const struct controller *find_controller(const char *adapter)
 	return &controllers[0];
 }
 
+/* A file name may be any bytes, and a document may not. */
 static int add_escaped(struct buf *out, const char *text, struct error *err)
 {
-	for (; *text; text++) {
+	for (size_t len; *text; text += len) {
 		const char *as = *text == '&' ? "&amp;" : *text == '<' ? "&lt;" : *text == '>' ? "&gt;" :
 				 *text == '"' ? "&quot;" : NULL;
-		int ret = as ? buf_add_str(out, as, err) :
-			  buf_add_char(out, (unsigned char)*text < ' ' ? ' ' : *text, err);
 
-		if (ret < 0)
+		len = text_character(text) ? text_character(text) : 1;
+		if (!text_plain_character(text))
+			as = (unsigned char)*text < ' ' ? " " : "?";
+		if ((as ? buf_add_str(out, as, err) : buf_add(out, text, len, err)) < 0)
 			return -1;
 	}
 	return 0;

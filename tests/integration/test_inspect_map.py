@@ -228,7 +228,7 @@ def test_picture_on_standard_output(amiwright, tmp_path):
 
 
 def test_picture_of_hostile_names(amiwright, tmp_path):
-    image = tmp_path / "a<b>&\"\x01.img"
+    image = tmp_path / "a<b>&\"\x01\udce9\udcef\udcbf.img"
     subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "<&\"\x1b\ufffe>", image, "16M"], check=True,
                    capture_output=True)
     amiwright("inspect", image, "--svg", "x.svg", "-q")

@@ -71,6 +71,8 @@ def test_written(amiwright, disk, tmp_path):
     (("--adapter", "ide"), ("IDE Controller 0",)),
     (("--adapter", "buslogic", "--architecture", "arm64"), ("buslogic", "arm64")),
     (("--name", 'a "b" & <c>/ü'), ("a &quot;b&quot; &amp; &lt;c&gt;/ü",)),
+    # No UTF-8, as file names need not be; what XML forbids; what only terminals obey.
+    (("--name", "a\udce9b\uffff\x1b\x7fc\ud7ff"), (">a?b? ?c\ud7ff<",)),
 ])
 def test_descriptor(amiwright, disk, tmp_path, options, says):
     amiwright("convert", disk, "a.ova", *options)
