@@ -123,15 +123,17 @@ int file_write_all(int fd, const void *buf, size_t len, const char *path, struct
 	const char *p = buf;
 
 	while (len > 0) {
-		ssize_t n = write(fd, p, MIN(len, (size_t)IO_MAX));
+		size_t step = MIN(len, (size_t)IO_MAX);
+		ssize_t n = write(fd, p, step);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
+		if (n <= 0 && !(n < 0 && errno == EINTR))
 			return error_set(
 				err, ERROR_IO, n < 0 ? errno : EIO, "cannot write '%s'", path);
-		p += n;
-		len -= (size_t)n;
+		/* A signal ends a write to who reads no more, be it in its middle. */
+		if (n < (ssize_t)step && interrupt_check(err) < 0)
+			return error_wrap(err, "writing '%s'", path);
+		p += MAX(n, 0);
+		len -= (size_t)MAX(n, 0);
 	}
 	return 0;
 }

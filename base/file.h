@@ -26,6 +26,7 @@ int file_pread_all(int fd, void *buf, size_t len, uint64_t off, const char *path
 	struct error *err) MUST_CHECK;
 int file_pwrite_all(int fd, const void *buf, size_t len, uint64_t off, const char *path,
 	struct error *err) MUST_CHECK;
+/* A pipe may keep it waiting: ERROR_INTERRUPTED when a signal comes meanwhile and the user wants us to stop. */
 int file_write_all(
 	int fd, const void *buf, size_t len, const char *path, struct error *err) MUST_CHECK;
 

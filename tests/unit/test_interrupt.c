@@ -3,6 +3,7 @@
 #include "base/interrupt.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "tests/lib/tmpdir.h"
 
 static int ends[2];
@@ -110,6 +112,42 @@ static void test_open_stopped(void **state)
 	tmpdir_free(dir);
 }
 
+static void *read_late(void *arg)
+{
+	static char room[64 << 10];
+
+	for (size_t left = *(size_t *)arg; left;) {
+		ssize_t n = read(ends[0], room, sizeof(room));
+
+		left -= n > 0 ? (size_t)n : 0;
+		usleep(10000);
+	}
+	return NULL;
+}
+
+/* More than a pipe takes: signals come between pieces, and while nothing is taken. */
+static void test_write(void **state)
+{
+	static char data[1 << 20];
+	size_t len = sizeof(data);
+	struct error err = ERROR_INIT;
+	pthread_t reader;
+
+	(void)state;
+	alarms = 3;
+	stop = false;
+	assert_int_equal(pthread_create(&reader, NULL, read_late, &len), 0);
+	assert_int_equal(file_write_all(ends[1], data, len, "the pipe", &err), 0);
+	assert_int_equal(pthread_join(reader, NULL), 0);
+	stop = true;
+	assert_int_equal(file_write_all(ends[1], data, len, "the pipe", &err), -1);
+	assert_int_equal(err.kind, ERROR_INTERRUPTED);
+	assert_string_equal(err.text, "writing 'the pipe': interrupted");
+	/* It is full now. */
+	assert_int_equal(file_write_all(ends[1], data, 1, "the pipe", &err), -1);
+	assert_int_equal(err.kind, ERROR_INTERRUPTED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -117,6 +155,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nobody_to_ask, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stopped, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open_stopped, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_write, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
