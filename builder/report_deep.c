@@ -84,7 +84,10 @@ static bool knows_system(const struct os_facts *f)
 	return f->id || f->name;
 }
 
-/* The first names at the top, where distributions put their root ("root", "@"); in their order. */
+/*
+ * The first names at the top, where distributions put their root ("root", "@"); in their order. Those that mount(8)
+ * cannot be told are passed over: a comma ends an option, and quotes hide commas.
+ */
 struct subvolumes {
 	char *names[SUBVOLUMES_TRIED];
 	size_t nr;
@@ -94,7 +97,7 @@ static int add_subvolume(void *arg, const char *path, struct error *err)
 {
 	struct subvolumes *s = arg;
 
-	if (strchr(path, '/') || s->nr == SUBVOLUMES_TRIED)
+	if (strpbrk(path, "/,\"") || s->nr == SUBVOLUMES_TRIED)
 		return 0;
 	s->names[s->nr] = strdup(path);
 	return s->names[s->nr++] ? 0 : error_nomem(err, "a subvolume");

@@ -186,12 +186,13 @@ def test_subvolumes_and_what_lies_in_arrays(amiwright, tmp_path):
     deep_disk.run("mkfs.btrfs", "-q", deep_disk.sparse(butter, 160 << 20))
     made = Appliance(butter)
     made("mount", b"/dev/sda", b"/")
-    for name in (b"/home", b"/root"):
+    for name in (b"/a,b", b'/a"b', b"/home", b"/root"):
         made("btrfs_subvolume_create_opts", name, -1)
     made("mkdir_p", b"/root/etc")
     made("write", b"/root/etc/os-release", b"ID=filz\n", ctypes.c_size_t(8))
     made.end()
-    assert amiwright.json("inspect", "--deep", *LIMIT, butter)["os"] == {"id": "filz", "version": None, "name": None}
+    found = amiwright.json("inspect", "--deep", *LIMIT, butter)
+    assert found["os"] == {"id": "filz", "version": None, "name": None} and "damage" not in found["filesystem"]
     deep_disk.run("mke2fs", "-q", "-t", "ext4", inner, "8M")
     volumes.lvm(group, "vg7", [("inner", inner)])
     volumes.luks(luks, group, "key")
