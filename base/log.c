@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 
 enum { LINE_SIZE = 2048, STATUS_SIZE = 512, SECRET_MIN = 4 };
 
@@ -115,16 +116,6 @@ static void redact(char *text)
 	*out = '\0';
 }
 
-static void hide_controls(char *text)
-{
-	for (char *p = text; *p; p++) {
-		unsigned char c = (unsigned char)*p;
-
-		if ((c < ' ' && c != '\n' && c != '\t') || c == 0x7f)
-			*p = '?';
-	}
-}
-
 /* text: the message with its prefix and room for one byte more behind its NUL. */
 static void put_line(char *text)
 {
@@ -132,7 +123,7 @@ static void put_line(char *text)
 
 	WITH_LOCK();
 	redact(text);
-	hide_controls(text);
+	text_hide_controls(text);
 	len = strlen(text);
 	while (len > 0 && text[len - 1] == '\n')
 		len--;

@@ -22,6 +22,16 @@ void text_make_printable(char *text)
 			*text = '?';
 }
 
+void text_hide_controls(char *text)
+{
+	for (unsigned char *p = (unsigned char *)text; *p; p++) {
+		if ((*p < ' ' && *p != '\n' && *p != '\t') || *p == 0x7f)
+			*p = '?';
+		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+			p[0] = p[1] = '?';
+	}
+}
+
 /* The NUL at the text's end stops every sequence. */
 size_t text_character(const char *text)
 {

@@ -12,6 +12,8 @@ bool text_ends_with(const char *text, const char *end);
 bool text_ends_with_mem(const char *text, size_t len, const char *end);
 /* Text out of a file goes to a terminal: what ASCII does not print becomes '?'. */
 void text_make_printable(char *text);
+/* The same of messages, which are UTF-8 in lines: only what terminals obey (C0 but tab and newline, DEL, C1). */
+void text_hide_controls(char *text);
 /*
  * Bytes of the UTF-8 character at text, which ends in NUL; 0 when the bytes there are none (RFC 3629: no overlong
  * forms, no surrogates, nothing above U+10FFFF).

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "base/text.h"
 #include "builder/command.h"
 
 static int exit_status(const struct error *err)
@@ -47,6 +48,8 @@ static void print_error(struct context *ctx, struct error *err)
 		ret = diag_text(&ctx->diag, &text, &ignored);
 	else
 		ret = buf_addf(&text, &ignored, "amiwright: %s\n", err->text);
+	if (!ret)
+		text_hide_controls(text.data); /* names out of archives and images may be in it */
 	if (!ret)
 		ret = file_write_all(STDERR_FILENO, text.data, text.len, "stderr", &ignored);
 	(void)ret;

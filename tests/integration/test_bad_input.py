@@ -137,6 +137,15 @@ def test_tar_that_climbs_out(tmp_path):
     refused(tmp_path, result, 1, r"evil\.tar", r"\.\./\.\./etc/passwd")
 
 
+def test_tar_whose_names_steer_terminals(tmp_path):
+    """Escapes, of one byte too, in what a message quotes."""
+    (tmp_path / "evil.tar").write_bytes(make_tar([("../\x1b]0;x\x07\x9b31m\x7f\u00e9", b"1")]))
+    spec = write_spec(tmp_path, "  - tar: evil.tar")
+    result = run("build", spec, "-o", tmp_path / "out.raw")
+    refused(tmp_path, result, 1, r"evil\.tar", r"'\.\./\?\]0;x\?\?\?31m\?\u00e9")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", result.stderr)
+
+
 def test_full_disk(tmp_path):
     tree = tmp_path / "tree"
     tree.mkdir()

@@ -112,6 +112,8 @@ static void test_controls(void **state)
 	(void)state;
 	log_info("%s", "a\033[2Jb\tc\rd\177");
 	assert_string_equal(get(), "a?[2Jb\tc?d?\n");
+	log_info("%s", "a\302\2332Jb\303\233c\302");
+	assert_string_equal(get(), "a??2Jb\303\233c\302\n");
 }
 
 static void test_status_line(void **state)
