@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "formats/repeat.h"
 
@@ -44,6 +45,18 @@ void zstd_stream_free(struct zstd_stream *s)
 	free(s);
 }
 
+/* What is whole may want more memory than a stranger's file is given. */
+static int failed(size_t code, struct error *err)
+{
+	if (ZSTD_getErrorCode(code) == ZSTD_error_frameParameter_windowTooLarge)
+		return error_set(err, ERROR_INPUT, 0,
+			"its zstd data wants a window of more than 128 MiB (zstd's --long): decompress it first by "
+			"zstd -d --long=31");
+	if (ZSTD_getErrorCode(code) == ZSTD_error_memory_allocation)
+		return error_nomem(err, "a decompressor");
+	return error_set(err, ERROR_INPUT, 0, "its zstd data is damaged (%s)", ZSTD_getErrorName(code));
+}
+
 /* Up to the end of a frame or of the bytes. */
 static int push_some(struct zstd_stream *s, const uint8_t **p, size_t *len, struct error *err)
 {
@@ -56,7 +69,7 @@ static int push_some(struct zstd_stream *s, const uint8_t **p, size_t *len, stru
 
 		left = ZSTD_decompressStream(s->lib, &out, &in);
 		if (ZSTD_isError(left))
-			return error_set(err, ERROR_INPUT, 0, "its zstd data is damaged (%s)", ZSTD_getErrorName(left));
+			return failed(left, err);
 		repeat_out(&s->repeat, s->out, out.pos);
 		if (out.pos && s->sink(s->arg, s->out, out.pos, err) < 0)
 			return -1;

@@ -96,6 +96,18 @@ def test_large_and_empty(amiwright, tmp_path, suffix, size):
         assert file.read() == b"the end" + bytes(4993)
 
 
+def test_wide_window(amiwright, tmp_path):
+    """zstd --long: what the zstd command refuses too is not called damaged."""
+    (tmp_path / "disk").write_bytes(b"x" * 5000 + bytes(3000000))
+    for log, status in ((27, 0), (28, 1)):
+        with (tmp_path / "disk").open("rb") as content:
+            packed = subprocess.run(["zstd", "-q", "-1", f"--long={log}", "-c"], stdin=content, capture_output=True,
+                                    check=True).stdout
+        (tmp_path / "disk.zst").write_bytes(packed)
+        said = amiwright("convert", "disk.zst", "out.raw", status=status).stderr
+        assert ("decompress it first by zstd -d --long=31" in said) == (status == 1) and "damaged" not in said
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_damaged(amiwright, tmp_path, program):
     """Cut and changed files are errors or the right content; nothing is left behind."""
