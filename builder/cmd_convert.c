@@ -184,6 +184,8 @@ static int open_input(struct convert *c, struct error *err)
 	}
 	if (format_open_dev(file, name, &opts, &c->image, err) < 0 || check_from(c, found, err) < 0)
 		return -1;
+	if (image_reads(&c->image, c->out))
+		return error_set(err, ERROR_USAGE, 0, "OUT: '%s' is a part of the disk that '%s' names", c->out, c->in);
 	format_warn(&c->image, name);
 	return 0;
 }

@@ -149,6 +149,8 @@ void format_warn(const struct image *image, const char *path);
 /* The virtual disk of format_open() alone; close with dev_close(). */
 struct dev *format_open_disk(const char *path, const struct format_read_opts *opts, bool warn,
 	struct error *err) MUST_CHECK;
+/* Whether the image needs the file at path, beside the one that was opened. */
+bool image_reads(const struct image *image, const char *path);
 /* Zeroed is fine. */
 void image_close(struct image *image);
 

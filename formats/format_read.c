@@ -128,6 +128,11 @@ struct dev *format_open_disk(const char *path, const struct format_read_opts *op
 	return format_open(path, opts, warn, &image, err) < 0 ? NULL : image.dev;
 }
 
+bool image_reads(const struct image *image, const char *path)
+{
+	return vmdk_reads(image->dev, path);
+}
+
 void image_close(struct image *image)
 {
 	dev_close(image->dev, NULL);

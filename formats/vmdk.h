@@ -20,5 +20,7 @@ extern const struct format format_vmdk_sparse; /* "vmdk-sparse": monolithicSpars
 /* A format_reader's open, of what detect_format() calls "vmdk". */
 int vmdk_open(struct dev *file, const char *path, const struct format_read_opts *opts,
 	struct image *out, struct error *err) MUST_CHECK;
+/* Whether the file at path is an extent that a descriptor named; false when dev is no VMDK. */
+bool vmdk_reads(const struct dev *dev, const char *path);
 
 #endif

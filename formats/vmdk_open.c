@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/filedev.h"
@@ -140,6 +141,20 @@ static const struct dev_ops vmdk_ops = {
 	.extents = vmdk_extents,
 	.close = vmdk_close,
 };
+
+bool vmdk_reads(const struct dev *dev, const char *path)
+{
+	const struct vmdk *v = (const struct vmdk *)dev;
+	struct stat at, part;
+
+	if (dev->ops != &vmdk_ops || stat(path, &at) < 0)
+		return false;
+	for (size_t i = 0; i < v->nr_parts; i++)
+		if (v->parts[i].path && stat(v->parts[i].path, &part) == 0 && part.st_dev == at.st_dev &&
+			part.st_ino == at.st_ino)
+			return true;
+	return false;
+}
 
 static void free_vmdk(struct vmdk *v)
 {

@@ -106,6 +106,17 @@ def test_in_is_out(amiwright, disk, tmp_path):
     assert sha256(disk) == before
 
 
+def test_out_is_an_extent(amiwright, disk, tmp_path):
+    """What a descriptor names is read too, and not replaced."""
+    for kind, extent in (("monolithicFlat", "d-flat.vmdk"), ("twoGbMaxExtentSparse", "d-s001.vmdk")):
+        subprocess.run(["qemu-img", "convert", "-O", "vmdk", "-o", f"subformat={kind}", disk, tmp_path / "d.vmdk"],
+                       check=True)
+        before = sha256(tmp_path / extent)
+        assert "is a part of the disk" in amiwright("convert", "d.vmdk", extent, status=2).stderr
+        assert sha256(tmp_path / extent) == before
+        amiwright("convert", "d.vmdk", "other.vmdk")
+
+
 def test_pipes_and_devices(amiwright, disk, tmp_path):
     """An output is a new file. What is none is written through standard output."""
     os.mkfifo(tmp_path / "pipe.raw")
