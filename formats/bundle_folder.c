@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/tempdir.h"
 
@@ -49,13 +50,24 @@ bool bundle_is_part(const char *name, const char *prefix, unsigned *index)
 	return true;
 }
 
-/* -1 when it cannot be opened, or is locked and operation has LOCK_NB; without locks it counts as locked. */
-static int open_locked(const char *path, int flags, int operation)
+/* A temporary folder; -1 when it cannot be opened, or somebody has it. */
+static int open_locked(const char *path)
 {
-	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
+	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
-	if (fd < 0 || (flock(fd, operation) < 0 && (operation & LOCK_NB)))
-		return -1;
+	return fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ? -1 : steal_fd(&fd);
+}
+
+/* The folder itself, waited for; without locks it counts as locked. */
+static int lock_folder(const struct bundle_folder *f, struct error *err)
+{
+	CLEANUP_CLOSE int fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return error_set(err, ERROR_IO, errno, "cannot open the folder '%s'", f->dir);
+	while (flock(fd, LOCK_EX) < 0 && errno == EINTR)
+		if (interrupt_check(err) < 0)
+			return error_wrap(err, "waiting for another bundle in '%s'", f->dir);
 	return steal_fd(&fd);
 }
 
@@ -130,7 +142,7 @@ static void sweep(const struct bundle_folder *f)
 		if (strncmp(e->d_name, TEMPORARY, strlen(TEMPORARY)))
 			continue;
 		path = file_join(f->dir, e->d_name, NULL);
-		lock = path ? open_locked(path, O_NOFOLLOW, LOCK_EX | LOCK_NB) : -1;
+		lock = path ? open_locked(path) : -1;
 		if (lock < 0)
 			continue;
 		log_info("removing '%s', which a killed run left", path);
@@ -142,18 +154,16 @@ static void sweep(const struct bundle_folder *f)
 
 static int make_temporary(struct bundle_folder *f, struct error *err)
 {
-	CLEANUP_CLOSE int lock = open_locked(f->dir, 0, LOCK_EX);
 	CLEANUP_FREE char *path = buf_strf(err, "%s/" TEMPORARY "XXXXXX", f->dir);
+	CLEANUP_CLOSE int lock = path ? lock_folder(f, err) : -1;
 
-	if (!path)
-		return -1;
 	if (lock < 0)
-		return error_set(err, ERROR_IO, errno, "cannot open the folder '%s'", f->dir);
+		return -1;
 	sweep(f);
 	if (!mkdtemp(path))
 		return error_set(err, ERROR_IO, errno, "cannot make a temporary folder in '%s'", f->dir);
 	f->temporary = steal_ptr(&path);
-	f->lock = open_locked(f->temporary, O_NOFOLLOW, LOCK_EX | LOCK_NB);
+	f->lock = open_locked(f->temporary);
 	return 0;
 }
 
@@ -254,8 +264,8 @@ int bundle_folder_commit(struct bundle_folder *f, char **manifest, struct error 
 	if (!path)
 		return -1;
 	/* Another run may have made this bundle meanwhile. */
-	lock = open_locked(f->dir, 0, LOCK_EX);
-	if (!f->replace && check_free(f, err) < 0)
+	lock = lock_folder(f, err);
+	if (lock < 0 || (!f->replace && check_free(f, err) < 0))
 		return -1;
 	if (unlink(path) < 0 && errno != ENOENT)
 		return error_set(err, ERROR_IO, errno, "cannot replace '%s'", path);

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bundles in folders: runs that were killed, runs at the same time, names that would cost an input."""
+import contextlib
+import fcntl
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +26,14 @@ def image(tmp_path):
     return path
 
 
+@contextlib.contextmanager
+def locked(folder):
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    yield
+    os.close(fd)
+
+
 def start_and_stop(amiwright, keys, tmp_path, image, *more):
     """A run that stands still amid its work, and its temporary folder."""
     folders = set((tmp_path / "out").glob(".amiwright*"))
@@ -30,8 +42,26 @@ def start_and_stop(amiwright, keys, tmp_path, image, *more):
     while not (new := set((tmp_path / "out").glob(".amiwright*")) - folders):
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGSTOP)
+    # Not while it has the folder: the next run would wait for ever.
+    with locked(tmp_path / "out"):
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
     return process, new.pop()
+
+
+def test_waiting_for_the_folder_ends_by_a_signal(amiwright, keys, image, tmp_path):
+    """And what only its owner may touch is left alone."""
+    (tmp_path / "out/.amiwright-bundle-x").mkdir()
+    with locked(tmp_path / "out"):
+        process = subprocess.Popen([amiwright.path, "bundle", image, *keys], cwd=tmp_path, env=amiwright.env,
+                                   stderr=subprocess.PIPE, text=True)
+        while not re.search(rf"-> FLOCK +ADVISORY +WRITE {process.pid} ", Path("/proc/locks").read_text()):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.terminate()
+        said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130 and "waiting for another bundle in 'out': interrupted" in said
+    assert os.listdir(tmp_path / "out") == [".amiwright-bundle-x"]
 
 
 def test_what_a_killed_run_left_is_removed(amiwright, keys, image, tmp_path):
