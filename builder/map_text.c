@@ -92,7 +92,7 @@ static void label(const struct map_region *r, char line[LABEL * 4 + 1])
 	/* Columns of other letters are not known here. */
 	for (; *name && len < sizeof(ascii) - 1; name++)
 		if (((unsigned char)*name & 0xc0) != 0x80)
-			ascii[len++] = *name > ' ' && *name < 0x7f ? *name : '?';
+			ascii[len++] = *name >= ' ' && *name < 0x7f ? *name : '?';
 	ascii[len] = '\0';
 	num_format_size(size, r->len);
 	if (r->part)

@@ -41,7 +41,7 @@ static struct json *partition_json(const struct partition *p, enum partition_tab
 
 	if (!out || json_set_int(out, "number", (int64_t)number, err) < 0)
 		return NULL;
-	if (kind == PARTITION_TABLE_GPT) {
+	if (kind != PARTITION_TABLE_MBR) {
 		const char *type = partition_type_name(p->type);
 
 		if (json_set_str(out, "name", p->name, err) < 0 ||
@@ -50,7 +50,8 @@ static struct json *partition_json(const struct partition *p, enum partition_tab
 			report_set_uuid(out, "uuid", p->uuid, err) < 0)
 			return NULL;
 	} else {
-		snprintf(mbr_type, sizeof(mbr_type), "0x%02x", p->mbr_type);
+		snprintf(mbr_type, sizeof(mbr_type), "0x%02x",
+			p->mbr_type ? p->mbr_type : partition_mbr_type(p->type));
 		if (json_set_str(out, "type", mbr_type, err) < 0 ||
 			json_set_bool(out, "bootable", p->bootable, err) < 0)
 			return NULL;
@@ -84,8 +85,9 @@ static struct json *planned_fs_json(const struct plan_fs *fs, struct error *err)
 int report_add_partition(struct json *list, const struct partition_table *table, size_t index,
 	struct json *fs, struct error *err)
 {
+	const struct partition *p = &table->parts[index];
 	CLEANUP(json_cleanup) struct json *part =
-		partition_json(&table->parts[index], table->kind, index + 1, err);
+		partition_json(p, table->kind, p->number ? p->number : index + 1, err);
 
 	if (!part) {
 		json_free(fs);

@@ -27,6 +27,7 @@ struct partition {
 	uint64_t attrs;     /* GPT attribute bits */
 	bool bootable;      /* active flag of its MBR entry */
 	bool hybrid;        /* hybrid tables: also in the MBR */
+	uint32_t number;    /* the kernel's, when read: an entry's, an MBR's logical ones from 5 on; else 0 */
 };
 
 /* A hybrid table is read as a GPT whose mirrored partitions have `hybrid` set. */

@@ -208,6 +208,7 @@ static int read_partition(struct fdisk_context *cxt, struct fdisk_partition *pa,
 		memcpy(p.name, name, strlen(name) + 1);
 	if (fdisk_gpt_get_partition_attrs(cxt, fdisk_partition_get_partno(pa), &p.attrs) < 0)
 		p.attrs = 0;
+	p.number = (uint32_t)fdisk_partition_get_partno(pa) + 1;
 	return partition_table_add(t, &p, err);
 }
 

@@ -65,10 +65,10 @@ static int read_sector(struct dev *dev, uint64_t off, struct mbr_entry entries[M
 }
 
 static int add_entry(struct dev *dev, struct partition_table *t, const struct mbr_entry *e,
-	uint64_t base, struct error *err)
+	uint64_t base, uint32_t number, struct error *err)
 {
 	struct partition p = {.off = base + e->start, .len = e->len, .mbr_type = e->type,
-		.bootable = e->active};
+		.bootable = e->active, .number = number};
 
 	if (p.off == 0 || p.off > dev->size || p.len > dev->size - p.off)
 		return error_set(err, ERROR_INPUT, 0,
@@ -79,7 +79,7 @@ static int add_entry(struct dev *dev, struct partition_table *t, const struct mb
 }
 
 /* Links must lead on, so that a chain that bites its tail ends. */
-static int read_logical(struct dev *dev, struct partition_table *t, uint64_t base, struct error *err)
+static int read_logical(struct dev *dev, struct partition_table *t, uint64_t base, uint32_t *next, struct error *err)
 {
 	uint64_t at = base;
 
@@ -93,7 +93,7 @@ static int read_logical(struct dev *dev, struct partition_table *t, uint64_t bas
 			return error_set(err, ERROR_INPUT, 0,
 				"damaged MBR: no table at %llu, where an extended partition goes on",
 				(unsigned long long)at);
-		if (entries[0].type != 0 && add_entry(dev, t, &entries[0], at, err) < 0)
+		if (entries[0].type != 0 && add_entry(dev, t, &entries[0], at, (*next)++, err) < 0)
 			return -1;
 		if (entries[1].type == 0)
 			return 0;
@@ -107,6 +107,7 @@ static int read_logical(struct dev *dev, struct partition_table *t, uint64_t bas
 int partition_mbr_read(struct dev *dev, struct partition_table *t, struct error *err)
 {
 	struct mbr_entry entries[MBR_NR];
+	uint32_t next = MBR_NR + 1; /* logical one */
 	int r = read_sector(dev, 0, entries, err);
 
 	if (r <= 0)
@@ -117,13 +118,13 @@ int partition_mbr_read(struct dev *dev, struct partition_table *t, struct error 
 		if (entries[i].type == MBR_PROTECTIVE)
 			return error_set(err, ERROR_INPUT, 0,
 				"damaged GUID partition table: a protective MBR, but no primary header");
-		if (add_entry(dev, t, &entries[i], 0, err) < 0)
+		if (add_entry(dev, t, &entries[i], 0, (uint32_t)i + 1, err) < 0)
 			return -1;
 	}
-	/* Logical partitions are numbered from 5 on: behind the primary ones. */
+	/* Logical partitions are numbered from 5 on, however few primary ones there are. */
 	for (int i = 0; i < MBR_NR; i++)
 		if (entries[i].extended && entries[i].type != 0 &&
-			read_logical(dev, t, entries[i].start, err) < 0)
+			read_logical(dev, t, entries[i].start, &next, err) < 0)
 			return -1;
 	if (t->nr > 0)
 		t->kind = PARTITION_TABLE_MBR;

@@ -3,6 +3,8 @@
 import json
 import subprocess
 
+import pytest
+
 
 def test_image_is_what_the_spec_planned(amiwright, spec, tmp_path):
     amiwright("build", spec, "-o", "a.raw")
@@ -25,6 +27,33 @@ def test_agrees_with_sfdisk(amiwright, spec, tmp_path):
     assert found["guid"].upper() == table["id"]
     assert [(p["name"], p["offset"], p["size"], p["uuid"].upper()) for p in found["partitions"]] == \
         [(p["name"], p["start"] * 512, p["size"] * 512, p["uuid"]) for p in table["partitions"]]
+
+
+@pytest.mark.parametrize("script", [
+    "label: gpt\n14: size=1M, type=21686148-6449-6E6F-744E-656564454649\n15: size=10M, type=U\n1: type=L\n",
+    "label: dos\n1: size=10M, type=c\n2: size=10M\n3: type=5\n5: size=10M\n6: size=10M\n",
+    "label: dos\n3: size=10M\n4: type=f\n5: size=10M\n"])
+def test_numbers_are_the_kernel_s(amiwright, tmp_path, script):
+    """Cloud images have partitions 1, 14 and 15; logical ones begin with 5 however few primary ones there are."""
+    with (tmp_path / "a.img").open("wb") as out:
+        out.truncate(100 << 20)
+    subprocess.run(["sfdisk", "-q", tmp_path / "a.img"], input=script, text=True, check=True, capture_output=True)
+    table = json.loads(subprocess.run(["sfdisk", "-J", tmp_path / "a.img"], capture_output=True,
+                                      check=True).stdout)["partitiontable"]
+    found = {p["number"]: p["offset"] for p in amiwright.json("inspect", "a.img")["partitions"]}
+    assert found == {int(p["node"].split("img")[-1]): p["start"] * 512 for p in table["partitions"]}
+
+
+@pytest.mark.parametrize("table", ["mbr", "hybrid"])
+def test_planned_types(amiwright, spec, table):
+    """What a spec's MBR says of its partitions is known before it is written; a hybrid table is read as a GPT."""
+    spec.write_text(spec.read_text().replace("table: gpt", f"table: {table}"))
+    planned = amiwright.json("inspect", spec, "-q")["disks"][0]["partitions"]
+    amiwright("build", spec, "-o", "a.raw")
+    found = amiwright.json("inspect", "a.raw")["partitions"]
+    assert [{k: v for k, v in p.items() if k != "filesystem"} for p in planned] == \
+        [{k: v for k, v in p.items() if k != "filesystem"} for p in found]
+    assert planned[0]["type"] == ("0x83" if table == "mbr" else "linux")
 
 
 def test_text(amiwright, spec):

@@ -174,6 +174,14 @@ def test_map_as_text(amiwright, system):
     assert "█" in amiwright("inspect", "a.raw", "--map", env={"LC_ALL": "C.UTF-8"}).stdout
 
 
+def test_names_with_spaces_in_the_map(amiwright, tmp_path):
+    with (tmp_path / "a.img").open("wb") as out:
+        out.truncate(8 << 20)
+    subprocess.run(["sfdisk", "-q", tmp_path / "a.img"], input='label: gpt\nname="EFI System"\n', text=True,
+                   check=True, capture_output=True)
+    assert "   1 EFI System " in amiwright("inspect", "a.img", "--map").stdout
+
+
 def on_terminal(program, *args, **env):
     main, side = pty.openpty()
     with subprocess.Popen([program.path, *args], cwd=program.folder, stdout=side, stderr=subprocess.DEVNULL,

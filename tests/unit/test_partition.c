@@ -285,6 +285,8 @@ static void test_reads_an_mbr_with_logical_partitions(void **state)
 	assert_int_equal(t.parts[2].mbr_type, 0x82);
 	assert_int_equal(t.parts[3].off, 30720 * 512);
 	assert_int_equal(t.parts[3].len, 2 * MIB);
+	for (size_t i = 0; i < t.nr; i++)
+		assert_int_equal(t.parts[i].number, ((uint32_t[]){1, 2, 5, 6})[i]);
 	partition_table_release(&t);
 	dev_close(dev, NULL);
 }
