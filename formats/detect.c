@@ -105,19 +105,44 @@ static int is_vhd_footer(struct dev *dev, bool *is, struct error *err)
 	return 0;
 }
 
+/*
+ * pzstd, among others, begins with frames that are to be skipped (RFC 8878 3.1.2: magic, length, as
+ * many bytes); the first other one must be one of zstd, since lz4 has the same to skip.
+ */
+static int is_zstd_behind_skippable(struct dev *dev, bool *is, struct error *err)
+{
+	enum { SKIPPABLE = 0x184d2a50, ZSTD = 0xfd2fb528, FRAMES = 64, HEADER = 8 };
+	uint64_t at = 0;
+
+	*is = false;
+	for (int i = 0; i < FRAMES && at <= dev->size && dev->size - at >= HEADER; i++) {
+		uint8_t h[HEADER];
+
+		if (dev_pread(dev, h, sizeof(h), at, err) < 0)
+			return -1;
+		*is = i > 0 && num_get_le32(h) == ZSTD;
+		if ((num_get_le32(h) & ~(uint32_t)15) != SKIPPABLE)
+			return 0;
+		at += HEADER + (uint64_t)num_get_le32(h + 4);
+	}
+	return 0;
+}
+
 int detect_format(struct dev *dev, const char **name, struct error *err)
 {
 	CLEANUP_FREE uint8_t *head = calloc(1, HEAD);
-	bool vhd;
+	bool vhd, zstd;
 
 	if (!head)
 		return error_nomem(err, "the start of an image");
 	if (dev_pread(dev, head, MIN(HEAD, dev->size), 0, err) < 0 ||
-		is_vhd_footer(dev, &vhd, err) < 0)
+		is_vhd_footer(dev, &vhd, err) < 0 || is_zstd_behind_skippable(dev, &zstd, err) < 0)
 		return -1;
 	*name = find_signature(containers, ARRAY_SIZE(containers), head);
 	if (!*name && vhd)
 		*name = "vhd";
+	if (!*name && zstd)
+		*name = "zstd";
 	if (!*name && is_bzip2(head))
 		*name = "bzip2";
 	if (!*name)

@@ -76,6 +76,21 @@ def test_read(amiwright, image, tmp_path, program):
     assert "compressed twice" in amiwright("convert", "twice", "d.raw", status=1).stderr
 
 
+def test_frames_to_skip(amiwright, image, tmp_path):
+    """pzstd puts one before each of its frames."""
+    skip = b"\x5f\x2a\x4d\x18\x04\0\0\0abcd" * 3
+    for name, command in (("a", "pzstd"), ("b", "zstd")):
+        data = subprocess.run([command, "-q", "-c", image], capture_output=True, check=True).stdout
+        (tmp_path / name).write_bytes(data if name == "a" else skip + data)
+        assert amiwright.json("inspect", name)["format"] == "zstd"
+        amiwright("convert", name, "back.raw", "--keep-unused")
+        assert sha256(tmp_path / "back.raw") == sha256(image)
+    (tmp_path / "c").write_bytes(skip)
+    (tmp_path / "d").write_bytes(skip[:-8] + b"\xff\xff\xff\xffabcd")
+    for name in "cd":
+        assert amiwright.json("inspect", name)["format"] == "unknown"
+
+
 @pytest.mark.parametrize("suffix, size", [("gz", 64 << 30), ("zst", 256 << 30)])
 def test_large_and_empty(amiwright, tmp_path, suffix, size):
     """Pieces of zeros are compared, not decompressed: that would take half a minute and more of a processor."""
