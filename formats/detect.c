@@ -5,8 +5,9 @@
  * size is a raw disk with a footer, a hybrid ISO has an MBR).
  *
  * Sources: VMware Virtual Disk Format 5.0; Microsoft VHD and VHDX specifications; QEMU
- * docs/interop/qcow2; ECMA-119 8.1; POSIX.1-2017 pax; RFC 1952, 8878; the headers of the kernel's
- * file systems; UEFI Specification 2.10 section 5.
+ * docs/interop: qcow2, qed_spec, parallels; PKWARE's APPNOTE; 7-Zip's 7zFormat.txt; ECMA-119 8.1;
+ * POSIX.1-2017 pax; RFC 1952, 8878; the headers of the kernel's file systems; UEFI Specification 2.10
+ * section 5.
  */
 #include "formats/detect.h"
 
@@ -39,6 +40,11 @@ static const struct signature containers[] = {
 	MAGIC("vhdx", 0, "vhdxfile"),
 	MAGIC("vhd", 0, "conectix"),
 	MAGIC("vdi", 64, "\x7f\x10\xda\xbe"),
+	MAGIC("qed", 0, "QED\0"),
+	MAGIC("parallels", 0, "WithoutFreeSpace"),
+	MAGIC("parallels", 0, "WithouFreSpacExt"),
+	MAGIC("zip", 0, "PK\3\4"),
+	MAGIC("7z", 0, "7z\xbc\xaf\x27\x1c"),
 	MAGIC("xz", 0,
 		"\xfd"
 		"7zXZ\0"),

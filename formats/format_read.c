@@ -38,6 +38,10 @@ struct advice {
 static const struct advice advices[] = {
 	{"vhdx", "a VHDX image", "convert it first: qemu-img convert -O raw IN OUT"},
 	{"vdi", "a VDI image", "convert it first: qemu-img convert -O raw IN OUT"},
+	{"qed", "a QED image", "convert it first: qemu-img convert -O raw IN OUT"},
+	{"parallels", "a Parallels image", "convert it first: qemu-img convert -O raw IN OUT"},
+	{"zip", "a ZIP archive", "unpack it first: unzip IN"},
+	{"7z", "a 7z archive", "unpack it first: 7z x IN"},
 	{"iso9660", "an ISO 9660 image",
 		"it is an installation medium, not a disk: install from it into a raw image"},
 };

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+import zipfile
 
 import pytest
 
@@ -79,6 +80,18 @@ def test_from(amiwright, image, tmp_path):
     odd.write_bytes(b"\x1f\x8b\x08" + bytes(5000))
     amiwright("convert", "--from", "raw", "odd", "c.raw")
     assert (tmp_path / "c.raw").read_bytes() == odd.read_bytes()
+
+
+def test_foreign_containers_are_no_disks(amiwright, image, tmp_path):
+    """An upload of one would be a snapshot that nothing starts from."""
+    for form, title in (("vdi", "VDI"), ("vhdx", "VHDX"), ("qed", "QED"), ("parallels", "Parallels")):
+        subprocess.run(["qemu-img", "convert", "-O", form, image, tmp_path / "a"], check=True)
+        text = amiwright("upload", "a", "--local", "region", status=1).stderr
+        assert f"a {title} image, not a raw disk; convert it first: qemu-img convert" in text
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as out:
+        out.write(image, "disk.raw")
+    for command in (("convert", "a.zip", "b.raw"), ("upload", "a.zip", "--local", "region"), ("inspect", "a.zip")):
+        assert "a ZIP archive, not a raw disk; unpack it first" in amiwright(*command, status=1).stderr
 
 
 @pytest.mark.parametrize("args, says", [

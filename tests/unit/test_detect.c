@@ -53,6 +53,8 @@ static const struct sample samples[] = {
 	{"vmdk", 0, "# Disk DescriptorFile\nversion=1\n", 32}, {"vhdx", 0, "vhdxfile", 8},
 	{"vhd", 0, "conectix", 8}, {"vhd", MIB - 512, "conectix", 8},
 	{"vhd", MIB - 511, "conectix", 8}, {"vdi", 64, "\x7f\x10\xda\xbe", 4},
+	{"qed", 0, "QED\0", 4}, {"parallels", 0, "WithoutFreeSpace", 16}, {"parallels", 0, "WithouFreSpacExt", 16},
+	{"zip", 0, "PK\3\4", 4}, {"7z", 0, "7z\xbc\xaf\x27\x1c", 6},
 	{"gzip", 0, "\x1f\x8b\x08", 3},
 	{"xz", 0,
 		"\xfd"
