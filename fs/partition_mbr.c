@@ -104,6 +104,23 @@ static int read_logical(struct dev *dev, struct partition_table *t, uint64_t bas
 	}
 }
 
+/* A protective MBR without a GPT in the second sector of 512 bytes. */
+static int no_gpt(struct dev *dev, struct error *err)
+{
+	enum { LARGE_SECTOR = 4096 };
+	char magic[8] = "";
+
+	if (dev->size >= LARGE_SECTOR + sizeof(magic) &&
+		dev_pread(dev, magic, sizeof(magic), LARGE_SECTOR, err) < 0)
+		return -1;
+	if (memcmp(magic, "EFI PART", sizeof(magic)) == 0)
+		return error_set(err, ERROR_INPUT, 0,
+			"its GUID partition table is for sectors of 4096 bytes, and EC2's volumes have sectors of 512: "
+			"no machine would find the partitions there");
+	return error_set(err, ERROR_INPUT, 0,
+		"damaged GUID partition table: a protective MBR, but no primary header");
+}
+
 int partition_mbr_read(struct dev *dev, struct partition_table *t, struct error *err)
 {
 	struct mbr_entry entries[MBR_NR];
@@ -116,8 +133,7 @@ int partition_mbr_read(struct dev *dev, struct partition_table *t, struct error 
 		if (entries[i].type == 0)
 			continue;
 		if (entries[i].type == MBR_PROTECTIVE)
-			return error_set(err, ERROR_INPUT, 0,
-				"damaged GUID partition table: a protective MBR, but no primary header");
+			return no_gpt(dev, err);
 		if (add_entry(dev, t, &entries[i], 0, (uint32_t)i + 1, err) < 0)
 			return -1;
 	}

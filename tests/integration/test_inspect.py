@@ -56,6 +56,22 @@ def test_planned_types(amiwright, spec, table):
     assert planned[0]["type"] == ("0x83" if table == "mbr" else "linux")
 
 
+def test_a_table_for_large_sectors(amiwright, tmp_path):
+    """As sfdisk makes it on a disk whose logical sectors have 4096 bytes: told as what it is, its content kept."""
+    one, large = tmp_path / "one.img", bytearray(64 << 20)
+    with one.open("wb") as out:
+        out.truncate(8 << 20)
+    subprocess.run(["sfdisk", "-q", one], input="label: gpt\ntype=L\n", text=True, check=True, capture_output=True)
+    table = one.read_bytes()
+    large[:512] = table[:512]
+    large[4096:4608] = table[512:1024]
+    large[32 << 20:(32 << 20) + 5] = b"hello"
+    (tmp_path / "a.img").write_bytes(large)
+    assert "is for sectors of 4096 bytes" in amiwright.json("inspect", "a.img")["damage"]
+    amiwright("convert", "a.img", "b.raw")
+    assert (tmp_path / "b.raw").read_bytes() == large
+
+
 def test_text(amiwright, spec):
     amiwright("build", spec, "-o", "a.raw")
     text = amiwright("inspect", "a.raw").stdout
