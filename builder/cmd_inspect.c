@@ -85,13 +85,20 @@ static int add_text(struct inspect *in, struct buf *out, struct error *err)
 
 static int add_differences(const struct inspect *in, struct buf *out, struct error *err)
 {
+	const struct map *m = in->maps;
 	char size[NUM_SIZE_TEXT];
 
 	if (!in->o->against || !in->nr)
 		return 0;
-	return buf_addf(out, err, "  %llu blocks of 64 KiB (%s) differ from '%s'\n",
-		(unsigned long long)in->maps[0].changed,
-		num_format_size(size, in->maps[0].changed * MAP_UNIT), in->o->against);
+	if (buf_addf(out, err, "  %llu blocks of 64 KiB (%s) differ from '%s'", (unsigned long long)m->changed,
+		    num_format_size(size, m->changed * MAP_UNIT), in->o->against) < 0)
+		return -1;
+	/* The map has no cells for what lies behind its end. */
+	if (m->other_size != m->size &&
+		buf_addf(out, err, ", which is %s: %s", m->other_size > m->size ? "larger" : "smaller",
+			num_format_size(size, m->other_size)) < 0)
+		return -1;
+	return buf_add_char(out, '\n', err);
 }
 
 static int print(struct inspect *in, struct error *err)

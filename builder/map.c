@@ -189,6 +189,7 @@ int map_compare(struct map *m, struct dev *dev, struct dev *other, const struct 
 	if (ret == 0) {
 		count_rest(&out, &theirs);
 		out.compared = true;
+		out.other_size = other->size;
 		map_release(m);
 		*m = out;
 	} else {

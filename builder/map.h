@@ -31,6 +31,7 @@ struct map {
 	size_t nr_runs, alloc_runs;
 	uint64_t count[MAP_KINDS], changed;
 	bool compared;     /* `changed` means something */
+	uint64_t other_size; /* bytes of the disk that it was compared with */
 };
 
 /*

@@ -157,6 +157,14 @@ def test_against_counts_what_differs(amiwright, system, tmp_path):
     assert amiwright.json("inspect", system, "--against", "a.raw", "-q")["disks"][0]["map"]["changed"] == 0
 
 
+def test_against_a_disk_of_another_size(amiwright, tmp_path):
+    (tmp_path / "a.img").write_bytes(b"a" * (1 << 20))
+    (tmp_path / "b.img").write_bytes(b"a" * (3 << 20))
+    assert "  32 blocks of 64 KiB (2 MiB) differ from 'b.img', which is larger: 3 MiB\n" in \
+        amiwright("inspect", "a.img", "--against", "b.img").stdout
+    assert "differ from 'a.img', which is smaller: 1 MiB\n" in amiwright("inspect", "b.img", "--against", "a.img").stdout
+
+
 def test_planned_and_found_map_agree(amiwright, system):
     amiwright("build", system, "-o", "a.raw", "-q")
     planned = amiwright.json("inspect", system, "--map", "-q")["disks"][0]
