@@ -23,7 +23,7 @@ struct ova_disk {
 	const char *file;    /* its name in the archive */
 	uint64_t file_size;  /* bytes */
 	uint64_t capacity;   /* bytes of the disk */
-	uint64_t populated;  /* of them data, about */
+	uint64_t populated;  /* of them those in grains that are not left out */
 };
 
 /* Appends the descriptor. name: of the machine. */

@@ -5,10 +5,13 @@
  */
 #include "formats/ova.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/filedev.h"
 #include "base/num.h"
 #include "base/walk.h"
 #include "formats/deflate.h"
@@ -41,25 +44,46 @@ static int put_file(struct out *out, const char *name, const void *data, size_t 
 	return out_pad(out, TAR_BLOCK, err);
 }
 
+/*
+ * Bytes of the grains that the VMDK has. The device's extents would not do: what is a hole in one file
+ * is zeros in another one of the same disk.
+ */
+static int populated(int fd, uint64_t *bytes, struct error *err)
+{
+	static const struct format_read_opts opts;
+	struct image image = {0};
+	struct dev *file;
+	uint64_t count[3];
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0), ret;
+
+	if (own < 0)
+		return error_set(err, ERROR_IO, errno, "cannot read an OVA's disk back");
+	file = filedev_from_fd(own, false, "an OVA's disk", err);
+	if (!file || vmdk_open(file, "an OVA's disk", &opts, &image, err) < 0)
+		return -1;
+	ret = walk_count(image.dev, GRAIN, count, err);
+	*bytes = ret < 0 ? 0 : count[EXTENT_DATA] * GRAIN;
+	dev_close(image.dev, NULL);
+	return ret;
+}
+
 /* The VMDK as a temporary file; *fd is the caller's. */
 static int make_disk(struct dev *dev, const struct format_write_opts *opts, struct ova_disk *disk,
 	uint8_t sha256[SHA256_SIZE], int *fd, struct error *err)
 {
 	static const struct out_opts how = {.digest = true};
 	struct out *vmdk = out_temporary(opts->spool_dir, &how, err);
-	uint64_t count[3];
 
 	if (!vmdk)
 		return -1;
-	if (format_vmdk.write(dev, vmdk, opts, err) < 0 || walk_count(dev, GRAIN, count, err) < 0 ||
+	if (format_vmdk.write(dev, vmdk, opts, err) < 0 ||
 		format_vmdk.disk_size(dev->size, &disk->capacity, err) < 0) {
 		out_abort(vmdk);
 		return -1;
 	}
 	disk->file_size = out_off(vmdk);
-	disk->populated = MIN(count[EXTENT_DATA] * GRAIN, disk->capacity);
 	*fd = out_take_fd(vmdk, sha256, err);
-	return *fd < 0 ? -1 : 0;
+	return *fd < 0 ? -1 : populated(*fd, &disk->populated, err);
 }
 
 static int put_manifest(struct out *out, const char *name, const struct buf *ovf, const char *disk,

@@ -64,6 +64,19 @@ def test_written(amiwright, disk, tmp_path):
     assert (told["format"], told["variant"], told["size"]) == ("ova", "streamOptimized", 40 << 20)
 
 
+def test_same_disk_in_other_files(amiwright, disk, tmp_path):
+    """Holes are a matter of the file that a disk lies in, and must not be one of what is made of it."""
+    whole = disk.read_bytes()
+    (tmp_path / "full.img").write_bytes(whole)
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", disk, tmp_path / "disk.qcow2"], check=True)
+    made = []
+    for name in ("disk.img", "full.img", "disk.qcow2"):
+        amiwright("convert", name, "a.ova", "--keep-unused")
+        made.append((tmp_path / "a.ova").read_bytes())
+    assert made[0] == made[1] == made[2]
+    assert b'ovf:populatedSize="%d"' % (sum(any(whole[i:i + 65536]) for i in range(0, len(whole), 65536)) * 65536) in made[0]
+
+
 @pytest.mark.parametrize("options, says", [
     ((), ("vmx-10", "lsilogic", 'vmw:value="bios"', "x86_64")),
     (("--adapter", "pvscsi", "--hardware-version", "19", "--firmware", "efi"),
