@@ -258,6 +258,23 @@ static int head_size(struct dev *dev, uint64_t *len, struct error *err)
 	return 0;
 }
 
+/* What libfdisk refuses. The last sector that the header gives to partitions tells of a disk that was cut off. */
+static int refused(struct dev *dev, struct error *err)
+{
+	enum { LAST_USABLE = PARTITION_SECTOR + 48 };
+	uint8_t last[8];
+	uint64_t least;
+
+	if (dev_pread(dev, last, sizeof(last), LAST_USABLE, err) < 0)
+		return -1;
+	if (!num_mul(num_get_le64(last), PARTITION_SECTOR, &least) && least >= dev->size && least < INT64_MAX)
+		return error_set(err, ERROR_INPUT, 0,
+			"damaged GUID partition table: it is for a disk of more than %llu bytes, and this one, of "
+			"%llu, was cut off", (unsigned long long)least, (unsigned long long)dev->size);
+	return error_set(err, ERROR_INPUT, 0,
+		"damaged GUID partition table: a checksum or a limit in its primary header is wrong");
+}
+
 /*
  * Only the primary table is looked at, and must be whole: an image that was made larger later has
  * no backup table at its end, and is fine for all that; one whose primary is broken is not.
@@ -279,7 +296,6 @@ int partition_gpt_read(struct dev *dev, struct partition_table *t, struct error 
 	if (!cxt)
 		return -1;
 	if (!fdisk_is_label(cxt, GPT))
-		return error_set(err, ERROR_INPUT, 0,
-			"damaged GUID partition table: a checksum or a limit in its primary header is wrong");
+		return refused(dev, err);
 	return read_table(cxt, t, err);
 }

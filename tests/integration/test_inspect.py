@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`inspect` of images, ours and foreign ones, and of specs."""
 import json
+import os
 import subprocess
 
 import pytest
@@ -54,6 +55,17 @@ def test_planned_types(amiwright, spec, table):
     assert [{k: v for k, v in p.items() if k != "filesystem"} for p in planned] == \
         [{k: v for k, v in p.items() if k != "filesystem"} for p in found]
     assert planned[0]["type"] == ("0x83" if table == "mbr" else "linux")
+
+
+def test_a_download_that_broke_off(amiwright, tmp_path):
+    with (tmp_path / "a.img").open("wb") as out:
+        out.truncate(64 << 20)
+    subprocess.run(["sfdisk", "-q", tmp_path / "a.img"], input="label: gpt\ntype=L\n", text=True, check=True,
+                   capture_output=True)
+    os.truncate(tmp_path / "a.img", 40 << 20)
+    said = amiwright.json("inspect", "a.img")["damage"]
+    assert "was cut off" in said and f"more than {(64 << 20) - 34 * 512} bytes" in said and str(40 << 20) in said
+    assert "was cut off; is it a whole image?" in amiwright("upload", "a.img", "--local", "region").stderr
 
 
 def test_a_table_for_large_sectors(amiwright, tmp_path):
