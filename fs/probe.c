@@ -273,10 +273,56 @@ static bool probe_ext(const uint8_t *head, struct probe *p)
 	return true;
 }
 
+/* Behind the checksum, offset and version of a superblock at 4 KiB (bcache_ondisk.h, bcachefs_format.h). */
+static bool probe_bcache(const uint8_t *head, struct probe *p)
+{
+	enum { MAGIC_OFF = 4096 + 24 };
+
+	if (has(head, MAGIC_OFF, "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81", 16))
+		set_type(p, "bcache");
+	else if (has(head, MAGIC_OFF, "\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef", 16))
+		set_type(p, "bcachefs");
+	return p->type[0];
+}
+
 static bool (*const probes[])(const uint8_t *head, struct probe *p) = {
 	probe_luks, probe_verity, probe_xfs, probe_squashfs, probe_f2fs, probe_ext, probe_btrfs,
-	probe_swap, probe_lvm, probe_iso, probe_ntfs, probe_vfat,
+	probe_swap, probe_lvm, probe_iso, probe_ntfs, probe_vfat, probe_bcache,
 };
+
+/*
+ * A pool's uberblocks: 128 KiB of slots of at least 1 KiB in the label at the device's start, behind 128 KiB
+ * (ZFS On-Disk Specification, 1.2 and 1.3), in the byte order of who made it.
+ */
+static int look_for_zfs(struct dev *dev, bool *found, struct error *err)
+{
+	enum { AT = 128 << 10, LEN = 128 << 10, SLOT = 1024 };
+	static const uint8_t magic[2][8] = {{0x0c, 0xb1, 0xba}, {0, 0, 0, 0, 0, 0xba, 0xb1, 0x0c}};
+	CLEANUP_FREE uint8_t *slots = NULL;
+
+	*found = false;
+	if (dev->size < AT + LEN)
+		return 0;
+	slots = malloc(LEN);
+	if (!slots)
+		return error_nomem(err, "the start of a file system");
+	if (dev_pread(dev, slots, LEN, AT, err) < 0)
+		return -1;
+	for (size_t at = 0; at < LEN && !*found; at += SLOT)
+		*found = !memcmp(slots + at, magic[0], 8) || !memcmp(slots + at, magic[1], 8);
+	return 0;
+}
+
+/* Whether another one than the first was there as well, be it before or since. */
+static bool has_another(const uint8_t *head, size_t first)
+{
+	struct probe other = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(probes); i++)
+		if (i != first && probes[i](head, &other))
+			return true;
+	return false;
+}
 
 static int add_ext_usage(struct dev *dev, struct probe *p, struct error *err)
 {
@@ -303,24 +349,29 @@ static int add_vfat_usage(struct dev *dev, struct probe *p, struct error *err)
 	return 0;
 }
 
+static int add_usage(struct dev *dev, struct probe *p, struct error *err)
+{
+	if (strcmp(p->type, "vfat") == 0)
+		return add_vfat_usage(dev, p, err);
+	return strncmp(p->type, "ext", 3) == 0 ? add_ext_usage(dev, p, err) : 0;
+}
+
 int probe_dev(struct dev *dev, struct probe *out, struct error *err)
 {
 	CLEANUP_FREE uint8_t *head = calloc(1, HEAD);
-	bool found;
+	bool found, zfs;
 
 	memset(out, 0, sizeof(*out));
 	if (raid_probe(dev, out, &found, err) < 0 || found)
 		return found ? 0 : -1;
 	if (!head)
 		return error_nomem(err, "the start of a file system");
-	if (dev_pread(dev, head, MIN(dev->size, HEAD), 0, err) < 0)
+	if (dev_pread(dev, head, MIN(dev->size, HEAD), 0, err) < 0 || look_for_zfs(dev, &zfs, err) < 0)
 		return -1;
-	for (size_t i = 0; i < ARRAY_SIZE(probes); i++) {
-		if (!probes[i](head, out))
-			continue;
-		if (strcmp(out->type, "vfat") == 0)
-			return add_vfat_usage(dev, out, err);
-		return strncmp(out->type, "ext", 3) == 0 ? add_ext_usage(dev, out, err) : 0;
-	}
-	return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(probes) && !out->type[0]; i++)
+		if (probes[i](head, out))
+			out->doubtful = zfs || has_another(head, i);
+	if (!out->type[0] && zfs)
+		set_type(out, "zfs_member");
+	return out->doubtful ? 0 : add_usage(dev, out, err);
 }

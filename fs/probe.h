@@ -17,6 +17,7 @@ struct probe {
 	uint64_t used;   /* bytes in use, 0 unknown */
 	uint64_t block_size;
 	bool usage_known; /* size and used are exact */
+	bool doubtful;   /* there are signs of something else, too: what is in use cannot be told */
 };
 
 /* ERROR_IO when reading fails; an unknown content is no error. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/num.h"
 #include "base/window.h"
 #include "fs/ext4_probe.h"
@@ -197,7 +198,10 @@ static int look_into(struct usage *u, uint64_t off, uint64_t len, struct error *
 	if (!w)
 		return -1;
 	r = probe_dev(w, &p, err);
-	if (r == 0 && is_ext(&p))
+	if (r == 0 && p.doubtful)
+		log_info("%s at %llu has signs of another file system or volume: all of it is taken as used", p.type,
+			(unsigned long long)off);
+	else if (r == 0 && is_ext(&p))
 		r = ext4_probe_usage(w, add_free, &place, &ext4, err);
 	else if (r == 0 && strcmp(p.type, "vfat") == 0)
 		r = vfat_probe_usage(w, add_free, &place, &vfat, err);

@@ -133,6 +133,23 @@ static void test_types_labels_and_uuids_as_blkid(void **state)
 	}
 }
 
+static uint64_t unused_bytes(void)
+{
+	struct extent_list list = EXTENT_LIST_INIT;
+	struct error err = ERROR_INIT;
+	struct dev *dev = open_dev("fs"), *usage = probe_usage_dev(dev, &err);
+	uint64_t unused = 0;
+
+	assert_non_null(usage);
+	assert_int_equal(dev_extents(usage, 0, usage->size, &list, &err), 0);
+	for (size_t k = 0; k < list.nr; k++)
+		unused += list.items[k].kind == EXTENT_UNUSED ? list.items[k].len : 0;
+	extent_list_release(&list);
+	dev_close(usage, NULL);
+	dev_close(dev, NULL);
+	return unused;
+}
+
 /* Used and free of a FAT as fsck.fat counts them, and its free clusters unused. */
 static void test_free_clusters_of_vfat(void **state)
 {
@@ -140,10 +157,7 @@ static void test_free_clusters_of_vfat(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(makes); i++) {
-		struct extent_list list = EXTENT_LIST_INIT;
-		struct error err = ERROR_INIT;
-		uint64_t unused = 0, nr, all;
-		struct dev *dev, *usage;
+		uint64_t nr, all;
 		struct probe p;
 		char line[400];
 
@@ -157,16 +171,49 @@ static void test_free_clusters_of_vfat(void **state)
 		assert_int_equal(sscanf(output("fsck.fat -n fs | sed -n 's/.* files, //p'"),
 			"%" SCNu64 "/%" SCNu64, &nr, &all), 2);
 		assert_int_equal(p.size - p.used, (all - nr) * p.block_size);
-		dev = open_dev("fs");
-		usage = probe_usage_dev(dev, &err);
-		assert_non_null(usage);
-		assert_int_equal(dev_extents(usage, 0, usage->size, &list, &err), 0);
-		for (size_t k = 0; k < list.nr; k++)
-			unused += list.items[k].kind == EXTENT_UNUSED ? list.items[k].len : 0;
-		assert_int_equal(unused, p.size - p.used);
-		extent_list_release(&list);
-		dev_close(usage, NULL);
-		dev_close(dev, NULL);
+		assert_int_equal(unused_bytes(), p.size - p.used);
+	}
+}
+
+/*
+ * Whose superblock has survived another one's making must not say what is free: what pools and volumes
+ * leave alone at their start is enough for one of ext4.
+ */
+static void test_two_at_a_place(void **state)
+{
+	static const struct {
+		const char *bytes; /* of printf(1) */
+		unsigned off;
+		const char *alone; /* the type without ext4 */
+	} cases[] = {
+		{"\\014\\261\\272\\000\\000\\000\\000\\000", 160 << 10, "zfs_member"},
+		{"\\000\\000\\000\\000\\000\\272\\261\\014", 255 << 10, "zfs_member"},
+		{"_BHRfS_M", (64 << 10) + 64, "btrfs"},
+		{"\\306\\205\\163\\366\\146\\316\\220\\251\\331\\152\\140\\317\\200\\075\\367\\357", 4096 + 24,
+			"bcachefs"},
+	};
+	char line[300];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct probe p;
+
+		if (shell("rm -f fs; mke2fs -q -t ext4 -b 4096 fs 16M") != 0)
+			skip();
+		assert_true(probe_file("fs").usage_known);
+		assert_true(unused_bytes() > 4 * MIB);
+		snprintf(line, sizeof(line), "printf '%s' | dd of=fs bs=1 seek=%u conv=notrunc status=none",
+			cases[i].bytes, cases[i].off);
+		assert_int_equal(shell(line), 0);
+		p = probe_file("fs");
+		assert_string_equal(p.type, "ext4");
+		assert_true(p.doubtful && !p.usage_known);
+		assert_int_equal(unused_bytes(), 0);
+		assert_int_equal(shell("rm fs; truncate -s 16M fs"), 0);
+		assert_int_equal(shell(line), 0);
+		p = probe_file("fs");
+		assert_string_equal(p.type, cases[i].alone);
+		assert_false(p.doubtful);
 	}
 }
 
@@ -397,6 +444,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_types_labels_and_uuids_as_blkid),
 		cmocka_unit_test(test_free_clusters_of_vfat),
+		cmocka_unit_test(test_two_at_a_place),
 		cmocka_unit_test(test_nothing_known),
 		cmocka_unit_test(test_free_blocks_are_unused),
 		cmocka_unit_test(test_noise_in_unused_blocks_does_no_harm),
