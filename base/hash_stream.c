@@ -49,6 +49,8 @@ static int begin(struct hash_stream *h, enum hash_kind kind, struct error *err)
 		return evp_begin(h, EVP_sha1(), err);
 	case HASH_SHA256:
 		return evp_begin(h, EVP_sha256(), err);
+	case HASH_SHA512:
+		return evp_begin(h, EVP_sha512(), err);
 	case HASH_CRC32:
 		crc_begin(h, UINT64_C(0xedb88320), 4);
 		break;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Digests of streams, of the kinds that S3 speaks of: MD5 (RFC 1321), SHA-1, SHA-256 by OpenSSL,
+ * Digests of streams, of the kinds that S3 and OVAs speak of: MD5 (RFC 1321), SHA-1, SHA-256, SHA-512 by OpenSSL,
  * and the reflected CRCs CRC-32, CRC-32C and CRC-64/NVME, whose digest is big-endian.
  */
 #ifndef AMIWRIGHT_BASE_HASH_STREAM_H
@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum hash_kind { HASH_MD5, HASH_SHA1, HASH_SHA256, HASH_CRC32, HASH_CRC32C, HASH_CRC64NVME };
-enum { HASH_STREAM_MAX = 32 };
+enum hash_kind { HASH_MD5, HASH_SHA1, HASH_SHA256, HASH_SHA512, HASH_CRC32, HASH_CRC32C, HASH_CRC64NVME };
+enum { HASH_STREAM_MAX = 64 };
 
 struct hash_stream;
 /* One digest, piece by piece. Errors are those of OpenSSL: a kind that it is forbidden to have. */

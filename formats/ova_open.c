@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading OVAs: the members of the archive are looked at by their headers alone, the descriptor says which
- * of them is the disk, and that is opened where it lies. What a manifest says of the disk's SHA-256 is
+ * of them is the disk, and that is opened where it lies. What a manifest says of the disk's digest is
  * held against it.
  */
 #include "formats/ova.h"
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/hash_stream.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "base/text.h"
@@ -29,57 +30,84 @@ static int read_text(const struct ova_tar *o, const struct ova_place *p, struct 
 	return where ? dev_pread(o->file, where, (size_t)p->size, p->off, err) : -1;
 }
 
-/* What the manifest says of the file: "SHA256(name)= hex"; false when it says nothing. */
-static bool find_digest(const char *mf, const char *name, uint8_t out[SHA256_SIZE])
+struct digest {
+	enum hash_kind kind;
+	const char *called;
+	uint8_t bytes[HASH_STREAM_MAX];
+	size_t len;
+};
+
+/* Behind "SHA256(name)= " when the line is of that algorithm and file; VirtualBox has a space before the bracket. */
+static const char *find_value(const char *line, const char *algorithm, const char *name)
 {
-	const char *line = mf;
+	size_t len = strlen(name);
 
-	for (; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
-		static const char kind[] = "SHA256(";
-		size_t len = strlen(name);
-		const char *p = line + strlen(kind);
-		char hex[SHA256_HEX_SIZE];
+	if (strncmp(line, algorithm, strlen(algorithm)))
+		return NULL;
+	line += strlen(algorithm);
+	line += strspn(line, " ");
+	if (*line != '(' || strncmp(line + 1, name, len) || line[1 + len] != ')')
+		return NULL;
+	line += len + 2;
+	return line + strspn(line, " =");
+}
 
-		if (strncmp(line, kind, strlen(kind)) || strncmp(p, name, len) || p[len] != ')')
-			continue;
-		p += len + 1;
-		p += strspn(p, " =");
-		snprintf(hex, sizeof(hex), "%.*s", (int)strcspn(p, "\r\n "), p);
-		return !hex_decode(out, SHA256_SIZE, hex);
+/*
+ * What the manifest says of the file (DSP0243, OVF 2.1, 5.1), by SHA-256, by SHA-1 as in OVF 1, or by SHA-512. 1: d has
+ * it; 0: it says nothing; -1: what it says is no digest.
+ */
+static int find_digest(const char *mf, const char *name, struct digest *d)
+{
+	static const struct {
+		const char *algorithm, *called;
+		enum hash_kind kind;
+		size_t len;
+	} kinds[] = {{"SHA256", "SHA-256", HASH_SHA256, 32}, {"SHA1", "SHA-1", HASH_SHA1, 20},
+		{"SHA512", "SHA-512", HASH_SHA512, 64}};
+
+	for (const char *line = mf; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+		for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+			const char *value = find_value(line, kinds[i].algorithm, name);
+			char hex[2 * HASH_STREAM_MAX + 2];
+
+			if (!value)
+				continue;
+			snprintf(hex, sizeof(hex), "%.*s", (int)strcspn(value, "\r\n "), value);
+			*d = (struct digest){.kind = kinds[i].kind, .called = kinds[i].called, .len = kinds[i].len};
+			return hex_decode(d->bytes, d->len, hex) ? -1 : 1;
+		}
 	}
-	return false;
+	return 0;
 }
 
 static int hash_place(const struct ova_tar *o, const struct ova_place *p, const struct format_read_opts *opts,
-	uint8_t out[SHA256_SIZE], struct error *err)
+	struct digest *d, struct error *err)
 {
 	CLEANUP_FREE uint8_t *buf = malloc(MIB);
-	struct sha256 *h = sha256_new(err);
-	int ret = h ? 0 : -1;
+	CLEANUP(hash_stream_cleanup) struct hash_stream *h = hash_stream_new(d->kind, err);
 
-	if (h && !buf)
-		ret = error_nomem(err, "a buffer");
-	for (uint64_t done = 0; !ret && done < p->size;) {
+	if (!h)
+		return -1;
+	if (!buf)
+		return error_nomem(err, "a buffer");
+	for (uint64_t done = 0; done < p->size;) {
 		size_t step = (size_t)MIN(MIB, p->size - done);
 
 		if (opts->cancelled && opts->cancelled())
-			ret = error_set(err, ERROR_INTERRUPTED, 0, "reading '%s' was interrupted", o->path);
-		else if (dev_pread(o->file, buf, step, p->off + done, err) < 0 ||
-			sha256_update(h, buf, step, err) < 0)
-			ret = -1;
+			return error_set(err, ERROR_INTERRUPTED, 0, "reading '%s' was interrupted", o->path);
+		if (dev_pread(o->file, buf, step, p->off + done, err) < 0 ||
+			hash_stream_update(h, buf, step, err) < 0)
+			return -1;
 		done += step;
 	}
-	if (!ret)
-		ret = sha256_final(h, out, err);
-	sha256_free(h);
-	return ret;
+	return hash_stream_final(h, d->bytes, &d->len, err);
 }
 
 static int check_digest(const struct ova_tar *o, const char *name, const struct ova_place *disk,
 	const struct format_read_opts *opts, struct error *err)
 {
 	CLEANUP_BUF struct buf mf = BUF_INIT(TEXT_MAX);
-	uint8_t said[SHA256_SIZE], is[SHA256_SIZE];
+	struct digest said, is;
 	struct ova_place place;
 	int ret = ova_tar_find(o, NULL, ".mf", &place, err);
 
@@ -87,12 +115,17 @@ static int check_digest(const struct ova_tar *o, const char *name, const struct 
 		return ret;
 	if (read_text(o, &place, &mf, err) < 0)
 		return -1;
-	if (!find_digest(buf_str(&mf), name, said))
+	ret = find_digest(buf_str(&mf), name, &said);
+	if (ret < 0)
+		return error_set(err, ERROR_INPUT, 0, "'%s' is a damaged OVA: what its manifest says of '%s' is no %s",
+			o->path, name, said.called);
+	if (ret == 0)
 		return 0;
-	if (hash_place(o, disk, opts, is, err) < 0)
+	is = said;
+	if (hash_place(o, disk, opts, &is, err) < 0)
 		return -1;
-	return !memcmp(said, is, SHA256_SIZE) ? 0 : error_set(err, ERROR_INPUT, 0,
-		"'%s' is a damaged OVA: '%s' has not the SHA-256 that its manifest says", o->path, name);
+	return !memcmp(said.bytes, is.bytes, said.len) ? 0 : error_set(err, ERROR_INPUT, 0,
+		"'%s' is a damaged OVA: '%s' has not the %s that its manifest says", o->path, name, said.called);
 }
 
 /* The disk by the descriptor. 0: there is no descriptor, so it is no OVA. */

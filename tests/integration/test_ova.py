@@ -134,8 +134,8 @@ def test_foreign(amiwright, disk, tmp_path, form):
         extra = ["-o", "subformat=streamOptimized"] if form == "vmdk" else ["-o", "force_size=on"]
         subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", form, *extra, disk, tmp_path / "q"], check=True)
         data = (tmp_path / "q").read_bytes()
-    pack(tmp_path / "f.ova", [("m.ovf", foreign("m.disk")), ("m.mf", b"SHA1(m.disk)= 00\n"), ("other", b"?" * 700),
-                              ("m.disk", data)])
+    pack(tmp_path / "f.ova", [("m.ovf", foreign("m.disk")), ("other", b"?" * 700), ("m.disk", data),
+                              ("m.mf", f"SHA1 (m.disk)= {hashlib.sha1(data).hexdigest()}\n".encode())])
     amiwright("convert", "f.ova", "back.raw", "--keep-unused")
     assert (tmp_path / "back.raw").read_bytes()[:40 << 20] == disk.read_bytes()
     two = '<ovf:Disk ovf:diskId="e" ovf:fileRef="x" ovf:capacity="1"/>'
@@ -165,6 +165,22 @@ def test_refused(amiwright, disk, tmp_path):
     (tmp_path / "cut.ova").write_bytes(good[:len(good) // 2])
     assert "is it a whole file?" in amiwright("convert", "cut.ova", "x.raw", status=1).stderr
     assert not (tmp_path / "x.raw").exists()
+
+
+@pytest.mark.parametrize("kind, called", [("sha1", "SHA-1"), ("sha256", "SHA-256"), ("sha512", "SHA-512")])
+def test_manifests_of_others(amiwright, disk, tmp_path, kind, called):
+    """By the algorithms that OVF 1 and ovftool have, with lines that end as in DOS."""
+    amiwright("convert", disk, "d.vmdk")
+    vmdk = (tmp_path / "d.vmdk").read_bytes()
+    digest = hashlib.new(kind, vmdk).hexdigest()
+    wrong = ("0" if digest[0] != "0" else "1") + digest[1:]
+    for said, fault in ((digest, None), (digest.upper(), None), (wrong, f"has not the {called} that"),
+                        (digest[:-1], f"is no {called}"), (digest + "00", f"is no {called}")):
+        manifest = f"{kind.upper()}(m.ovf)= 00\r\n{kind.upper()}(d)= {said}\r\n".encode()
+        pack(tmp_path / "m.ova", [("m.ovf", foreign("d")), ("m.mf", manifest), ("d", vmdk)])
+        result = amiwright("convert", "m.ova", "x.raw", status=1 if fault else 0)
+        assert not fault or (fault in result.stderr and "damaged OVA" in result.stderr)
+    assert (tmp_path / "x.raw").read_bytes() == disk.read_bytes()
 
 
 def test_damaged(amiwright, disk, tmp_path):
