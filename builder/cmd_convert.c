@@ -6,9 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/filedev.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "base/num.h"
 #include "builder/command_format.h"
 #include "builder/files.h"
@@ -238,27 +238,25 @@ static int result_json(const struct convert *c, const char *hex, struct buf *out
 	return json_write(doc, true, out, err);
 }
 
-/* Where the image itself goes to standard output, what is to be told goes to the log. */
+/* Where the image itself goes to standard output, what was asked for goes to standard error. */
 static int print_result(const struct convert *c, struct error *err)
 {
 	CLEANUP_BUF struct buf out = BUF_INIT(0);
 	char hex[SHA256_HEX_SIZE];
 	bool stream = !strcmp(c->out, "-");
-	int ret;
+	int ret = 0;
 
 	hex_encode(hex, c->result.sha256, SHA256_SIZE);
-	if (stream) {
-		if (c->o->digest)
-			log_info("SHA-256 %s", hex);
-		return 0;
-	}
 	if (c->ctx->opts.json)
 		ret = result_json(c, hex, &out, err);
 	else if (c->o->digest)
 		ret = buf_addf(&out, err, "%s  %s\n", hex, c->out);
-	else
+	else if (!stream)
 		ret = buf_addf(&out, err, "%s\n", c->out);
-	return ret < 0 ? -1 : context_print(&out, err);
+	if (ret < 0)
+		return -1;
+	return stream ? file_write_all(STDERR_FILENO, buf_str(&out), out.len, "standard error", err) :
+			context_print(&out, err);
 }
 
 static int run(struct context *ctx, const void *popts, const struct options_args *args,

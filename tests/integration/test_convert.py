@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`convert`: what holds for all formats. Each format's own tests are in a file of its name."""
 import hashlib
+import json
 import os
 import subprocess
 import zipfile
@@ -28,7 +29,13 @@ def test_pipe_and_digest(amiwright, image):
     piped = subprocess.run([amiwright.path, "convert", image, "-", "--to", "raw", "--digest"],
                            cwd=amiwright.folder, capture_output=True, check=True)
     assert hashlib.sha256(piped.stdout).hexdigest() == digest
-    assert f"SHA-256 {digest}" in piped.stderr.decode()
+    assert f"{digest}  -\n" in piped.stderr.decode()
+    quiet = [amiwright.path, "convert", image, "-", "--to", "vmdk", "-q", "--digest"]
+    piped = subprocess.run(quiet, cwd=amiwright.folder, capture_output=True, check=True)
+    vmdk = hashlib.sha256(piped.stdout).hexdigest()
+    assert piped.stderr.decode() == f"{vmdk}  -\n"
+    piped = subprocess.run([*quiet, "--json"], cwd=amiwright.folder, capture_output=True, check=True)
+    assert json.loads(piped.stderr)["sha256"] == vmdk and hashlib.sha256(piped.stdout).hexdigest() == vmdk
     told = amiwright.json("convert", image, "b.raw", "--digest")
     assert told == {"file": "b.raw", "format": "raw", "from": "raw", "size": 1 << 30,
                     "file_size": 1 << 30, "sha256": digest}
