@@ -210,6 +210,7 @@ int report_disk_text(const struct json *disk, struct buf *out, struct error *err
 	const char *head = json_get_str(disk, "device", json_get_str(disk, "format", "disk"));
 	const char *table = json_get_str(disk, "table", NULL);
 	const char *variant = json_get_str(disk, "variant", NULL);
+	const char *damage = json_get_str(disk, "damage", "");
 	const struct json *parts = json_get(disk, "partitions");
 	const struct json *fs = json_get(disk, "filesystem");
 
@@ -219,7 +220,8 @@ int report_disk_text(const struct json *disk, struct buf *out, struct error *err
 		buf_addf(out, err, ", %s%s%s\n", table ? table : "no partition table",
 			json_get(disk, "guid") ? " " : "", json_get_str(disk, "guid", "")) < 0)
 		return -1;
-	if (add_key(out, "  damaged: ", disk, "damage", "\n", err) < 0)
+	/* Most of what is said of a table begins with the word. */
+	if (add_key(out, strncmp(damage, "damaged", 7) ? "  damaged: " : "  ", disk, "damage", "\n", err) < 0)
 		return -1;
 	if (parts && json_length(parts) &&
 		buf_add_str(out, "  nr      start       size  type           name\n", err) < 0)

@@ -64,6 +64,7 @@ def test_a_download_that_broke_off(amiwright, tmp_path):
                    capture_output=True)
     os.truncate(tmp_path / "a.img", 40 << 20)
     said = amiwright.json("inspect", "a.img")["damage"]
+    assert "\n  damaged GUID partition table: it is" in amiwright("inspect", "a.img").stdout
     assert "was cut off" in said and f"more than {(64 << 20) - 34 * 512} bytes" in said and str(40 << 20) in said
     assert "was cut off; is it a whole image?" in amiwright("upload", "a.img", "--local", "region").stderr
 
