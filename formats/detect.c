@@ -50,6 +50,8 @@ static const struct signature containers[] = {
 		"7zXZ\0"),
 	MAGIC("zstd", 0, "\x28\xb5\x2f\xfd"),
 	MAGIC("lz4", 0, "\x04\x22\x4d\x18"),
+	MAGIC("lz4", 0, "\x02\x21\x4c\x18"), /* the legacy frame, of lz4 -l */
+	MAGIC("lzop", 0, "\x89LZO\0\r\n\x1a\n"),
 	MAGIC("gzip", 0, "\x1f\x8b\x08"),
 	MAGIC("iso9660", 32769, "CD001"),
 	MAGIC("tar", 257, "ustar"),

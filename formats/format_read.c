@@ -42,6 +42,7 @@ static const struct advice advices[] = {
 	{"parallels", "a Parallels image", "convert it first: qemu-img convert -O raw IN OUT"},
 	{"zip", "a ZIP archive", "unpack it first: unzip IN"},
 	{"7z", "a 7z archive", "unpack it first: 7z x IN"},
+	{"lzop", "an image compressed by lzop", "decompress it first: lzop -d IN"},
 	{"iso9660", "an ISO 9660 image",
 		"it is an installation medium, not a disk: install from it into a raw image"},
 };

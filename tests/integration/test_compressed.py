@@ -60,10 +60,10 @@ def test_built(amiwright, spec, tmp_path):
     assert (tmp_path / "b.raw.zst.manifest.json").read_bytes() == (tmp_path / "c.raw.manifest.json").read_bytes()
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", [*PROGRAMS, "lz4 -l"])
 def test_read(amiwright, image, tmp_path, program):
     with (tmp_path / "b").open("wb") as out:
-        subprocess.run([program, "-c", image], stdout=out, check=True)
+        subprocess.run([*program.split(), "-c", image], stdout=out, check=True)
     told = amiwright.json("inspect", "b")
     assert told["size"] == image.stat().st_size and told["filesystem"]["type"] == "ext4"
     amiwright("convert", "b", "b.raw")

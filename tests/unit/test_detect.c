@@ -61,7 +61,8 @@ static const struct sample samples[] = {
 		"7zXZ\0",
 		6},
 	{"zstd", 0, "\x28\xb5\x2f\xfd", 4}, {"bzip2", 0, "BZh91AY&SY", 10},
-	{"lz4", 0, "\x04\x22\x4d\x18", 4}, {"iso9660", 32769, "CD001", 5},
+	{"lz4", 0, "\x04\x22\x4d\x18", 4}, {"lz4", 0, "\x02\x21\x4c\x18", 4},
+	{"lzop", 0, "\x89LZO\0\r\n\x1a\n", 9}, {"iso9660", 32769, "CD001", 5},
 	{"tar", 257,
 		"ustar\0"
 		"00",
