@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -134,7 +135,7 @@ def test_interrupted(amiwright, disk, number, seconds):
     assert not folder.exists()
 
 
-@pytest.mark.skipif(not os.access("/dev/kvm", os.R_OK | os.W_OK), reason="no /dev/kvm")
+@pytest.mark.skipif(platform.machine() != "x86_64" or not os.access("/dev/kvm", os.R_OK | os.W_OK), reason="no KVM of x86")
 def test_kvm_that_stands_still(amiwright, disk, tmp_path):
     """Where the trial passes, and the appliance does not come up: that start is ended, and the next one is emulated."""
     trial, hv = tmp_path / "qemu-system-x86_64", tmp_path / "hv"

@@ -29,9 +29,11 @@ def image(tmp_path):
 @contextlib.contextmanager
 def locked(folder):
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    fcntl.flock(fd, fcntl.LOCK_EX)
-    yield
-    os.close(fd)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def start_and_stop(amiwright, keys, tmp_path, image, *more):

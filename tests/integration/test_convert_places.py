@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`convert`: where images come from and go to. Devices, pipes, links, odd names, full and closed folders."""
+import contextlib
 import hashlib
 import os
 import random
@@ -128,46 +129,46 @@ def test_pipes_and_devices(amiwright, disk, tmp_path):
     assert "neither a file nor a block device" in amiwright("convert", ".", "x.raw", status=1).stderr
 
 
+@contextlib.contextmanager
+def loop_device(path):
+    device = subprocess.run(["losetup", "-f", "--show", path], capture_output=True, text=True).stdout.strip()
+    if not device:
+        pytest.skip("no loop devices")
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "-d", device], check=False)
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="loop devices need root")
 def test_block_devices(amiwright, disk, tmp_path):
     """Read as a file is; written by way of standard output, which is said."""
     target = tmp_path / "target"
     target.write_bytes(b"\xff" * disk.stat().st_size)
-    made = []
-    try:
-        for path in (disk, target):
-            made.append(subprocess.run(["losetup", "-f", "--show", path], capture_output=True, text=True).stdout.strip())
-        if not all(made):
-            pytest.skip("no loop devices")
-        amiwright("convert", made[0], "a.vmdk")
+    with loop_device(disk) as source, loop_device(target) as sink:
+        amiwright("convert", source, "a.vmdk")
         amiwright("convert", disk, "b.vmdk")
         assert sha256(tmp_path / "a.vmdk") == sha256(tmp_path / "b.vmdk")
-        assert "is no regular file" in amiwright("convert", disk, made[1], "--to", "raw", status=2).stderr
-        with open(made[1], "wb") as out:
+        assert "is no regular file" in amiwright("convert", disk, sink, "--to", "raw", status=2).stderr
+        with open(sink, "wb") as out:
             amiwright_raw = [amiwright.path, "convert", "a.vmdk", "-", "--to", "raw"]
             subprocess.run(amiwright_raw, cwd=tmp_path, stdout=out, check=True, stderr=subprocess.DEVNULL)
-        subprocess.run(["cmp", disk, made[1]], check=True)
-    finally:
-        for device in made:
-            subprocess.run(["losetup", "-d", device], check=False)
+        subprocess.run(["cmp", disk, sink], check=True)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="loop devices need root")
 def test_device_in_use(amiwright, tmp_path):
     """What a kernel may write to meanwhile is warned of, and read."""
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "fs.img", "16M"], check=True, cwd=tmp_path)
-    device = subprocess.run(["losetup", "-f", "--show", "fs.img"], capture_output=True, text=True, cwd=tmp_path).stdout.strip()
-    if not device:
-        pytest.skip("no loop devices")
     (tmp_path / "at").mkdir()
-    try:
+    with loop_device(tmp_path / "fs.img") as device:
         assert "in use" not in amiwright("convert", device, "free.vmdk").stderr
         subprocess.run(["mount", device, "at"], check=True, cwd=tmp_path)
-        for args in (("convert", device, "used.vmdk"), ("inspect", device)):
-            assert f"'{device}' is in use (mounted" in amiwright(*args).stderr
-    finally:
-        subprocess.run(["umount", "at"], check=False, cwd=tmp_path, stderr=subprocess.DEVNULL)
-        subprocess.run(["losetup", "-d", device], check=False)
+        try:
+            for args in (("convert", device, "used.vmdk"), ("inspect", device)):
+                assert f"'{device}' is in use (mounted" in amiwright(*args).stderr
+        finally:
+            subprocess.run(["umount", "at"], check=True, cwd=tmp_path)
     assert (tmp_path / "used.vmdk").exists()
 
 

@@ -2,6 +2,7 @@
 """`convert IN s3://BUCKET/KEY`: an image straight to S3, with boto3 as the other hand in the bucket."""
 import contextlib
 import hashlib
+import os
 import random
 import signal
 import subprocess
@@ -119,6 +120,7 @@ def begun(amiwright, server, *args):
 def held(process):
     """Stands still, so that what is done meanwhile is done in its middle on any machine."""
     process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
     try:
         yield
     finally:
