@@ -17,7 +17,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 
-/* Everything but a footer is found in the first HEAD bytes (btrfs: 64 KiB + 72). */
+/* All but a footer, and zstd behind frames to skip, is found in the first HEAD bytes (btrfs: 64 KiB + 72). */
 #define HEAD (68 * KIB)
 
 struct signature {
