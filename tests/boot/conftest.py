@@ -18,10 +18,6 @@ PROGRAM = os.environ["AMIWRIGHT"]
 BOOT_TIMEOUT = 900
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "xdist_group(name): without workers, no matter")
-
-
 class Image:
     """A built image of images/NAME, its further disks, and its spec."""
 

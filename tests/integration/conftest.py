@@ -15,12 +15,6 @@ from region_server import RegionServer
 EPOCH = 1735689600
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: of `make check-faults`, not of `make check`")
-    config.addinivalue_line("markers", "appliance: of `make check-deep`, not of `make check`")
-
-
-
 SPEC = """\
 name: tiny
 version: "1"
