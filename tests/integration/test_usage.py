@@ -101,7 +101,9 @@ def test_interrupt_stops_mmdebstrap_and_what_it_runs(tmp_path):
     """Like mmdebstrap, this one ends when its child does; a signal that comes twice is one."""
     tools = tmp_path / "tools"
     tools.mkdir()
-    (tools / "mmdebstrap").write_text(f"#!/bin/sh\ntrap : TERM INT\ntouch {tmp_path}/begun\nsleep 60\nexit 1\n")
+    # The second wait, behind the trap, ends when sleep has had the signal as well.
+    (tools / "mmdebstrap").write_text(
+        f"#!/bin/sh\ntrap : TERM INT\nsleep 60 &\ntouch {tmp_path}/begun\nwait $!\nwait $!\nexit 1\n")
     (tools / "mmdebstrap").chmod(0o755)
     spec = write_spec(tmp_path, "  - debian: {suite: bookworm}")
     process = subprocess.Popen([AMIWRIGHT, "build", str(spec), "-o", str(tmp_path / "out.raw")],
