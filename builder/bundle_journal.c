@@ -4,16 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
+#include <unistd.h>
 
-#include "base/file.h"
+#include "uploader/journal_file.h"
 
-enum { JOURNAL_MAX = 16 * 1024 * 1024, PARTS_MAX = 10000 };
+enum { PARTS_MAX = 10000 };
 
-#define MAGIC "amiwright-bundle 1\n"
+static const char magic[] = "amiwright-bundle 2 ";
 
 struct entry {
 	char *key; /* owned */
@@ -21,8 +20,8 @@ struct entry {
 };
 
 struct bundle_journal {
-	char *path; /* owned */
-	int fd;
+	struct journal_file file;
+	char *head;            /* the earlier run's: "SEED PLACE"; owned; NULL: there was none */
 	struct entry *entries; /* owned */
 	size_t nr, alloc;
 };
@@ -31,10 +30,10 @@ static int damaged(const struct bundle_journal *j, struct error *err)
 {
 	return error_set(err, ERROR_INPUT, 0,
 		"'%s', the note of an earlier upload, is damaged or another place's: --cleanup removes it "
-		"with what that upload left", j->path);
+		"with what that upload left", j->file.path);
 }
 
-static int add_entry(struct bundle_journal *j, const char *key, size_t len, const uint8_t digest[SHA256_SIZE],
+static int add_entry(struct bundle_journal *j, const char *key, const uint8_t digest[SHA256_SIZE],
 	struct error *err)
 {
 	if (j->nr == j->alloc) {
@@ -46,51 +45,62 @@ static int add_entry(struct bundle_journal *j, const char *key, size_t len, cons
 		j->entries = entries;
 		j->alloc = alloc;
 	}
-	j->entries[j->nr].key = strndup(key, len);
+	j->entries[j->nr].key = strdup(key);
 	if (!j->entries[j->nr].key)
 		return error_nomem(err, "the parts of an upload");
 	memcpy(j->entries[j->nr++].digest, digest, SHA256_SIZE);
 	return 0;
 }
 
-/* "part HEX KEY" lines; the last one may have been cut. */
-static int read_parts(struct bundle_journal *j, const char *text, struct error *err)
+/* "part DIGEST KEY" */
+static int read_part(struct bundle_journal *j, char *line, struct error *err)
 {
-	const char *end;
+	uint8_t digest[SHA256_SIZE];
+	char *hex = line + strlen("part "), *space = strchr(hex, ' ');
 
-	for (; (end = strchr(text, '\n')); text = end + 1) {
-		uint8_t digest[SHA256_SIZE];
-		char hex[SHA256_HEX_SIZE];
-
-		if (strncmp(text, "part ", 5) != 0 || end - text < 5 + SHA256_HEX_SIZE + 1 ||
-			text[4 + SHA256_HEX_SIZE] != ' ')
-			return damaged(j, err);
-		snprintf(hex, sizeof(hex), "%.64s", text + 5);
-		if (hex_decode(digest, sizeof(digest), hex))
-			return damaged(j, err);
-		text += 5 + SHA256_HEX_SIZE;
-		if (add_entry(j, text, (size_t)(end - text), digest, err) < 0)
-			return -1;
-	}
-	return 0;
+	if (!space)
+		return damaged(j, err);
+	*space = '\0';
+	return hex_decode(digest, sizeof(digest), hex) ? damaged(j, err) : add_entry(j, space + 1, digest, err);
 }
 
-static int read_seed(const struct bundle_journal *j, const char *hex, size_t len, const struct crypto_rsa_key *key,
+static int read_line(void *arg, char *line, struct error *err)
+{
+	struct bundle_journal *j = arg;
+
+	if (line && j->head && strncmp(line, "part ", strlen("part ")) == 0)
+		return read_part(j, line, err);
+	if (!line || j->head || strncmp(line, magic, strlen(magic)) != 0)
+		return damaged(j, err);
+	j->head = strdup(line + strlen(magic));
+	return j->head ? 0 : error_nomem(err, "the seed of an upload");
+}
+
+/* A beginning that was cut off is nobody's, but a file that is not ours is not written into. */
+static int check_ours(const struct bundle_journal *j, struct error *err)
+{
+	char start[sizeof(magic)] = "";
+	ssize_t n = pread(j->file.fd, start, strlen(magic), 0);
+
+	if (n < 0)
+		return error_set(err, ERROR_IO, errno, "cannot read '%s'", j->file.path);
+	return strncmp(start, magic, (size_t)n) == 0 ? 0 : damaged(j, err);
+}
+
+static int read_seed(const struct bundle_journal *j, const char *hex, const struct crypto_rsa_key *key,
 	uint8_t seed[BUNDLE_SEED_SIZE], struct error *err)
 {
 	CLEANUP_BUF struct buf plain = BUF_INIT(CRYPTO_RSA_MAX);
-	CLEANUP_FREE char *text = buf_strf(err, "%.*s", (int)len, hex);
-	CLEANUP_FREE uint8_t *raw = malloc(len / 2 + 1);
+	size_t len = strlen(hex) / 2;
+	uint8_t raw[CRYPTO_RSA_MAX];
 	int ret;
 
-	if (!text || !raw)
-		return text ? error_nomem(err, "the seed of an upload") : -1;
-	if (len % 2 || len / 2 > CRYPTO_RSA_MAX || hex_decode(raw, len / 2, text))
+	if (len > sizeof(raw) || hex_decode(raw, len, hex))
 		return damaged(j, err);
-	if (crypto_rsa_decrypt(key, raw, len / 2, &plain, err) < 0)
+	if (crypto_rsa_decrypt(key, raw, len, &plain, err) < 0)
 		return error_set(err, ERROR_USAGE, 0,
 			"an earlier upload to the same place was begun under another key (noted in '%s'): use "
-			"that one's --key, or --cleanup to remove what it left", j->path);
+			"that one's --key, or --cleanup to remove what it left", j->file.path);
 	ret = plain.len == BUNDLE_SEED_SIZE ? 0 : damaged(j, err);
 	if (ret == 0)
 		memcpy(seed, plain.data, BUNDLE_SEED_SIZE);
@@ -98,25 +108,15 @@ static int read_seed(const struct bundle_journal *j, const char *hex, size_t len
 	return ret;
 }
 
-static int load(struct bundle_journal *j, const char *place, const struct crypto_rsa_key *key,
+static int go_on(struct bundle_journal *j, const char *place, const struct crypto_rsa_key *key,
 	uint8_t seed[BUNDLE_SEED_SIZE], struct error *err)
 {
-	CLEANUP_FREE char *head = buf_strf(err, MAGIC "place %s\nseed ", place);
-	CLEANUP_BUF struct buf text = BUF_INIT(JOURNAL_MAX);
-	const char *rest, *end;
+	char *space = strchr(j->head, ' ');
 
-	if (!head || file_read(j->path, &text, err) < 0)
-		return -1;
-	rest = buf_str(&text);
-	if (strlen(rest) != text.len || strncmp(rest, head, strlen(head)) != 0)
+	if (!space || strcmp(space + 1, place) != 0)
 		return damaged(j, err);
-	rest += strlen(head);
-	end = strchr(rest, '\n');
-	if (!end)
-		return damaged(j, err);
-	if (read_seed(j, rest, (size_t)(end - rest), key, seed, err) < 0)
-		return -1;
-	return read_parts(j, end + 1, err);
+	*space = '\0';
+	return read_seed(j, j->head, key, seed, err);
 }
 
 /* Padding of the seed: any bytes but zeros; those of a digest over the seed tell nothing of it. */
@@ -140,49 +140,25 @@ static int fill(void *arg, uint8_t *out, size_t len, struct error *err)
 	return 0;
 }
 
-static int make(const struct bundle_journal *j, const char *place, const struct crypto_certificate *certificate,
+static int begin(struct bundle_journal *j, const char *place, const struct crypto_certificate *certificate,
 	const uint8_t seed[BUNDLE_SEED_SIZE], struct error *err)
 {
-	CLEANUP_BUF struct buf sealed = BUF_INIT(CRYPTO_RSA_MAX), text = BUF_INIT(JOURNAL_MAX);
-	CLEANUP_FREE char *hex = calloc(2, CRYPTO_RSA_MAX + 1);
+	CLEANUP_BUF struct buf sealed = BUF_INIT(CRYPTO_RSA_MAX);
+	CLEANUP_FREE char *line = NULL;
 	struct filler f = {.used = SHA256_SIZE};
+	char hex[2 * CRYPTO_RSA_MAX + 1];
 	int ret;
 
-	if (!hex)
-		return error_nomem(err, "the seed of an upload");
 	if (hmac_sha256(seed, BUNDLE_SEED_SIZE, "journal", 7, f.block, err) < 0)
 		return -1;
 	ret = crypto_rsa_encrypt(certificate, seed, BUNDLE_SEED_SIZE, fill, &f, &sealed, err);
 	explicit_bzero(&f, sizeof(f));
-	if (ret < 0 || buf_addf(&text, err, MAGIC "place %s\nseed %s\n", place,
-			       hex_encode(hex, sealed.data, sealed.len)) < 0)
+	if (ret < 0)
 		return -1;
-	return file_write_atomic(j->path, text.data, text.len, 0600, true, err);
-}
-
-static int take_lock(struct bundle_journal *j, struct error *err)
-{
-	j->fd = open(j->path, O_RDWR | O_APPEND | O_CLOEXEC);
-	if (j->fd < 0)
-		return error_set(err, ERROR_IO, errno, "cannot open '%s'", j->path);
-	if (flock(j->fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	return error_set(err, errno == EWOULDBLOCK ? ERROR_POLICY : ERROR_IO, errno == EWOULDBLOCK ? 0 : errno,
-		"another process is uploading to the same place ('%s')", j->path);
-}
-
-/* A line that was cut is ended, so that the next one is one by itself. */
-static int end_cut_line(const struct bundle_journal *j, struct error *err)
-{
-	CLEANUP_BUF struct buf text = BUF_INIT(JOURNAL_MAX);
-	const char *last;
-
-	if (file_read(j->path, &text, err) < 0)
+	line = buf_strf(err, "%s%s %s", magic, hex_encode(hex, sealed.data, sealed.len), place);
+	if (!line || journal_file_cut(&j->file, 0, err) < 0 || journal_file_append(&j->file, line, err) < 0)
 		return -1;
-	last = strrchr(buf_str(&text), '\n');
-	if (last && last[1] && ftruncate(j->fd, last + 1 - buf_str(&text)) < 0)
-		return error_set(err, ERROR_IO, errno, "cannot write '%s'", j->path);
-	return 0;
+	return journal_file_sync(&j->file, err);
 }
 
 struct bundle_journal *bundle_journal_open(const char *path, const char *place,
@@ -193,14 +169,14 @@ struct bundle_journal *bundle_journal_open(const char *path, const char *place,
 
 	if (!j)
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for a journal");
-	j->fd = -1;
-	j->path = buf_strf(err, "%s", path);
-	*resumed = access(path, F_OK) == 0;
-	if (!j->path || (!*resumed && make(j, place, certificate, seed, err) < 0) || take_lock(j, err) < 0 ||
-		load(j, place, key, seed, err) < 0 || end_cut_line(j, err) < 0) {
+	j->file = (struct journal_file)JOURNAL_FILE_INIT;
+	if (journal_file_open(&j->file, path, O_CREAT, err) < 0 || check_ours(j, err) < 0 ||
+		journal_file_scan(&j->file, read_line, j, err) < 0 ||
+		(j->head ? go_on(j, place, key, seed, err) : begin(j, place, certificate, seed, err)) < 0) {
 		bundle_journal_free(j);
 		return NULL;
 	}
+	*resumed = j->head != NULL;
 	return j;
 }
 
@@ -221,16 +197,16 @@ int bundle_journal_begin(struct bundle_journal *j, const char *key, const uint8_
 		*known = true;
 		return 0;
 	}
-	line = buf_strf(err, "part %s %s\n", hex_encode(hex, digest, SHA256_SIZE), key);
-	if (!line || file_write_all(j->fd, line, strlen(line), j->path, err) < 0)
+	line = buf_strf(err, "part %s %s", hex_encode(hex, digest, SHA256_SIZE), key);
+	if (!line || journal_file_append(&j->file, line, err) < 0)
 		return -1;
-	return add_entry(j, key, strlen(key), digest, err);
+	return add_entry(j, key, digest, err);
 }
 
 int bundle_journal_remove(struct bundle_journal *j, struct error *err)
 {
-	if (unlink(j->path) < 0 && errno != ENOENT)
-		return error_set(err, ERROR_IO, errno, "cannot remove '%s'", j->path);
+	if (unlink(j->file.path) < 0 && errno != ENOENT)
+		return error_set(err, ERROR_IO, errno, "cannot remove '%s'", j->file.path);
 	return 0;
 }
 
@@ -241,8 +217,7 @@ void bundle_journal_free(struct bundle_journal *j)
 	for (size_t i = 0; i < j->nr; i++)
 		free(j->entries[i].key);
 	free(j->entries);
-	if (j->fd >= 0)
-		close(j->fd);
-	free(j->path);
+	free(j->head);
+	journal_file_close(&j->file);
 	free(j);
 }

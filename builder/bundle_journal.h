@@ -2,11 +2,9 @@
 /*
  * What makes a bundle's upload resumable: the seed that its key and IV come from, encrypted for the user's own
  * certificate as the manifest has the key, and the digests of the parts that were begun. Nothing of the image
- * and no key stands in it. A file of mode 0600 in the state folder, one for each place in S3:
+ * and no key stands in it. A journal_file of mode 0600 in the state folder, one for each place in S3:
  *
- *   amiwright-bundle 1
- *   place s3://BUCKET/PREFIX/NAME
- *   seed HEX
+ *   amiwright-bundle 2 SEED s3://BUCKET/PREFIX/NAME
  *   part SHA256 KEY        before each part is sent
  *
  * One seed is for one image alone: two images under one key would show where they are equal. So a part that

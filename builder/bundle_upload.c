@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "builder/bundle_journal.h"
 #include "builder/bundle_old.h"
+#include "uploader/journal_file.h"
 #include "uploader/s3_each.h"
 #include "uploader/s3_store.h"
 
@@ -20,7 +21,7 @@ struct bundle_upload {
 	struct s3_store *store;
 	char *location; /* of the manifest, when it is there; owned */
 	char *key;      /* of the manifest; owned */
-	bool begun, replace;
+	bool begun, replace, resumed;
 	struct bundle_old old;     /* with replace */
 	struct bundle_index index; /* of the new manifest, when it is there */
 };
@@ -104,13 +105,11 @@ static int open_journal(struct bundle_upload *u, struct context *ctx, struct bun
 {
 	CLEANUP_FREE char *place = place_of(u->target, opts->prefix, err);
 	CLEANUP_FREE char *path = place ? journal_path(ctx, place, err) : NULL;
-	bool resumed;
 
 	if (!path)
 		return -1;
-	u->journal =
-		bundle_journal_open(path, place, opts->key, opts->certificate, opts->seed, &resumed, err);
-	if (u->journal && resumed)
+	u->journal = bundle_journal_open(path, place, opts->key, opts->certificate, opts->seed, &u->resumed, err);
+	if (u->journal && u->resumed)
 		log_info("going on with an earlier upload to %s", place);
 	return u->journal ? 0 : -1;
 }
@@ -128,8 +127,10 @@ struct bundle_upload *bundle_upload_new(struct context *ctx, const struct bundle
 	u->replace = replace;
 	u->key = manifest_key(target, opts->prefix, err);
 	u->sink = (struct bundle_sink){.part = on_part, .manifest = on_manifest, .arg = u};
-	if (!u->key || (replace ? bundle_old_read(&u->old, &target->place, u->key, err) : check_free(u, err)) < 0 ||
-		open_journal(u, ctx, opts, err) < 0 || !(u->store = s3_store_new(&target->place, &store, err))) {
+	/* The journal first, as a lock: what is there is so until this run changes it. */
+	if (!u->key || open_journal(u, ctx, opts, err) < 0 ||
+		(replace ? bundle_old_read(&u->old, &target->place, u->key, err) : check_free(u, err)) < 0 ||
+		!(u->store = s3_store_new(&target->place, &store, err))) {
 		bundle_upload_free(u);
 		return NULL;
 	}
@@ -165,9 +166,14 @@ int bundle_upload_finish(struct bundle_upload *u, char **location, struct error 
 
 void bundle_upload_free(struct bundle_upload *u)
 {
+	struct error err = ERROR_INIT;
+
 	if (!u)
 		return;
 	s3_store_free(u->store);
+	/* A run that has sent nothing leaves nothing. */
+	if (u->journal && !u->resumed && !u->begun && bundle_journal_remove(u->journal, &err) < 0)
+		log_warn("%s", err.text);
 	bundle_journal_free(u->journal);
 	bundle_old_release(&u->old);
 	bundle_index_release(&u->index);
@@ -232,15 +238,21 @@ int bundle_upload_clean(struct context *ctx, const struct bundle_target *target,
 	CLEANUP_FREE char *place = place_of(target, prefix, err);
 	CLEANUP_FREE char *path = place ? journal_path(ctx, place, err) : NULL;
 	CLEANUP_FREE char *key = path ? manifest_key(target, prefix, err) : NULL;
+	struct journal_file journal = JOURNAL_FILE_INIT;
 	struct s3_object object;
+	int ret = -1;
 
-	if (!key || s3_head(&target->place, key, &object, err) < 0)
+	if (!key)
 		return -1;
-	if (object.found)
-		return refuse_clean(place, path, err);
-	if (remove_parts(target, prefix, dry_run, out, err) < 0)
-		return -1;
-	if (!dry_run && unlink(path) < 0 && errno != ENOENT)
-		return error_set(err, ERROR_IO, errno, "cannot remove '%s'", path);
-	return 0;
+	/* Held to the end: nothing is cleaned up under an upload that is under way. */
+	if (access(path, F_OK) == 0 && journal_file_open(&journal, path, 0, err) < 0)
+		goto out;
+	if (s3_head(&target->place, key, &object, err) < 0)
+		goto out;
+	ret = object.found ? refuse_clean(place, path, err) : remove_parts(target, prefix, dry_run, out, err);
+	if (ret == 0 && !dry_run && unlink(path) < 0 && errno != ENOENT)
+		ret = error_set(err, ERROR_IO, errno, "cannot remove '%s'", path);
+out:
+	journal_file_close(&journal);
+	return ret;
 }

@@ -93,8 +93,8 @@ def test_resume(amiwright, bundle, served, tmp_path):
     kill_midway(amiwright, bundle, server)
     [journal] = journals(tmp_path)
     assert journal.stat().st_mode & 0o777 == 0o600
-    text = journal.read_text()
-    assert text.startswith("amiwright-bundle 1\nplace s3://bucket/web/disk.img\nseed ")
+    head = journal.read_text().partition("\n")[0].split(" ")
+    assert head[:2] == ["amiwright-bundle", "2"] and head[3] == "s3://bucket/web/disk.img"
     before = {key: client(server).head_object(Bucket="bucket", Key=key)["LastModified"]
               for key in keys(client(server), "bucket")}
     assert 2 <= len(before) < 9
@@ -148,6 +148,25 @@ def test_replacing_cut_off(amiwright, bundle, served, tmp_path):
     assert keys(s3, "bucket")
     amiwright(*bundle(server.account(), "--cleanup"))
     assert keys(s3, "bucket") == [] and journals(tmp_path) == []
+
+
+def test_two_at_once(amiwright, bundle, served, tmp_path):
+    """Whoever is not the first goes away, and so does who would clean up under it; the bundle is whole."""
+    server = served("--faults", "slow=250ms")
+    client(server).create_bucket(Bucket="bucket", ObjectOwnership="ObjectWriter")
+    words = bundle(server.account())
+    runs = [subprocess.Popen([amiwright.path, *words], cwd=amiwright.folder, env=amiwright.env, stderr=subprocess.PIPE,
+                             text=True) for _ in range(4)]
+    while not keys(client(server), "bucket") and any(run.poll() is None for run in runs):
+        time.sleep(0.01)
+    assert "another process is uploading" in amiwright(*words, "--cleanup", status=3).stderr
+    said = [run.communicate()[1] for run in runs]
+    assert sorted(run.returncode for run in runs) == [0, 3, 3, 3], said
+    assert sum("another process is uploading" in text for text in said) == 3
+    take_apart(amiwright, tmp_path)
+    # One that comes to a whole bundle leaves no note.
+    amiwright(*words, status=3)
+    assert journals(tmp_path) == []
 
 
 def test_faults(amiwright, bundle, served, tmp_path):
