@@ -127,3 +127,29 @@ size_t xmldoc_attribute(const struct xmldoc_node *node, const char *name, char *
 		a = a->next;
 	return text_of(a ? a->children : NULL, out, size);
 }
+
+bool xmldoc_child_text(const struct xmldoc_node *node, const char *name, char *out, size_t size)
+{
+	const struct xmldoc_node *child = xmldoc_child(node, name);
+
+	xmldoc_text(child, out, size);
+	return child != NULL;
+}
+
+uint64_t xmldoc_child_number(const struct xmldoc_node *node, const char *name, uint64_t fallback)
+{
+	char text[32];
+	uint64_t value;
+
+	xmldoc_child_text(node, name, text, sizeof(text));
+	return num_parse(text, UINT64_MAX, &value, NULL) == 0 ? value : fallback;
+}
+
+bool xmldoc_child_bool(const struct xmldoc_node *node, const char *name, bool fallback)
+{
+	char text[8];
+
+	if (!xmldoc_child_text(node, name, text, sizeof(text)))
+		return fallback;
+	return strcmp(text, "true") == 0;
+}

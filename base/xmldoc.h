@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct xmldoc;      /* a document */
 struct xmldoc_node; /* an element; borrowed from its document */
@@ -39,5 +40,13 @@ bool xmldoc_is(const struct xmldoc_node *node, const char *name);
 size_t xmldoc_text(const struct xmldoc_node *node, char *out, size_t size);
 /* The same of an attribute. */
 size_t xmldoc_attribute(const struct xmldoc_node *node, const char *name, char *out, size_t size);
+
+/*
+ * What the first child element of that name has as its text. _text: cut as above, "" when there is no such child; true
+ * when there is one. _number and _bool: the fallback when there is none or, of a number, when it is none.
+ */
+bool xmldoc_child_text(const struct xmldoc_node *node, const char *name, char *out, size_t size);
+uint64_t xmldoc_child_number(const struct xmldoc_node *node, const char *name, uint64_t fallback);
+bool xmldoc_child_bool(const struct xmldoc_node *node, const char *name, bool fallback);
 
 #endif

@@ -11,6 +11,7 @@
 #define AMIWRIGHT_UPLOADER_AWS_H
 
 #include "base/hash.h"
+#include "base/xmldoc.h"
 #include "uploader/aws_service.h"
 #include "uploader/aws_provider.h"
 #include "uploader/creds.h"
@@ -122,6 +123,8 @@ int aws_sleep(struct aws *a, unsigned ms, struct error *err) MUST_CHECK;
  */
 int aws_presign(struct aws *a, enum aws_service service, const char *query, unsigned expires_s,
 	struct buf *url, struct error *err) MUST_CHECK;
+/* The document that an answer is; ERROR_SERVICE when it is not well-formed XML. text need not stay. */
+struct xmldoc *aws_answer_xml(const char *text, size_t len, struct error *err) MUST_CHECK;
 /* How often calls were sent again, and how often because of throttling. */
 void aws_retry_counts(const struct aws *a, uint64_t *retries, uint64_t *throttled);
 

@@ -7,18 +7,18 @@
 
 #include <string.h>
 
+#include "base/xmldoc.h"
 #include "uploader/aws_internal.h"
-#include "uploader/ec2_xml.h"
 
 static int read_identity(const struct http_request *http, char account[AWS_ACCOUNT_SIZE],
 	struct error *err)
 {
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = NULL;
 
-	doc = ec2_xml_parse(buf_str(&http->answer), http->answer.len, err);
+	doc = aws_answer_xml(buf_str(&http->answer), http->answer.len, err);
 	if (!doc)
 		return error_wrap(err, "GetCallerIdentity");
-	ec2_xml_text(ec2_xml_child(ec2_xml_root(doc), "GetCallerIdentityResult"), "Account", account,
+	xmldoc_child_text(xmldoc_child(xmldoc_root(doc), "GetCallerIdentityResult"), "Account", account,
 		AWS_ACCOUNT_SIZE);
 	if (strlen(account) == 12 && strspn(account, "0123456789") == 12)
 		return 0;

@@ -15,7 +15,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/num.h"
-#include "uploader/ec2_xml.h"
+#include "base/xmldoc.h"
 
 enum { MAX_TEXT = 64 * 1024 };
 
@@ -65,28 +65,36 @@ static void read_json(const struct http_request *http, struct aws_answer *out)
 		copy_code(out->code, sizeof(out->code), type);
 }
 
+struct xmldoc *aws_answer_xml(const char *text, size_t len, struct error *err)
+{
+	struct error why = ERROR_INIT;
+	struct xmldoc *doc = xmldoc_parse(text, len, &why);
+
+	return doc ? doc : error_null(err, ERROR_SERVICE, 0, "the answer %s", why.text);
+}
+
 static void read_xml(const struct http_request *http, struct aws_answer *out)
 {
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = NULL;
 	CLEANUP_FREE char *text = calloc(1, MAX_TEXT);
-	const struct ec2_node *root, *error;
+	const struct xmldoc_node *root, *error;
 
-	doc = ec2_xml_parse(buf_str(&http->answer), http->answer.len, NULL);
+	doc = xmldoc_parse(buf_str(&http->answer), http->answer.len, NULL);
 	if (!doc)
 		return;
-	root = ec2_xml_root(doc);
-	if (ec2_xml_is(root, "Error"))
+	root = xmldoc_root(doc);
+	if (xmldoc_is(root, "Error"))
 		error = root;
-	else if (ec2_xml_is(root, "ErrorResponse"))
-		error = ec2_xml_child(root, "Error");
+	else if (xmldoc_is(root, "ErrorResponse"))
+		error = xmldoc_child(root, "Error");
 	else
-		error = ec2_xml_child(ec2_xml_child(root, "Errors"), "Error");
-	ec2_xml_text(error, "Code", out->code, sizeof(out->code));
+		error = xmldoc_child(xmldoc_child(root, "Errors"), "Error");
+	xmldoc_child_text(error, "Code", out->code, sizeof(out->code));
 	if (text)
-		ec2_xml_text(error, "Message", text, MAX_TEXT);
+		xmldoc_child_text(error, "Message", text, MAX_TEXT);
 	copy(out->message, sizeof(out->message), text);
-	if (!ec2_xml_text(root, "RequestID", out->request_id, sizeof(out->request_id)))
-		ec2_xml_text(root, "RequestId", out->request_id, sizeof(out->request_id));
+	if (!xmldoc_child_text(root, "RequestID", out->request_id, sizeof(out->request_id)))
+		xmldoc_child_text(root, "RequestId", out->request_id, sizeof(out->request_id));
 }
 
 void aws_answer_read(enum aws_service service, const struct http_request *http,

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "uploader/ec2_xml.h"
+#include "base/xmldoc.h"
 
 enum { PARTS_MAX = 10000, FILE_MAX = 255 };
 
@@ -28,14 +28,14 @@ static bool plain_name(const char *file)
 	return true;
 }
 
-static int read_part(struct bundle_index *b, const struct ec2_node *node, const char *what,
+static int read_part(struct bundle_index *b, const struct xmldoc_node *node, const char *what,
 	struct error *err)
 {
 	struct bundle_index_part *part = &b->parts[b->nr_parts];
 	char file[FILE_MAX + 2], digest[SHA1_HEX_SIZE + 1];
 
-	ec2_xml_text(node, "filename", file, sizeof(file));
-	ec2_xml_text(node, "digest", digest, sizeof(digest));
+	xmldoc_child_text(node, "filename", file, sizeof(file));
+	xmldoc_child_text(node, "digest", digest, sizeof(digest));
 	if (!plain_name(file))
 		return bad(what, "a part has no file name, or one that leads elsewhere", err);
 	if (hex_decode(part->sha1, SHA1_SIZE, digest))
@@ -67,52 +67,52 @@ static int check_names(const struct bundle_index *b, const char *what, struct er
 	return 0;
 }
 
-static int read_parts(struct bundle_index *b, const struct ec2_node *image, const char *what,
+static int read_parts(struct bundle_index *b, const struct xmldoc_node *image, const char *what,
 	struct error *err)
 {
-	const struct ec2_node *first = ec2_xml_child(ec2_xml_child(image, "parts"), "part");
+	const struct xmldoc_node *first = xmldoc_child(xmldoc_child(image, "parts"), "part");
 	size_t nr = 0;
 
-	for (const struct ec2_node *n = first; n; n = ec2_xml_next(n))
+	for (const struct xmldoc_node *n = first; n; n = xmldoc_next(n))
 		nr++;
 	if (nr == 0 || nr > PARTS_MAX)
 		return bad(what, nr ? "it names over 10000 parts" : "it names no parts", err);
 	b->parts = calloc(nr, sizeof(*b->parts));
 	if (!b->parts)
 		return error_nomem(err, "the parts of a bundle");
-	for (const struct ec2_node *n = first; n; n = ec2_xml_next(n))
+	for (const struct xmldoc_node *n = first; n; n = xmldoc_next(n))
 		if (read_part(b, n, what, err) < 0)
 			return -1;
 	return check_names(b, what, err);
 }
 
 /* "root" of the mapping: the device that the kernel sees. */
-static void read_root(struct bundle_index *b, const struct ec2_node *machine)
+static void read_root(struct bundle_index *b, const struct xmldoc_node *machine)
 {
-	const struct ec2_node *n =
-		ec2_xml_child(ec2_xml_child(machine, "block_device_mapping"), "mapping");
+	const struct xmldoc_node *n =
+		xmldoc_child(xmldoc_child(machine, "block_device_mapping"), "mapping");
 	char name[32], device[sizeof(b->root_device)];
 
-	for (; n; n = ec2_xml_next(n)) {
-		ec2_xml_text(n, "virtual", name, sizeof(name));
-		ec2_xml_text(n, "device", device, sizeof(device));
+	for (; n; n = xmldoc_next(n)) {
+		xmldoc_child_text(n, "virtual", name, sizeof(name));
+		xmldoc_child_text(n, "device", device, sizeof(device));
 		if (strcmp(name, "root") == 0)
 			memcpy(b->root_device, device, sizeof(device));
 	}
 }
 
-static int read_document(struct bundle_index *b, const struct ec2_node *root, const char *what,
+static int read_document(struct bundle_index *b, const struct xmldoc_node *root, const char *what,
 	struct error *err)
 {
-	const struct ec2_node *machine = ec2_xml_child(root, "machine_configuration");
-	const struct ec2_node *image = ec2_xml_child(root, "image");
+	const struct xmldoc_node *machine = xmldoc_child(root, "machine_configuration");
+	const struct xmldoc_node *image = xmldoc_child(root, "image");
 
-	if (!ec2_xml_is(root, "manifest") || !machine || !image)
+	if (!xmldoc_is(root, "manifest") || !machine || !image)
 		return bad(what, "it has no machine_configuration and image", err);
-	ec2_xml_text(machine, "architecture", b->architecture, sizeof(b->architecture));
-	ec2_xml_text(image, "user", b->user, sizeof(b->user));
-	b->size = ec2_xml_number(image, "size", 0);
-	b->bundled_size = ec2_xml_number(image, "bundled_size", 0);
+	xmldoc_child_text(machine, "architecture", b->architecture, sizeof(b->architecture));
+	xmldoc_child_text(image, "user", b->user, sizeof(b->user));
+	b->size = xmldoc_child_number(image, "size", 0);
+	b->bundled_size = xmldoc_child_number(image, "bundled_size", 0);
 	read_root(b, machine);
 	if (!b->architecture[0])
 		return bad(what, "it names no architecture", err);
@@ -126,15 +126,15 @@ static int read_document(struct bundle_index *b, const struct ec2_node *root, co
 int bundle_index_read(struct bundle_index *b, const char *text, size_t len, const char *what,
 	struct error *err)
 {
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = NULL;
 
 	memset(b, 0, sizeof(*b));
 	if (len > BUNDLE_INDEX_MAX)
 		return bad(what, "it is over 4 MiB", err);
-	doc = ec2_xml_parse(text, len, NULL);
+	doc = xmldoc_parse(text, len, NULL);
 	if (!doc)
 		return bad(what, "it is no well-formed XML, or has a document type", err);
-	return read_document(b, ec2_xml_root(doc), what, err);
+	return read_document(b, xmldoc_root(doc), what, err);
 }
 
 void bundle_index_release(struct bundle_index *b)

@@ -9,10 +9,10 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "base/xmldoc.h"
 #include "uploader/aws.h"
 #include "uploader/aws_internal.h"
 #include "uploader/creds_internal.h"
-#include "uploader/ec2_xml.h"
 #include "uploader/sigv4.h"
 
 enum { MAX_TOKEN = 32 * 1024, ATTEMPTS = 4, BUDGET_MS = 30000 };
@@ -71,7 +71,7 @@ void creds_adjust_expiry(struct aws_creds *c, const struct http_request *answer,
 		c->expires -= theirs - clock->wall_s(clock->arg);
 }
 
-static int read_credentials(const struct ec2_node *node, struct aws_creds *out, struct error *err)
+static int read_credentials(const struct xmldoc_node *node, struct aws_creds *out, struct error *err)
 {
 	CLEANUP_SECRET char *token = calloc(1, MAX_TOKEN);
 	char access[256], secret[256], expires[64];
@@ -79,10 +79,10 @@ static int read_credentials(const struct ec2_node *node, struct aws_creds *out, 
 
 	if (!token)
 		return error_nomem(err, "a session token");
-	ec2_xml_text(node, "AccessKeyId", access, sizeof(access));
-	ec2_xml_text(node, "SecretAccessKey", secret, sizeof(secret));
-	ec2_xml_text(node, "SessionToken", token, MAX_TOKEN);
-	ec2_xml_text(node, "Expiration", expires, sizeof(expires));
+	xmldoc_child_text(node, "AccessKeyId", access, sizeof(access));
+	xmldoc_child_text(node, "SecretAccessKey", secret, sizeof(secret));
+	xmldoc_child_text(node, "SessionToken", token, MAX_TOKEN);
+	xmldoc_child_text(node, "Expiration", expires, sizeof(expires));
 	if (strlen(token) == MAX_TOKEN - 1)
 		return error_set(err, ERROR_SERVICE, 0, "a session token of over %d bytes", MAX_TOKEN);
 	ret = num_parse_time(expires, &out->expires, err);
@@ -95,15 +95,15 @@ static int read_credentials(const struct ec2_node *node, struct aws_creds *out, 
 static int read_answer(const struct http_request *http, const char *action, struct aws_creds *out,
 	struct error *err)
 {
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
-	const struct ec2_node *node;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = NULL;
+	const struct xmldoc_node *node;
 	char result[80];
 
-	doc = ec2_xml_parse(buf_str(&http->answer), http->answer.len, err);
+	doc = aws_answer_xml(buf_str(&http->answer), http->answer.len, err);
 	if (!doc)
 		return -1;
 	snprintf(result, sizeof(result), "%sResult", action);
-	node = ec2_xml_child(ec2_xml_child(ec2_xml_root(doc), result), "Credentials");
+	node = xmldoc_child(xmldoc_child(xmldoc_root(doc), result), "Credentials");
 	if (!node)
 		return error_set(err, ERROR_SERVICE, 0, "the answer has no credentials");
 	return read_credentials(node, out, err);

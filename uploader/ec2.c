@@ -18,27 +18,27 @@ struct snapshot_list {
 	size_t nr;
 };
 
-static void read_snapshot(const struct ec2_node *item, struct ec2_snapshot *out)
+static void read_snapshot(const struct xmldoc_node *item, struct ec2_snapshot *out)
 {
 	memset(out, 0, sizeof(*out));
-	ec2_xml_text(item, "snapshotId", out->id, sizeof(out->id));
-	ec2_xml_text(item, "status", out->state, sizeof(out->state));
-	ec2_xml_text(item, "statusMessage", out->message, sizeof(out->message));
-	ec2_xml_text(item, "progress", out->progress, sizeof(out->progress));
-	ec2_xml_text(item, "description", out->description, sizeof(out->description));
-	ec2_xml_text(item, "ownerId", out->owner, sizeof(out->owner));
-	ec2_xml_text(item, "startTime", out->start_time, sizeof(out->start_time));
-	ec2_xml_text(item, "kmsKeyId", out->kms_key, sizeof(out->kms_key));
-	out->size_gib = ec2_xml_number(item, "volumeSize", 0);
-	out->encrypted = ec2_xml_bool(item, "encrypted", false);
+	xmldoc_child_text(item, "snapshotId", out->id, sizeof(out->id));
+	xmldoc_child_text(item, "status", out->state, sizeof(out->state));
+	xmldoc_child_text(item, "statusMessage", out->message, sizeof(out->message));
+	xmldoc_child_text(item, "progress", out->progress, sizeof(out->progress));
+	xmldoc_child_text(item, "description", out->description, sizeof(out->description));
+	xmldoc_child_text(item, "ownerId", out->owner, sizeof(out->owner));
+	xmldoc_child_text(item, "startTime", out->start_time, sizeof(out->start_time));
+	xmldoc_child_text(item, "kmsKeyId", out->kms_key, sizeof(out->kms_key));
+	out->size_gib = xmldoc_child_number(item, "volumeSize", 0);
+	out->encrypted = xmldoc_child_bool(item, "encrypted", false);
 }
 
-static int add_page(void *arg, const struct ec2_node *root, struct error *err)
+static int add_page(void *arg, const struct xmldoc_node *root, struct error *err)
 {
-	const struct ec2_node *item = ec2_xml_child(ec2_xml_child(root, "snapshotSet"), "item");
+	const struct xmldoc_node *item = xmldoc_child(xmldoc_child(root, "snapshotSet"), "item");
 	struct snapshot_list *list = arg;
 
-	for (; item; item = ec2_xml_next(item)) {
+	for (; item; item = xmldoc_next(item)) {
 		struct ec2_snapshot *items;
 
 		items = realloc(list->items, (list->nr + 1) * sizeof(*items));
@@ -105,9 +105,9 @@ int ec2_find_snapshots(struct aws *a, const char *tag_key, const char *tag_value
 	return 0;
 }
 
-static int tag_page(void *arg, const struct ec2_node *root, struct error *err)
+static int tag_page(void *arg, const struct xmldoc_node *root, struct error *err)
 {
-	const struct ec2_node *item = ec2_xml_child(ec2_xml_child(root, "snapshotSet"), "item");
+	const struct xmldoc_node *item = xmldoc_child(xmldoc_child(root, "snapshotSet"), "item");
 	struct ec2_tag_list *out = arg;
 
 	if (!item || out->items)
@@ -168,7 +168,7 @@ int ec2_wait_snapshot(struct aws *a, const char *id, unsigned timeout_s,
 int ec2_delete_snapshot(struct aws *a, const char *id, struct error *err)
 {
 	struct ec2_request req = {.action = "DeleteSnapshot", .subject = id};
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = NULL;
 	CLEANUP_BUF struct buf q = BUF_INIT(0);
 
 	if (ec2_query_begin(&q, req.action, err) < 0 ||
@@ -182,7 +182,7 @@ int ec2_create_tags(struct aws *a, const char *id, const struct aws_tag *tags, s
 	struct error *err)
 {
 	struct ec2_request req = {.action = "CreateTags", .subject = id};
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = NULL;
 	CLEANUP_BUF struct buf q = BUF_INIT(0);
 
 	if (nr == 0)

@@ -36,14 +36,14 @@ static int image_query(const struct ec2_copy_opts *o, struct buf *q, struct erro
 static int begin_copy(struct aws *to, const struct ec2_request *req, struct buf *q, bool dry_run,
 	const char *element, const char *prefix, char id[EC2_ID_SIZE], struct error *err)
 {
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = NULL;
 
 	id[0] = '\0';
 	if (ec2_change(to, req, q, dry_run, &doc, err) < 0)
 		return -1;
 	if (!doc)
 		return 0;
-	ec2_xml_text(ec2_xml_root(doc), element, id, EC2_ID_SIZE);
+	xmldoc_child_text(xmldoc_root(doc), element, id, EC2_ID_SIZE);
 	if (strncmp(id, prefix, strlen(prefix)) != 0)
 		return error_set(err, ERROR_SERVICE, 0, "%s answered without an id", req->action);
 	return 0;
@@ -90,7 +90,7 @@ int ec2_copy_snapshot(struct aws *to, struct aws *from, const struct ec2_copy_op
 	return begin_copy(to, &req, &q, o->dry_run, "snapshotId", "snap-", id, err);
 }
 
-static struct ec2_xml *ask(struct aws *a, const char *action, struct error *err)
+static struct xmldoc *ask(struct aws *a, const char *action, struct error *err)
 {
 	struct ec2_request req = {.action = action, .subject = aws_region(a)};
 	CLEANUP_BUF struct buf q = BUF_INIT(0);
@@ -102,21 +102,21 @@ static struct ec2_xml *ask(struct aws *a, const char *action, struct error *err)
 
 int ec2_encryption_by_default(struct aws *a, bool *on, struct error *err)
 {
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = ask(a, "GetEbsEncryptionByDefault", err);
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = ask(a, "GetEbsEncryptionByDefault", err);
 
 	if (!doc)
 		return -1;
-	*on = ec2_xml_bool(ec2_xml_root(doc), "ebsEncryptionByDefault", false);
+	*on = xmldoc_child_bool(xmldoc_root(doc), "ebsEncryptionByDefault", false);
 	return 0;
 }
 
 int ec2_default_key(struct aws *a, char key[EC2_KEY_SIZE], struct error *err)
 {
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = ask(a, "GetEbsDefaultKmsKeyId", err);
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = ask(a, "GetEbsDefaultKmsKeyId", err);
 
 	if (!doc)
 		return -1;
-	if (!ec2_xml_text(ec2_xml_root(doc), "kmsKeyId", key, EC2_KEY_SIZE) || !key[0])
+	if (!xmldoc_child_text(xmldoc_root(doc), "kmsKeyId", key, EC2_KEY_SIZE) || !key[0])
 		return error_set(err, ERROR_SERVICE, 0, "GetEbsDefaultKmsKeyId answered without a key");
 	return 0;
 }
@@ -128,21 +128,21 @@ static int by_name(const void *a, const void *b)
 
 int ec2_regions(struct aws *a, struct ec2_region_list *out, struct error *err)
 {
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = ask(a, "DescribeRegions", err);
-	const struct ec2_node *set, *item;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = ask(a, "DescribeRegions", err);
+	const struct xmldoc_node *set, *item;
 
 	memset(out, 0, sizeof(*out));
 	if (!doc)
 		return -1;
-	set = ec2_xml_child(ec2_xml_root(doc), "regionInfo");
-	for (item = ec2_xml_child(set, "item"); item; item = ec2_xml_next(item))
+	set = xmldoc_child(xmldoc_root(doc), "regionInfo");
+	for (item = xmldoc_child(set, "item"); item; item = xmldoc_next(item))
 		out->nr++;
 	out->names = calloc(out->nr + 1, sizeof(*out->names));
 	if (!out->names)
 		return error_nomem(err, "the list of regions");
 	out->nr = 0;
-	for (item = ec2_xml_child(set, "item"); item; item = ec2_xml_next(item))
-		ec2_xml_text(item, "regionName", out->names[out->nr++], sizeof(out->names[0]));
+	for (item = xmldoc_child(set, "item"); item; item = xmldoc_next(item))
+		xmldoc_child_text(item, "regionName", out->names[out->nr++], sizeof(out->names[0]));
 	qsort(out->names, out->nr, sizeof(out->names[0]), by_name);
 	return 0;
 }

@@ -138,11 +138,11 @@ static int register_once(struct aws *a, const struct ec2_image_opts *o, const st
 {
 	struct ec2_request req = {.action = "RegisterImage", .subject = o->name,
 		.once = true};
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = ec2_perform(a, &req, query, err);
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = ec2_perform(a, &req, query, err);
 
 	if (!doc)
 		return -1;
-	ec2_xml_text(ec2_xml_root(doc), "imageId", id, EC2_ID_SIZE);
+	xmldoc_child_text(xmldoc_root(doc), "imageId", id, EC2_ID_SIZE);
 	if (strncmp(id, "ami-", 4) != 0)
 		return error_set(err, ERROR_SERVICE, 0, "RegisterImage answered without an AMI id");
 	return 0;

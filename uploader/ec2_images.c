@@ -18,56 +18,56 @@ void ec2_image_list_release(struct ec2_image_list *l)
 	memset(l, 0, sizeof(*l));
 }
 
-static int optional_bool(const struct ec2_node *node, const char *name)
+static int optional_bool(const struct xmldoc_node *node, const char *name)
 {
 	char text[8];
 
-	return ec2_xml_text(node, name, text, sizeof(text)) ? strcmp(text, "true") == 0 : -1;
+	return xmldoc_child_text(node, name, text, sizeof(text)) ? strcmp(text, "true") == 0 : -1;
 }
 
-static void read_mapping(const struct ec2_node *item, struct ec2_mapping *m)
+static void read_mapping(const struct xmldoc_node *item, struct ec2_mapping *m)
 {
-	const struct ec2_node *ebs = ec2_xml_child(item, "ebs");
+	const struct xmldoc_node *ebs = xmldoc_child(item, "ebs");
 
 	memset(m, 0, sizeof(*m));
-	ec2_xml_text(item, "deviceName", m->device, sizeof(m->device));
-	ec2_xml_text(item, "virtualName", m->virtual_name, sizeof(m->virtual_name));
-	m->no_device = ec2_xml_child(item, "noDevice") != NULL;
+	xmldoc_child_text(item, "deviceName", m->device, sizeof(m->device));
+	xmldoc_child_text(item, "virtualName", m->virtual_name, sizeof(m->virtual_name));
+	m->no_device = xmldoc_child(item, "noDevice") != NULL;
 	m->encrypted = m->delete_on_termination = -1;
 	if (!ebs)
 		return;
 	m->ebs = true;
-	ec2_xml_text(ebs, "snapshotId", m->snapshot, sizeof(m->snapshot));
-	ec2_xml_text(ebs, "volumeType", m->type, sizeof(m->type));
-	m->size_gib = ec2_xml_number(ebs, "volumeSize", 0);
-	m->iops = (uint32_t)ec2_xml_number(ebs, "iops", 0);
-	m->throughput = (uint32_t)ec2_xml_number(ebs, "throughput", 0);
+	xmldoc_child_text(ebs, "snapshotId", m->snapshot, sizeof(m->snapshot));
+	xmldoc_child_text(ebs, "volumeType", m->type, sizeof(m->type));
+	m->size_gib = xmldoc_child_number(ebs, "volumeSize", 0);
+	m->iops = (uint32_t)xmldoc_child_number(ebs, "iops", 0);
+	m->throughput = (uint32_t)xmldoc_child_number(ebs, "throughput", 0);
 	m->encrypted = optional_bool(ebs, "encrypted");
 	m->delete_on_termination = optional_bool(ebs, "deleteOnTermination");
 }
 
-static size_t count_items(const struct ec2_node *set)
+static size_t count_items(const struct xmldoc_node *set)
 {
 	size_t nr = 0;
 
-	for (const struct ec2_node *n = ec2_xml_child(set, "item"); n; n = ec2_xml_next(n))
+	for (const struct xmldoc_node *n = xmldoc_child(set, "item"); n; n = xmldoc_next(n))
 		nr++;
 	return nr;
 }
 
-int ec2_read_tags(const struct ec2_node *item, struct ec2_tag_list *out, struct error *err)
+int ec2_read_tags(const struct xmldoc_node *item, struct ec2_tag_list *out, struct error *err)
 {
-	const struct ec2_node *set = ec2_xml_child(item, "tagSet");
+	const struct xmldoc_node *set = xmldoc_child(item, "tagSet");
 
 	out->nr = 0;
 	out->items = calloc(count_items(set) + 1, sizeof(*out->items));
 	if (!out->items)
 		return error_nomem(err, "tags");
-	for (const struct ec2_node *n = ec2_xml_child(set, "item"); n; n = ec2_xml_next(n)) {
+	for (const struct xmldoc_node *n = xmldoc_child(set, "item"); n; n = xmldoc_next(n)) {
 		struct ec2_tag *tag = &out->items[out->nr++];
 
-		ec2_xml_text(n, "key", tag->key, sizeof(tag->key));
-		ec2_xml_text(n, "value", tag->value, sizeof(tag->value));
+		xmldoc_child_text(n, "key", tag->key, sizeof(tag->key));
+		xmldoc_child_text(n, "value", tag->value, sizeof(tag->value));
 	}
 	return 0;
 }
@@ -86,19 +86,19 @@ const char *ec2_tag_value(const struct ec2_tag_list *l, const char *key)
 	return NULL;
 }
 
-static int read_lists(const struct ec2_node *item, struct ec2_image *out, struct error *err)
+static int read_lists(const struct xmldoc_node *item, struct ec2_image *out, struct error *err)
 {
-	const struct ec2_node *maps = ec2_xml_child(item, "blockDeviceMapping");
+	const struct xmldoc_node *maps = xmldoc_child(item, "blockDeviceMapping");
 
 	out->mappings = calloc(count_items(maps) + 1, sizeof(*out->mappings));
 	if (!out->mappings)
 		return error_nomem(err, "the list of images");
-	for (const struct ec2_node *n = ec2_xml_child(maps, "item"); n; n = ec2_xml_next(n))
+	for (const struct xmldoc_node *n = xmldoc_child(maps, "item"); n; n = xmldoc_next(n))
 		read_mapping(n, &out->mappings[out->nr_mappings++]);
 	return ec2_read_tags(item, &out->tags, err);
 }
 
-static int read_image(const struct ec2_node *item, struct ec2_image *out, struct error *err)
+static int read_image(const struct xmldoc_node *item, struct ec2_image *out, struct error *err)
 {
 	const struct {
 		const char *name;
@@ -129,20 +129,20 @@ static int read_image(const struct ec2_node *item, struct ec2_image *out, struct
 
 	memset(out, 0, sizeof(*out));
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		ec2_xml_text(item, texts[i].name, texts[i].text, texts[i].size);
-	ec2_xml_text(ec2_xml_child(item, "stateReason"), "message", out->reason, sizeof(out->reason));
-	out->is_public = ec2_xml_bool(item, "isPublic", false);
-	out->ena = ec2_xml_bool(item, "enaSupport", false);
-	out->product_codes = ec2_xml_child(ec2_xml_child(item, "productCodes"), "item") != NULL;
+		xmldoc_child_text(item, texts[i].name, texts[i].text, texts[i].size);
+	xmldoc_child_text(xmldoc_child(item, "stateReason"), "message", out->reason, sizeof(out->reason));
+	out->is_public = xmldoc_child_bool(item, "isPublic", false);
+	out->ena = xmldoc_child_bool(item, "enaSupport", false);
+	out->product_codes = xmldoc_child(xmldoc_child(item, "productCodes"), "item") != NULL;
 	return read_lists(item, out, err);
 }
 
-static int image_page(void *arg, const struct ec2_node *root, struct error *err)
+static int image_page(void *arg, const struct xmldoc_node *root, struct error *err)
 {
-	const struct ec2_node *item = ec2_xml_child(ec2_xml_child(root, "imagesSet"), "item");
+	const struct xmldoc_node *item = xmldoc_child(xmldoc_child(root, "imagesSet"), "item");
 	struct ec2_image_list *list = arg;
 
-	for (; item; item = ec2_xml_next(item)) {
+	for (; item; item = xmldoc_next(item)) {
 		struct ec2_image *items = realloc(list->items, (list->nr + 1) * sizeof(*items));
 
 		if (!items)

@@ -5,8 +5,8 @@
 #ifndef AMIWRIGHT_UPLOADER_EC2_INTERNAL_H
 #define AMIWRIGHT_UPLOADER_EC2_INTERNAL_H
 
+#include "base/xmldoc.h"
 #include "uploader/ec2.h"
-#include "uploader/ec2_xml.h"
 
 /* Begins a body: "Action=…&Version=…". */
 int ec2_query_begin(struct buf *q, const char *action, struct error *err) MUST_CHECK;
@@ -30,7 +30,7 @@ struct ec2_request {
 };
 
 /* Sends it and gives the answer's document, whose root is checked to be ACTIONResponse. */
-struct ec2_xml *ec2_perform(struct aws *a, const struct ec2_request *req, const struct buf *query,
+struct xmldoc *ec2_perform(struct aws *a, const struct ec2_request *req, const struct buf *query,
 	struct error *err) MUST_CHECK;
 
 /*
@@ -38,10 +38,10 @@ struct ec2_xml *ec2_perform(struct aws *a, const struct ec2_request *req, const 
  * would have succeeded is success; *doc is NULL then. doc may be NULL when the answer says nothing.
  */
 int ec2_change(struct aws *a, const struct ec2_request *req, struct buf *query, bool dry_run,
-	struct ec2_xml **doc, struct error *err) MUST_CHECK;
+	struct xmldoc **doc, struct error *err) MUST_CHECK;
 
 /* The tagSet of an item. *out is set in any case. */
-int ec2_read_tags(const struct ec2_node *item, struct ec2_tag_list *out, struct error *err)
+int ec2_read_tags(const struct xmldoc_node *item, struct ec2_tag_list *out, struct error *err)
 	MUST_CHECK;
 
 /*
@@ -49,7 +49,7 @@ int ec2_read_tags(const struct ec2_node *item, struct ec2_tag_list *out, struct 
  * with the root of each answer.
  */
 int ec2_pages(struct aws *a, const struct ec2_request *req, const struct buf *query,
-	int (*page)(void *arg, const struct ec2_node *root, struct error *err), void *arg,
+	int (*page)(void *arg, const struct xmldoc_node *root, struct error *err), void *arg,
 	struct error *err) MUST_CHECK;
 
 #endif

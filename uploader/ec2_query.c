@@ -79,9 +79,9 @@ int ec2_query_tag_spec(struct buf *q, const char *type, const struct aws_tag *ta
 	return 0;
 }
 
-static struct ec2_xml *read_answer(const struct aws_call *call, struct error *err)
+static struct xmldoc *read_answer(const struct aws_call *call, struct error *err)
 {
-	struct ec2_xml *doc = ec2_xml_parse(buf_str(&call->http.answer), call->http.answer.len, err);
+	struct xmldoc *doc = aws_answer_xml(buf_str(&call->http.answer), call->http.answer.len, err);
 	char root[80];
 
 	if (!doc) {
@@ -89,16 +89,16 @@ static struct ec2_xml *read_answer(const struct aws_call *call, struct error *er
 		return NULL;
 	}
 	snprintf(root, sizeof(root), "%sResponse", call->operation);
-	if (ec2_xml_is(ec2_xml_root(doc), root))
+	if (xmldoc_is(xmldoc_root(doc), root))
 		return doc;
-	ec2_xml_free(doc);
+	xmldoc_free(doc);
 	return error_null(err, ERROR_SERVICE, 0, "%s: the answer is not a %s", call->operation, root);
 }
 
-struct ec2_xml *ec2_perform(struct aws *a, const struct ec2_request *req, const struct buf *query,
+struct xmldoc *ec2_perform(struct aws *a, const struct ec2_request *req, const struct buf *query,
 	struct error *err)
 {
-	struct ec2_xml *doc = NULL;
+	struct xmldoc *doc = NULL;
 	struct aws_call call;
 
 	if (aws_call_init(a, &call, AWS_EC2, "POST", "/", req->action, err) < 0)
@@ -119,10 +119,10 @@ struct ec2_xml *ec2_perform(struct aws *a, const struct ec2_request *req, const 
 }
 
 int ec2_change(struct aws *a, const struct ec2_request *req, struct buf *query, bool dry_run,
-	struct ec2_xml **doc, struct error *err)
+	struct xmldoc **doc, struct error *err)
 {
 	struct error why = ERROR_INIT;
-	struct ec2_xml *answer;
+	struct xmldoc *answer;
 
 	if (doc)
 		*doc = NULL;
@@ -139,7 +139,7 @@ int ec2_change(struct aws *a, const struct ec2_request *req, struct buf *query, 
 	if (doc)
 		*doc = answer;
 	else
-		ec2_xml_free(answer);
+		xmldoc_free(answer);
 	if (dry_run)
 		return error_set(err, ERROR_SERVICE, 0, "%s: the dry run was not taken for one",
 			req->action);
@@ -156,22 +156,22 @@ struct listing {
 };
 
 /* Sends for a page and notes the token of the one behind it. */
-static struct ec2_xml *ask_page(struct listing *l, struct error *err)
+static struct xmldoc *ask_page(struct listing *l, struct error *err)
 {
 	CLEANUP_BUF struct buf q = BUF_INIT(0);
-	struct ec2_xml *doc;
+	struct xmldoc *doc;
 
 	if (buf_add(&q, l->query->data, l->query->len, err) < 0 ||
 	    (l->token[0] && ec2_query_add(&q, err, l->token, "NextToken") < 0))
 		return NULL;
 	doc = ec2_perform(l->aws, l->req, &q, err);
 	if (doc)
-		ec2_xml_text(ec2_xml_root(doc), "nextToken", l->token, sizeof(l->token));
+		xmldoc_child_text(xmldoc_root(doc), "nextToken", l->token, sizeof(l->token));
 	return doc;
 }
 
 int ec2_pages(struct aws *a, const struct ec2_request *req, const struct buf *query,
-	int (*page)(void *arg, const struct ec2_node *root, struct error *err), void *arg,
+	int (*page)(void *arg, const struct xmldoc_node *root, struct error *err), void *arg,
 	struct error *err)
 {
 	struct listing l = {.aws = a, .req = req, .query = query,
@@ -179,15 +179,15 @@ int ec2_pages(struct aws *a, const struct ec2_request *req, const struct buf *qu
 	int ret = 0;
 
 	for (int i = 0; ret == 0 && (i == 0 || l.token[0]); i++) {
-		CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = ask_page(&l, err);
-		const struct ec2_node *root = doc ? ec2_xml_root(doc) : NULL;
+		CLEANUP(xmldoc_cleanup) struct xmldoc *doc = ask_page(&l, err);
+		const struct xmldoc_node *root = doc ? xmldoc_root(doc) : NULL;
 
 		ret = doc ? page(arg, root, err) : -1;
 		if (ret == 0 && i == MAX_PAGES)
 			ret = error_set(err, ERROR_SERVICE, 0, "%s: over %d pages of answers",
 				req->action, MAX_PAGES);
 		if (ret == 0 && l.token[0])
-			ret = paging_next(&l.paging, !ec2_xml_has_grandchild(root, "item"), l.token,
+			ret = paging_next(&l.paging, !xmldoc_has_grandchild(root, "item"), l.token,
 				req->action, err);
 	}
 	paging_release(&l.paging);

@@ -58,23 +58,23 @@ struct instances {
 	char *first;
 };
 
-static int count_page(void *arg, const struct ec2_node *root, struct error *err)
+static int count_page(void *arg, const struct xmldoc_node *root, struct error *err)
 {
-	const struct ec2_node *group = ec2_xml_child(ec2_xml_child(root, "reservationSet"), "item");
+	const struct xmldoc_node *group = xmldoc_child(xmldoc_child(root, "reservationSet"), "item");
 	struct instances *found = arg;
 
 	(void)err;
-	for (; group; group = ec2_xml_next(group)) {
-		const struct ec2_node *item = ec2_xml_child(ec2_xml_child(group, "instancesSet"), "item");
+	for (; group; group = xmldoc_next(group)) {
+		const struct xmldoc_node *item = xmldoc_child(xmldoc_child(group, "instancesSet"), "item");
 
-		for (; item; item = ec2_xml_next(item)) {
+		for (; item; item = xmldoc_next(item)) {
 			char state[20];
 
-			ec2_xml_text(ec2_xml_child(item, "instanceState"), "name", state, sizeof(state));
+			xmldoc_child_text(xmldoc_child(item, "instanceState"), "name", state, sizeof(state));
 			if (strcmp(state, "terminated") == 0)
 				continue;
 			if (!found->nr++)
-				ec2_xml_text(item, "instanceId", found->first, EC2_ID_SIZE);
+				xmldoc_child_text(item, "instanceId", found->first, EC2_ID_SIZE);
 		}
 	}
 	return 0;
@@ -103,18 +103,18 @@ struct templates {
 	struct ec2_template *out;
 };
 
-static int template_page(void *arg, const struct ec2_node *root, struct error *err)
+static int template_page(void *arg, const struct xmldoc_node *root, struct error *err)
 {
-	const struct ec2_node *item =
-		ec2_xml_child(ec2_xml_child(root, "launchTemplateVersionSet"), "item");
+	const struct xmldoc_node *item =
+		xmldoc_child(xmldoc_child(root, "launchTemplateVersionSet"), "item");
 	const struct templates *t = arg;
 
 	(void)err;
-	for (; item; item = ec2_xml_next(item)) {
+	for (; item; item = xmldoc_next(item)) {
 		char id[EC2_ID_SIZE], image[EC2_ID_SIZE];
 
-		ec2_xml_text(item, "launchTemplateId", id, sizeof(id));
-		ec2_xml_text(ec2_xml_child(item, "launchTemplateData"), "imageId", image, sizeof(image));
+		xmldoc_child_text(item, "launchTemplateId", id, sizeof(id));
+		xmldoc_child_text(xmldoc_child(item, "launchTemplateData"), "imageId", image, sizeof(image));
 		/* A service that does not know the filter. */
 		if (strncmp(image, "ami-", 4) == 0 && strcmp(image, t->ami) != 0)
 			continue;
@@ -123,8 +123,8 @@ static int template_page(void *arg, const struct ec2_node *root, struct error *e
 			continue;
 		}
 		memcpy(t->out->id, id, sizeof(id));
-		ec2_xml_text(item, "launchTemplateName", t->out->name, sizeof(t->out->name));
-		t->out->version = ec2_xml_number(item, "versionNumber", 0);
+		xmldoc_child_text(item, "launchTemplateName", t->out->name, sizeof(t->out->name));
+		t->out->version = xmldoc_child_number(item, "versionNumber", 0);
 	}
 	return 0;
 }

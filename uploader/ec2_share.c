@@ -20,12 +20,12 @@ static const struct {
 	[EC2_UNIT] = {"organizationalUnitArn", "OrganizationalUnitArn"},
 };
 
-static int read_permissions(const struct ec2_node *set, struct ec2_permission_list *out,
+static int read_permissions(const struct xmldoc_node *set, struct ec2_permission_list *out,
 	struct error *err)
 {
-	const struct ec2_node *item = ec2_xml_child(set, "item");
+	const struct xmldoc_node *item = xmldoc_child(set, "item");
 
-	for (; item; item = ec2_xml_next(item)) {
+	for (; item; item = xmldoc_next(item)) {
 		struct ec2_permission *items = realloc(out->items, (out->nr + 1) * sizeof(*items));
 
 		if (!items)
@@ -34,7 +34,7 @@ static int read_permissions(const struct ec2_node *set, struct ec2_permission_li
 		for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 			struct ec2_permission *p = &items[out->nr];
 
-			if (!ec2_xml_text(item, kinds[i].element, p->value, sizeof(p->value)))
+			if (!xmldoc_child_text(item, kinds[i].element, p->value, sizeof(p->value)))
 				continue;
 			p->kind = (enum ec2_grantee)i;
 			out->nr++;
@@ -48,7 +48,7 @@ static int permissions(struct aws *a, const char *action, const char *id_name, c
 	const char *attribute, struct ec2_permission_list *out, struct error *err)
 {
 	struct ec2_request req = {.action = action, .subject = id};
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = NULL;
 	CLEANUP_BUF struct buf q = BUF_INIT(0);
 
 	memset(out, 0, sizeof(*out));
@@ -56,7 +56,7 @@ static int permissions(struct aws *a, const char *action, const char *id_name, c
 	    ec2_query_add(&q, err, attribute, "Attribute") < 0)
 		return -1;
 	doc = ec2_perform(a, &req, &q, err);
-	if (doc && read_permissions(ec2_xml_child(ec2_xml_root(doc), attribute), out, err) == 0)
+	if (doc && read_permissions(xmldoc_child(xmldoc_root(doc), attribute), out, err) == 0)
 		return 0;
 	free(out->items);
 	memset(out, 0, sizeof(*out));
@@ -145,7 +145,7 @@ static int public_block(struct aws *a, const char *action, const char *element,
 	char state[EC2_BLOCK_SIZE], struct error *err)
 {
 	struct ec2_request req = {.action = action, .subject = aws_region(a)};
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = NULL;
 	CLEANUP_BUF struct buf q = BUF_INIT(0);
 
 	state[0] = '\0';
@@ -154,7 +154,7 @@ static int public_block(struct aws *a, const char *action, const char *element,
 	doc = ec2_perform(a, &req, &q, err);
 	if (!doc)
 		return -1;
-	ec2_xml_text(ec2_xml_root(doc), element, state, EC2_BLOCK_SIZE);
+	xmldoc_child_text(xmldoc_root(doc), element, state, EC2_BLOCK_SIZE);
 	return 0;
 }
 

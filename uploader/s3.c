@@ -9,7 +9,7 @@
 
 #include "base/hash_stream.h"
 #include "base/num.h"
-#include "uploader/ec2_xml.h"
+#include "base/xmldoc.h"
 #include "uploader/sigv4.h"
 
 enum {
@@ -366,23 +366,23 @@ static int read_page(const struct aws_call *call, const char *prefix,
 	int (*found)(void *arg, const char *key, uint64_t size, struct error *err), void *arg,
 	char token[1100], struct error *err)
 {
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc =
-		ec2_xml_parse(buf_str(&call->http.answer), call->http.answer.len, err);
-	const struct ec2_node *root = doc ? ec2_xml_root(doc) : NULL;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc =
+		aws_answer_xml(buf_str(&call->http.answer), call->http.answer.len, err);
+	const struct xmldoc_node *root = doc ? xmldoc_root(doc) : NULL;
 	char key[S3_KEY_MAX + 1], next[1100] = "";
 
 	if (!doc)
 		return -1;
-	for (const struct ec2_node *n = ec2_xml_child(root, "Contents"); n; n = ec2_xml_next(n)) {
-		ec2_xml_text(n, "Key", key, sizeof(key));
+	for (const struct xmldoc_node *n = xmldoc_child(root, "Contents"); n; n = xmldoc_next(n)) {
+		xmldoc_child_text(n, "Key", key, sizeof(key));
 		if (strncmp(key, prefix, strlen(prefix)) != 0)
 			return error_set(err, ERROR_SERVICE, 0, "%s answered '%.100s', which was not asked for",
 				call->operation, key);
-		if (found(arg, key, ec2_xml_number(n, "Size", 0), err) < 0)
+		if (found(arg, key, xmldoc_child_number(n, "Size", 0), err) < 0)
 			return -1;
 	}
-	if (ec2_xml_bool(root, "IsTruncated", false))
-		ec2_xml_text(root, "NextContinuationToken", next, sizeof(next));
+	if (xmldoc_child_bool(root, "IsTruncated", false))
+		xmldoc_child_text(root, "NextContinuationToken", next, sizeof(next));
 	if (next[0] && strcmp(next, token) == 0)
 		return error_set(err, ERROR_SERVICE, 0, "%s answered the same continuation token twice",
 			call->operation);

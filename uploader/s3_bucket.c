@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "uploader/ec2_xml.h"
+#include "base/xmldoc.h"
 
 enum { MOVES_MAX = 3 };
 
@@ -26,7 +26,7 @@ static bool is_elsewhere(const struct aws_call *call, char region[S3_REGION_SIZE
 {
 	const struct http_request *http = &call->http;
 	const char *header = http_answer_header(http, "x-amz-bucket-region");
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = NULL;
 
 	region[0] = '\0';
 	if (http->status != 301 && http->status != 302 && http->status != 307 && http->status != 400)
@@ -35,8 +35,8 @@ static bool is_elsewhere(const struct aws_call *call, char region[S3_REGION_SIZE
 		return false;
 	if (header && region_ok(header))
 		snprintf(region, S3_REGION_SIZE, "%s", header);
-	else if (http->answer.len && (doc = ec2_xml_parse(buf_str(&http->answer), http->answer.len, NULL)))
-		ec2_xml_text(ec2_xml_root(doc), "Region", region, S3_REGION_SIZE);
+	else if (http->answer.len && (doc = xmldoc_parse(buf_str(&http->answer), http->answer.len, NULL)))
+		xmldoc_child_text(xmldoc_root(doc), "Region", region, S3_REGION_SIZE);
 	if (!region_ok(region))
 		region[0] = '\0';
 	return true;
@@ -45,7 +45,7 @@ static bool is_elsewhere(const struct aws_call *call, char region[S3_REGION_SIZE
 static int read_location(const struct aws_call *call, char region[S3_REGION_SIZE], struct error *err)
 {
 	const char *root = strstr(buf_str(&call->http.answer), "<LocationConstraint");
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = NULL;
 	CLEANUP_BUF struct buf text = BUF_INIT(0);
 
 	if (!root)
@@ -53,9 +53,9 @@ static int read_location(const struct aws_call *call, char region[S3_REGION_SIZE
 			call->operation);
 	/* The root has the text, and texts are asked for by their parent. */
 	if (buf_addf(&text, err, "<x>%s</x>", root) < 0 ||
-	    !(doc = ec2_xml_parse(buf_str(&text), text.len, err)))
+	    !(doc = aws_answer_xml(buf_str(&text), text.len, err)))
 		return -1;
-	ec2_xml_text(ec2_xml_root(doc), "LocationConstraint", region, S3_REGION_SIZE);
+	xmldoc_child_text(xmldoc_root(doc), "LocationConstraint", region, S3_REGION_SIZE);
 	if (!region[0])
 		snprintf(region, S3_REGION_SIZE, "us-east-1");
 	else if (strcmp(region, "EU") == 0)

@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 #include "base/num.h"
-#include "uploader/ec2_xml.h"
+#include "base/xmldoc.h"
 #include "uploader/s3_sender.h"
 #include "uploader/sigv4.h"
 
@@ -74,14 +74,14 @@ static int add_headers(const struct s3_stream *s, struct aws_call *call, struct 
 
 static int read_id(struct s3_stream *s, const struct aws_call *call, struct error *err)
 {
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc =
-		ec2_xml_parse(buf_str(&call->http.answer), call->http.answer.len, err);
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc =
+		aws_answer_xml(buf_str(&call->http.answer), call->http.answer.len, err);
 	CLEANUP_BUF struct buf encoded = BUF_INIT(0);
 	char id[ID_SIZE] = "";
 
 	if (!doc)
 		return -1;
-	ec2_xml_text(ec2_xml_root(doc), "UploadId", id, sizeof(id));
+	xmldoc_child_text(xmldoc_root(doc), "UploadId", id, sizeof(id));
 	if (!id[0] || strlen(id) >= sizeof(id) - 1)
 		return error_set(err, ERROR_SERVICE, 0, "CreateMultipartUpload answered without an upload id");
 	if (sigv4_encode(&encoded, id, strlen(id), false, err) < 0)
@@ -218,23 +218,23 @@ static int check_completed(const struct aws_call *call, struct error *err)
 {
 	const struct s3_stream *s = call->arg;
 	const char *text = buf_str(&call->http.answer);
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = NULL;
 	char code[ERROR_CODE_SIZE], sum[sizeof(s->sum)] = "", etag[S3_ETAG_SIZE];
 
 	text += strspn(text, " \t\r\n");
-	doc = ec2_xml_parse(text, strlen(text), err);
+	doc = aws_answer_xml(text, strlen(text), err);
 	if (!doc)
 		return -1;
 	/* The root's name is not the same with all services; what it has is. */
-	if (!ec2_xml_is(ec2_xml_root(doc), "Error") && ec2_xml_text(ec2_xml_root(doc), "ETag", etag, sizeof(etag))) {
+	if (!xmldoc_is(xmldoc_root(doc), "Error") && xmldoc_child_text(xmldoc_root(doc), "ETag", etag, sizeof(etag))) {
 		/* Not all services reckon it. */
-		if (!ec2_xml_text(ec2_xml_root(doc), "ChecksumSHA256", sum, sizeof(sum)) || !sum[0] ||
+		if (!xmldoc_child_text(xmldoc_root(doc), "ChecksumSHA256", sum, sizeof(sum)) || !sum[0] ||
 		    strcmp(sum, s->sum) == 0)
 			return 0;
 		return error_set(err, ERROR_SERVICE, 0,
 			"the service has put together another content than was sent: its SHA-256 is %s", sum);
 	}
-	ec2_xml_text(ec2_xml_root(doc), "Code", code, sizeof(code));
+	xmldoc_child_text(xmldoc_root(doc), "Code", code, sizeof(code));
 	error_set(err, ERROR_SERVICE, 0, "the parts were not put together");
 	snprintf(err->code, sizeof(err->code), "%s", code);
 	return -1;

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "uploader/ec2_xml.h"
+#include "base/xmldoc.h"
 
 enum { KEYS_MAX = 1000 };
 
@@ -30,15 +30,15 @@ void s3_delete_object(struct s3_ctx *c)
 }
 
 /* How it went, as a child of DeleteResult; nothing when all is well and only trouble is asked for. */
-static void delete_listed(struct s3_ctx *c, const struct ec2_node *object, bool quiet)
+static void delete_listed(struct s3_ctx *c, const struct xmldoc_node *object, bool quiet)
 {
 	char key[S3_KEY_SIZE], version[S3_TEXT_SIZE];
 	struct error err = ERROR_INIT;
 	const char *code = "InternalError";
 	bool ok;
 
-	ec2_xml_text(object, "Key", key, sizeof(key));
-	ok = !ec2_xml_text(object, "VersionId", version, sizeof(version));
+	xmldoc_child_text(object, "Key", key, sizeof(key));
+	ok = !xmldoc_child_text(object, "VersionId", version, sizeof(version));
 	if (!ok) {
 		code = "NotImplemented";
 		error_set(&err, ERROR_INPUT, 0, "This region has no versions");
@@ -59,16 +59,16 @@ static void delete_listed(struct s3_ctx *c, const struct ec2_node *object, bool 
 void s3_delete_objects(struct s3_ctx *c)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT(S3_SMALL_BODY + 1);
-	CLEANUP(ec2_xml_cleanup) struct ec2_xml *doc = NULL;
-	const struct ec2_node *root, *first;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = NULL;
+	const struct xmldoc_node *root, *first;
 	size_t nr = 0;
 
 	if (s3_body_text(c, &text))
 		return;
-	doc = ec2_xml_parse(buf_str(&text), text.len, NULL);
-	root = doc ? ec2_xml_root(doc) : NULL;
-	first = root && ec2_xml_is(root, "Delete") ? ec2_xml_child(root, "Object") : NULL;
-	for (const struct ec2_node *n = first; n; n = ec2_xml_next(n))
+	doc = xmldoc_parse(buf_str(&text), text.len, NULL);
+	root = doc ? xmldoc_root(doc) : NULL;
+	first = root && xmldoc_is(root, "Delete") ? xmldoc_child(root, "Object") : NULL;
+	for (const struct xmldoc_node *n = first; n; n = xmldoc_next(n))
 		nr++;
 	if (nr == 0 || nr > KEYS_MAX) {
 		s3_refuse(c, 400, "MalformedXML",
@@ -77,8 +77,8 @@ void s3_delete_objects(struct s3_ctx *c)
 	}
 	xml_init(&c->xml, &c->reply->body);
 	xml_open_root(&c->xml, "Delete", "Result", S3_NAMESPACE);
-	for (const struct ec2_node *n = first; n; n = ec2_xml_next(n))
-		delete_listed(c, n, ec2_xml_bool(root, "Quiet", false));
+	for (const struct xmldoc_node *n = first; n; n = xmldoc_next(n))
+		delete_listed(c, n, xmldoc_child_bool(root, "Quiet", false));
 	xml_close(&c->xml, "DeleteResult");
 	c->reply->failed |= c->xml.failed;
 }
