@@ -182,39 +182,16 @@ void bundle_upload_free(struct bundle_upload *u)
 	free(u);
 }
 
-/* What went is told, also when another one failed. */
-static int remove_listed(const struct bundle_target *t, const struct bundle_keys *k, bool dry_run, struct buf *out,
-	struct error *err)
-{
-	CLEANUP_FREE const char **keys = bundle_keys_each(k, err);
-	CLEANUP_FREE bool *gone = keys ? calloc(k->nr + 1, sizeof(*gone)) : NULL;
-	int ret;
-
-	if (!keys)
-		return -1;
-	if (!gone)
-		return error_nomem(err, "the parts of a bundle");
-	ret = dry_run ? 0 : s3_delete_each(&t->place, keys, k->nr, gone, err);
-	for (size_t i = 0; i < k->nr; i++)
-		if ((dry_run || gone[i]) &&
-			buf_addf(out, ret ? NULL : err, "s3://%s/%s\n", t->url.bucket, keys[i]) < 0)
-			return -1;
-	return ret;
-}
-
-static int remove_parts(const struct bundle_target *t, const char *prefix, bool dry_run, struct buf *out,
-	struct error *err)
+static int remove_parts(const struct bundle_target *t, const char *prefix, struct buf *out, struct error *err)
 {
 	CLEANUP_FREE char *file = buf_strf(err, "%s.part.", prefix);
 	CLEANUP_FREE char *start = file ? bundle_target_key(t, file, err) : NULL;
+	CLEANUP_FREE const char **keys = NULL;
 	struct bundle_keys k = {.text = BUF_INIT(0)};
-	int ret;
+	int ret = -1;
 
-	if (!start)
-		return -1;
-	ret = bundle_keys_list(&k, &t->place, start, err);
-	if (ret == 0)
-		ret = remove_listed(t, &k, dry_run, out, err);
+	if (start && bundle_keys_list(&k, &t->place, start, err) == 0 && (keys = bundle_keys_each(&k, err)))
+		ret = s3_delete_each(&t->place, keys, k.nr, out, err);
 	buf_release(&k.text);
 	return ret;
 }
@@ -233,7 +210,7 @@ static int refuse_clean(const char *place, const char *journal, struct error *er
 }
 
 int bundle_upload_clean(struct context *ctx, const struct bundle_target *target, const char *prefix,
-	bool dry_run, struct buf *out, struct error *err)
+	struct buf *out, struct error *err)
 {
 	CLEANUP_FREE char *place = place_of(target, prefix, err);
 	CLEANUP_FREE char *path = place ? journal_path(ctx, place, err) : NULL;
@@ -249,8 +226,8 @@ int bundle_upload_clean(struct context *ctx, const struct bundle_target *target,
 		goto out;
 	if (s3_head(&target->place, key, &object, err) < 0)
 		goto out;
-	ret = object.found ? refuse_clean(place, path, err) : remove_parts(target, prefix, dry_run, out, err);
-	if (ret == 0 && !dry_run && unlink(path) < 0 && errno != ENOENT)
+	ret = object.found ? refuse_clean(place, path, err) : remove_parts(target, prefix, out, err);
+	if (ret == 0 && unlink(path) < 0 && errno != ENOENT)
 		ret = error_set(err, ERROR_IO, errno, "cannot remove '%s'", path);
 out:
 	journal_file_close(&journal);

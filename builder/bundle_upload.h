@@ -31,9 +31,9 @@ void bundle_upload_free(struct bundle_upload *u);
 
 /*
  * Removes the parts of a bundle of that prefix that was not finished, and its journal; out gets what went, a line
- * each. ERROR_POLICY when its manifest is there: then it is whole.
+ * each, also when another one failed. ERROR_POLICY when its manifest is there: then it is whole.
  */
 int bundle_upload_clean(struct context *ctx, const struct bundle_target *target, const char *prefix,
-	bool dry_run, struct buf *out, struct error *err) MUST_CHECK;
+	struct buf *out, struct error *err) MUST_CHECK;
 
 #endif

@@ -289,7 +289,7 @@ static int clean_up(struct run *r, struct error *err)
 	r->spec = spec_has_name(r->path);
 	if ((r->spec && !r->o->prefix && build_read(&r->build, r->ctx, r->path, &build, err) < 0) ||
 		name_bundle(r, err) < 0 || bundle_target_open(&r->target, r->ctx, &opts, err) < 0 ||
-		bundle_upload_clean(r->ctx, &r->target, r->prefix, false, &out, err) < 0)
+		bundle_upload_clean(r->ctx, &r->target, r->prefix, &out, err) < 0)
 		return -1;
 	return command_print_ids(r->ctx, "objects", &out, err);
 }

@@ -62,7 +62,7 @@ static int check_use(const struct bundle_place *b, struct error *err)
 	return ret;
 }
 
-static int look_for_parts(const struct bundle_place *b, bool *gone, struct error *err)
+static int look_for_parts(const struct bundle_place *b, struct buf *out, struct error *err)
 {
 	size_t nr = b->index.nr_parts;
 	CLEANUP_FREE struct s3_object *objects = calloc(nr, sizeof(*objects));
@@ -72,25 +72,9 @@ static int look_for_parts(const struct bundle_place *b, bool *gone, struct error
 	if (s3_head_each(&b->place, (const char *const *)b->keys, nr, objects, err) < 0)
 		return -1;
 	for (size_t i = 0; i < nr; i++)
-		gone[i] = objects[i].found;
-	return 0;
-}
-
-/* What went is told, also when another one failed. */
-static int delete_parts(const struct bundle_place *b, bool dry_run, struct buf *out, struct error *err)
-{
-	size_t nr = b->index.nr_parts;
-	CLEANUP_FREE bool *gone = calloc(nr, sizeof(*gone));
-	int ret;
-
-	if (!gone)
-		return error_nomem(err, "the parts of a bundle");
-	ret = dry_run ? look_for_parts(b, gone, err) :
-			s3_delete_each(&b->place, (const char *const *)b->keys, nr, gone, err);
-	for (size_t i = 0; i < nr; i++)
-		if (gone[i] && buf_addf(out, ret ? NULL : err, "s3://%s/%s\n", b->url.bucket, b->keys[i]) < 0)
+		if (objects[i].found && buf_addf(out, err, "s3://%s/%s\n", b->url.bucket, b->keys[i]) < 0)
 			return -1;
-	return ret;
+	return 0;
 }
 
 /* The manifest goes last: as long as it is there, a rerun finds the rest. */
@@ -98,7 +82,8 @@ static int delete_all(const struct bundle_place *b, bool dry_run, struct buf *ou
 {
 	struct s3_object manifest = {.found = true};
 
-	if (delete_parts(b, dry_run, out, err) < 0)
+	if ((dry_run ? look_for_parts(b, out, err) :
+		       s3_delete_each(&b->place, (const char *const *)b->keys, b->index.nr_parts, out, err)) < 0)
 		return -1;
 	if ((dry_run ? s3_head(&b->place, b->url.key, &manifest, err) : s3_delete(&b->place, b->url.key, err)) < 0)
 		return -1;

@@ -112,9 +112,19 @@ static int each(const struct s3_place *place, const char *const *keys, size_t nr
 	return ret;
 }
 
-int s3_delete_each(const struct s3_place *place, const char *const *keys, size_t nr, bool *gone, struct error *err)
+int s3_delete_each(const struct s3_place *place, const char *const *keys, size_t nr, struct buf *gone,
+	struct error *err)
 {
-	return each(place, keys, nr, gone, NULL, err);
+	CLEANUP_FREE bool *went = calloc(nr + 1, sizeof(*went));
+	int ret;
+
+	if (!went)
+		return error_nomem(err, "the list of what was deleted");
+	ret = each(place, keys, nr, went, NULL, err);
+	for (size_t i = 0; gone && i < nr; i++)
+		if (went[i] && buf_addf(gone, ret ? NULL : err, "s3://%s/%s\n", place->name, keys[i]) < 0)
+			return -1;
+	return ret;
 }
 
 int s3_head_each(const struct s3_place *place, const char *const *keys, size_t nr, struct s3_object *out,

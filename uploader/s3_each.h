@@ -6,11 +6,11 @@
 #include "uploader/s3.h"
 
 /*
- * DeleteObject for all; gone[i] (may be NULL, false so far) says which went, also when another failed. What is not
- * there is gone.
+ * DeleteObject for all; gone (may be NULL) gets a line "s3://BUCKET/KEY" for each that went, in the order of keys and
+ * also when another failed. What is not there is gone.
  */
-int s3_delete_each(const struct s3_place *place, const char *const *keys, size_t nr, bool *gone, struct error *err)
-	MUST_CHECK;
+int s3_delete_each(const struct s3_place *place, const char *const *keys, size_t nr, struct buf *gone,
+	struct error *err) MUST_CHECK;
 /* HeadObject for all, into out[i]. */
 int s3_head_each(const struct s3_place *place, const char *const *keys, size_t nr, struct s3_object *out,
 	struct error *err) MUST_CHECK;
