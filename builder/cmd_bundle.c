@@ -285,13 +285,18 @@ static int clean_up(struct run *r, struct error *err)
 	const struct bundle_target_opts opts = {.acl = NULL};
 	struct build_opts build = {.spool_dir = r->o->spool_dir};
 	CLEANUP_BUF struct buf out = BUF_INIT(0);
+	struct error ignored = ERROR_INIT;
+	int ret;
 
 	r->spec = spec_has_name(r->path);
 	if ((r->spec && !r->o->prefix && build_read(&r->build, r->ctx, r->path, &build, err) < 0) ||
-		name_bundle(r, err) < 0 || bundle_target_open(&r->target, r->ctx, &opts, err) < 0 ||
-		bundle_upload_clean(r->ctx, &r->target, r->prefix, &out, err) < 0)
+		name_bundle(r, err) < 0 || bundle_target_open(&r->target, r->ctx, &opts, err) < 0)
 		return -1;
-	return command_print_ids(r->ctx, "objects", &out, err);
+	ret = bundle_upload_clean(r->ctx, &r->target, r->prefix, &out, err);
+	/* What went is told, also when another one failed. */
+	if ((ret == 0 || out.len) && command_print_ids(r->ctx, "objects", &out, ret ? &ignored : err) < 0)
+		ret = -1;
+	return ret;
 }
 
 static int bundle(struct run *r, struct error *err)

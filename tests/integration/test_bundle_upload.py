@@ -2,6 +2,7 @@
 """`bundle --upload`: straight to S3, cut off and gone on with, and cleaned up."""
 import os
 import random
+import signal
 import subprocess
 import time
 
@@ -124,6 +125,27 @@ def test_another_image_or_key(amiwright, bundle, served, tmp_path):
     assert gone and journals(tmp_path) == [] and keys(s3, "bucket") == ["web/disk.img.part.of.mine"]
     amiwright(*bundle(server.account()))
     take_apart(amiwright, tmp_path)
+
+
+def test_cleanup_cut_off(amiwright, bundle, served, tmp_path):
+    """What had gone by then is told."""
+    parts = [f"web/disk.img.part.{i:02}" for i in range(60)]
+    with RegionServer(tmp_path / "r") as server:
+        s3 = client(server)
+        s3.create_bucket(Bucket="bucket")
+        for key in parts:
+            s3.put_object(Bucket="bucket", Key=key, Body=b"")
+    server = served("--faults", "slow=250ms")
+    folder = server.folder / "regions/us-east-1/buckets/bucket/objects"
+    process = subprocess.Popen([amiwright.path, *bundle(server.account(), "--cleanup")], cwd=amiwright.folder,
+                               env=amiwright.env, stdout=subprocess.PIPE, text=True)
+    while process.poll() is None and len(list(folder.glob("*.json"))) > 50:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    told = process.communicate()[0].split()
+    assert process.returncode == 130
+    left = {f"s3://bucket/{key}" for key in keys(client(server), "bucket")}
+    assert told and left and set(told) <= {f"s3://bucket/{key}" for key in parts} - left
 
 
 def test_replacing_cut_off(amiwright, bundle, served, tmp_path):
