@@ -14,6 +14,7 @@
  */
 #include "base/disk.h"
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/disk_internal.h"
 #include "base/num.h"
@@ -299,17 +300,8 @@ static size_t source_number(struct disk *d, struct source *src, struct error *er
 			DISK_SOURCES_MAX);
 		return 0;
 	}
-	if (d->nr_sources == d->alloc_sources) {
-		size_t alloc = d->alloc_sources ? d->alloc_sources * 2 : 4;
-		struct source **sources = reallocarray(d->sources, alloc, sizeof(struct source *));
-
-		if (!sources) {
-			error_nomem(err, "the sources of a disk");
-			return 0;
-		}
-		d->sources = sources;
-		d->alloc_sources = alloc;
-	}
+	if (ARRAY_GROW(d->sources, d->nr_sources + 1, d->alloc_sources, "the sources of a disk", err) < 0)
+		return 0;
 	d->sources[d->nr_sources++] = src;
 	return d->nr_sources;
 }

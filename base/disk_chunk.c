@@ -9,6 +9,7 @@
  */
 #include "base/disk_internal.h"
 
+#include "base/array.h"
 #include "base/num.h"
 #include "base/spool.h"
 
@@ -90,21 +91,6 @@ static int evict(struct disk_chunks *c, uint8_t **bytes, struct error *err)
 	return 0;
 }
 
-/* The ring grows with use: a small disk with a large limit should not pay for the limit. */
-static int grow_resident(struct disk_chunks *c, struct error *err)
-{
-	size_t nr = c->nr_resident;
-	struct disk_chunk **ring;
-
-	if (nr & (nr - 1) || (nr > 0 && nr < 16))
-		return 0;
-	ring = reallocarray(c->resident, nr ? nr * 2 : 16, sizeof(struct disk_chunk *));
-	if (!ring)
-		return error_nomem(err, "the chunk tables of a disk");
-	c->resident = ring;
-	return 0;
-}
-
 static int give_memory(struct disk_chunks *c, struct disk_chunk *chunk, struct error *err)
 {
 	uint8_t *bytes;
@@ -115,7 +101,9 @@ static int give_memory(struct disk_chunks *c, struct disk_chunk *chunk, struct e
 		c->resident[c->oldest] = chunk;
 		c->oldest = (c->oldest + 1) % c->max_resident;
 	} else {
-		if (grow_resident(c, err) < 0)
+		/* It grows with use: a small disk with a large limit should not pay for the limit. */
+		if (ARRAY_GROW(c->resident, c->nr_resident + 1, c->alloc_resident,
+			    "the chunk tables of a disk", err) < 0)
 			return -1;
 		bytes = calloc(1, DISK_CHUNK);
 		if (!bytes)

@@ -81,7 +81,7 @@ struct disk_chunks {
 		*tables; /* each for DISK_CHUNK * 512 bytes of the disk, NULL until written */
 	size_t nr_tables;
 	struct disk_chunk **resident; /* ring of the chunks in memory, oldest at `oldest` */
-	size_t nr_resident, max_resident, oldest;
+	size_t nr_resident, alloc_resident, max_resident, oldest;
 	struct spool *spool; /* NULL until memory is full */
 	char *spool_dir;     /* NULL: the spool's default */
 };

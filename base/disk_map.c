@@ -9,7 +9,7 @@
  */
 #include "base/disk_internal.h"
 
-#include "base/num.h"
+#include "base/array.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,21 +85,13 @@ const struct disk_ref *disk_map_at(const struct disk_map *map, struct disk_curso
 
 static int insert_leaf(struct disk_map *map, size_t at, struct error *err)
 {
-	struct disk_ref *refs = malloc(LEAF_MAX * sizeof(*refs));
+	struct disk_ref *refs;
 
+	if (ARRAY_GROW(map->leaves, map->nr + 1, map->alloc, "the map of a disk", err) < 0)
+		return -1;
+	refs = malloc(LEAF_MAX * sizeof(*refs));
 	if (!refs)
 		return error_nomem(err, "the map of a disk");
-	if (map->nr == map->alloc) {
-		size_t alloc = map->alloc ? map->alloc * 2 : 16;
-		struct disk_leaf *leaves = reallocarray(map->leaves, alloc, sizeof(*leaves));
-
-		if (!leaves) {
-			free(refs);
-			return error_nomem(err, "the map of a disk");
-		}
-		map->leaves = leaves;
-		map->alloc = alloc;
-	}
 	memmove(map->leaves + at + 1, map->leaves + at, (map->nr - at) * sizeof(*map->leaves));
 	map->leaves[at] = (struct disk_leaf){.refs = refs, .nr = 0};
 	map->nr++;

@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/array.h"
+
 void extent_list_release(struct extent_list *list)
 {
 	free(list->items);
@@ -17,18 +19,6 @@ void extent_list_release(struct extent_list *list)
 void extent_list_clear(struct extent_list *list)
 {
 	list->nr = 0;
-}
-
-static int grow(struct extent_list *list, struct error *err)
-{
-	size_t alloc = list->alloc ? list->alloc * 2 : 16;
-	struct extent *items = reallocarray(list->items, alloc, sizeof(*items));
-
-	if (!items)
-		return error_nomem(err, "a list of extents");
-	list->items = items;
-	list->alloc = alloc;
-	return 0;
 }
 
 int extent_list_add(struct extent_list *list, uint64_t off, uint64_t len, enum extent_kind kind,
@@ -46,7 +36,7 @@ int extent_list_add(struct extent_list *list, uint64_t off, uint64_t len, enum e
 		last->len += len;
 		return 0;
 	}
-	if (list->nr == list->alloc && grow(list, err) < 0)
+	if (ARRAY_GROW(list->items, list->nr + 1, list->alloc, "a list of extents", err) < 0)
 		return -1;
 	list->items[list->nr++] = (struct extent){.off = off, .len = len, .kind = kind};
 	return 0;

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Arrays that grow: a pointer to the items, how many are in use, how many there is memory for. All three stay fields
+ * of whoever owns the array, who frees it.
+ *
+ *	struct { struct thing *items; size_t nr, alloc; } list;
+ *
+ *	if (ARRAY_GROW(list.items, list.nr + 1, list.alloc, "a list of things", err) < 0)
+ *		return -1;
+ *	list.items[list.nr++] = thing;
+ */
+#ifndef AMIWRIGHT_BASE_ARRAY_H
+#define AMIWRIGHT_BASE_ARRAY_H
+
+#include "base/error.h"
+
+#include <stddef.h>
+
+/*
+ * Memory for `need` items at least (content of the new ones undefined); `alloc`, a size_t, is how many there is memory
+ * for, and at least doubles, so that adding one by one costs a constant on average. items may be NULL with alloc 0.
+ * ERROR_NOMEM, of `what`: then both are as they were.
+ */
+#define ARRAY_GROW(items, need, alloc, what, err) \
+	array_grow(&(items), sizeof(*(items)), need, &(alloc), what, err)
+
+/* What ARRAY_GROW calls: at items is a pointer to items of item_size bytes. */
+int array_grow(void *items, size_t item_size, size_t need, size_t *alloc, const char *what, struct error *err)
+	MUST_CHECK;
+
+#endif
