@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/num.h"
 
 enum {
@@ -64,18 +65,6 @@ static uint32_t node_limit(const struct ext4_build *b)
 	return (b->block_size - NODE_INDEX - index_tail(b)) / 8;
 }
 
-static int grow_dirents(struct ext4_build *b, struct error *err)
-{
-	size_t alloc = b->dirents_alloc ? b->dirents_alloc * 2 : 256;
-	void *p = reallocarray(b->dirents, alloc, sizeof(*b->dirents));
-
-	if (!p)
-		return error_nomem(err, "a directory");
-	b->dirents = p;
-	b->dirents_alloc = alloc;
-	return 0;
-}
-
 /* Lists the entries of dir in b->dirents; *bytes is what they take in one list without tail. */
 static int list_entries(
 	struct ext4_build *b, tree_node dir, size_t *nr, uint64_t *bytes, struct error *err)
@@ -87,7 +76,7 @@ static int list_entries(
 	*nr = 0;
 	*bytes = DOTS;
 	while (extra || node != TREE_NONE) {
-		if (*nr == b->dirents_alloc && grow_dirents(b, err) < 0)
+		if (ARRAY_GROW(b->dirents, *nr + 1, b->dirents_alloc, "a directory", err) < 0)
 			return -1;
 		b->dirents[(*nr)++].node = node;
 		entry_name(b, node, &len);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/num.h"
 
 enum {
@@ -103,15 +104,8 @@ int ext4_ranges_add(struct ext4_ranges *r, uint64_t block, uint64_t len, struct 
 		last->len += len;
 		return 0;
 	}
-	if (r->nr == r->alloc) {
-		size_t alloc = r->alloc ? r->alloc * 2 : 64;
-		void *p = reallocarray(r->items, alloc, sizeof(*r->items));
-
-		if (!p)
-			return error_nomem(err, "a list of blocks");
-		r->items = p;
-		r->alloc = alloc;
-	}
+	if (ARRAY_GROW(r->items, r->nr + 1, r->alloc, "a list of blocks", err) < 0)
+		return -1;
 	r->items[r->nr++] = (struct ext4_range){block, len};
 	return 0;
 }
@@ -120,15 +114,8 @@ static int add_span(struct ext4_space *s, uint64_t block, uint64_t len, struct e
 {
 	if (len == 0)
 		return 0;
-	if (s->nr == s->alloc) {
-		size_t alloc = s->alloc ? s->alloc * 2 : 64;
-		void *p = reallocarray(s->spans, alloc, sizeof(*s->spans));
-
-		if (!p)
-			return error_nomem(err, "a list of blocks");
-		s->spans = p;
-		s->alloc = alloc;
-	}
+	if (ARRAY_GROW(s->spans, s->nr + 1, s->alloc, "a list of blocks", err) < 0)
+		return -1;
 	s->spans[s->nr++] = (struct ext4_span){block, len, s->total};
 	s->total += len;
 	return 0;

@@ -15,6 +15,7 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/num.h"
 
 /*
@@ -31,15 +32,8 @@ static int gaps_add(struct gaps *g, uint64_t at, uint64_t end, struct error *err
 {
 	if (end - at < GAP_MIN_BLOCKS)
 		return 0;
-	if (g->nr == g->alloc) {
-		size_t alloc = g->alloc ? g->alloc * 2 : 64;
-		void *p = reallocarray(g->items, alloc, sizeof(*g->items));
-
-		if (!p)
-			return error_nomem(err, "a list of gaps");
-		g->items = p;
-		g->alloc = alloc;
-	}
+	if (ARRAY_GROW(g->items, g->nr + 1, g->alloc, "a list of gaps", err) < 0)
+		return -1;
 	g->items[g->nr++] = (struct ext4_range){at, end - at};
 	return 0;
 }

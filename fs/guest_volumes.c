@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/num.h"
@@ -122,15 +123,8 @@ static struct guest_volume *append(struct search *s, const char *device, const c
 	if (v->nr >= GUEST_VOLUMES_MAX)
 		return error_null(err, ERROR_INPUT, 0, "there are more than %d volumes in the image",
 			GUEST_VOLUMES_MAX);
-	if (v->nr == v->alloc) {
-		size_t alloc = MAX(2 * v->alloc, 16);
-		struct guest_volume *grown = reallocarray(v->items, alloc, sizeof(*grown));
-
-		if (!grown)
-			return error_nomem(err, "the volumes of an image"), NULL;
-		v->items = grown;
-		v->alloc = alloc;
-	}
+	if (ARRAY_GROW(v->items, v->nr + 1, v->alloc, "the volumes of an image", err) < 0)
+		return NULL;
 	item = &v->items[v->nr++];
 	*item = (struct guest_volume){.in = in};
 	return copy(device, &item->device, err) < 0 || copy(name, &item->name, err) < 0 ||

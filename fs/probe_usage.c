@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "base/window.h"
@@ -155,15 +156,8 @@ static int add_unused(struct usage *u, uint64_t off, uint64_t len, struct error 
 {
 	if (len == 0)
 		return 0;
-	if (u->nr == u->alloc) {
-		size_t alloc = MAX(2 * u->alloc, 64);
-		struct range *grown = reallocarray(u->unused, alloc, sizeof(*grown));
-
-		if (!grown)
-			return error_nomem(err, "unused ranges of a disk");
-		u->unused = grown;
-		u->alloc = alloc;
-	}
+	if (ARRAY_GROW(u->unused, u->nr + 1, u->alloc, "unused ranges of a disk", err) < 0)
+		return -1;
 	u->unused[u->nr++] = (struct range){off, len};
 	return 0;
 }

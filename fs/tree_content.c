@@ -10,20 +10,14 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/num.h"
 #include "fs/tree_internal.h"
 
 static int add_source(struct tree *t, struct source *src, bool owned, struct error *err)
 {
-	if (t->nr_sources == t->alloc_sources) {
-		uint32_t want = t->alloc_sources ? 2 * t->alloc_sources : 8;
-		struct tree_source *grown = realloc(t->sources, want * sizeof(*grown));
-
-		if (!grown)
-			return error_nomem(err, "sources of a file tree");
-		t->sources = grown;
-		t->alloc_sources = want;
-	}
+	if (ARRAY_GROW(t->sources, t->nr_sources + 1, t->alloc_sources, "sources of a file tree", err) < 0)
+		return -1;
 	t->sources[t->nr_sources++] = (struct tree_source){src, owned};
 	return 0;
 }

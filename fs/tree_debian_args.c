@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/hash.h"
 #include "base/num.h"
 
@@ -18,16 +19,9 @@ static int add_string(struct debian_strings *s, char *text, struct error *err)
 {
 	if (!text)
 		return -1;
-	if (s->nr + 1 >= s->alloc) {
-		size_t alloc = MAX(2 * s->alloc, 16);
-		char **items = reallocarray(s->items, alloc, sizeof(*items));
-
-		if (!items) {
-			free(text);
-			return error_nomem(err, "arguments of mmdebstrap");
-		}
-		s->items = items;
-		s->alloc = alloc;
+	if (ARRAY_GROW(s->items, s->nr + 2, s->alloc, "arguments of mmdebstrap", err) < 0) {
+		free(text);
+		return -1;
 	}
 	s->items[s->nr++] = text;
 	s->items[s->nr] = NULL;

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include "base/array.h"
 #include "base/num.h"
 #include "fs/tree_dir_internal.h"
 
@@ -44,15 +45,8 @@ struct scan {
 
 static int push_dir(struct scan *sc, uint32_t dir, tree_node node, struct error *err)
 {
-	if (sc->nr_stack == sc->alloc_stack) {
-		size_t want = sc->alloc_stack ? 2 * sc->alloc_stack : 64;
-		struct pending_dir *grown = realloc(sc->stack, want * sizeof(*grown));
-
-		if (!grown)
-			return error_nomem(err, "list of folders");
-		sc->stack = grown;
-		sc->alloc_stack = want;
-	}
+	if (ARRAY_GROW(sc->stack, sc->nr_stack + 1, sc->alloc_stack, "list of folders", err) < 0)
+		return -1;
 	sc->stack[sc->nr_stack++] = (struct pending_dir){dir, node};
 	return 0;
 }
@@ -151,15 +145,8 @@ static int find_dir_link(const struct scan *sc, const char *name, struct buf *pa
 static int add_linked_dir(struct scan *sc, const struct tree_attr *attr, uint32_t dir,
 	struct buf *path, struct error *err)
 {
-	if (sc->nr_linked == sc->alloc_linked) {
-		size_t want = sc->alloc_linked ? 2 * sc->alloc_linked : 8;
-		struct linked_dir *grown = realloc(sc->linked, want * sizeof(*grown));
-
-		if (!grown)
-			return error_nomem(err, "list of folders");
-		sc->linked = grown;
-		sc->alloc_linked = want;
-	}
+	if (ARRAY_GROW(sc->linked, sc->nr_linked + 1, sc->alloc_linked, "list of folders", err) < 0)
+		return -1;
 	sc->linked[sc->nr_linked] = (struct linked_dir){.dir = dir, .attr = *attr};
 	sc->linked[sc->nr_linked].path = buf_steal(path, err);
 	if (!sc->linked[sc->nr_linked].path)

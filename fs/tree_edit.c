@@ -9,6 +9,7 @@
 #include <fnmatch.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "fs/tree_internal.h"
 
 static struct tree_attr attr_of(uint32_t mode, struct tree_edit_owner owner, int64_t epoch)
@@ -93,15 +94,8 @@ struct matches {
 
 static int add_match(struct matches *m, tree_node node, struct error *err)
 {
-	if (m->nr == m->alloc) {
-		size_t want = m->alloc ? 2 * m->alloc : 16;
-		tree_node *grown = realloc(m->nodes, want * sizeof(*grown));
-
-		if (!grown)
-			return error_nomem(err, "matches of a pattern");
-		m->nodes = grown;
-		m->alloc = want;
-	}
+	if (ARRAY_GROW(m->nodes, m->nr + 1, m->alloc, "matches of a pattern", err) < 0)
+		return -1;
 	m->nodes[m->nr++] = node;
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/array.h"
 #include "fs/tree_internal.h"
 
 /* The first bytes of a name, big-endian: most comparisons need no look at the name itself. */
@@ -51,15 +52,8 @@ static uint64_t name_prefix(const struct tree *t, tree_node node)
 
 static int push(struct sorter *s, const struct tree *t, tree_node node, struct error *err)
 {
-	if (s->nr == s->alloc) {
-		size_t want = s->alloc ? 2 * s->alloc : 256;
-		struct sort_item *grown = realloc(s->items, want * sizeof(*grown));
-
-		if (!grown)
-			return error_nomem(err, "sorting of a directory");
-		s->items = grown;
-		s->alloc = want;
-	}
+	if (ARRAY_GROW(s->items, s->nr + 1, s->alloc, "sorting of a directory", err) < 0)
+		return -1;
 	s->items[s->nr++] = (struct sort_item){name_prefix(t, node), node};
 	return 0;
 }

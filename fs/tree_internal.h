@@ -23,7 +23,7 @@ enum {
 /* Chunks of CHUNK_ITEMS items; item i is at chunks[i >> CHUNK_SHIFT][i & CHUNK_MASK]. */
 struct chunk_array {
 	char **chunks;
-	uint32_t nr_chunks, alloc;
+	size_t nr_chunks, alloc;
 	uint32_t nr; /* items in use */
 };
 
@@ -33,7 +33,7 @@ struct chunk_array {
  */
 struct arena {
 	char **chunks;
-	uint32_t nr_chunks, alloc;
+	size_t nr_chunks, alloc;
 	uint32_t used; /* bytes of the last chunk */
 };
 
@@ -105,7 +105,7 @@ struct tree {
 	uint32_t nr_nodes, nr_inodes; /* living ones */
 	struct xattr_table xattrs;
 	struct tree_source *sources;
-	uint32_t nr_sources, alloc_sources;
+	size_t nr_sources, alloc_sources;
 	struct spool *spool;
 	char *spool_dir;
 };

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/array.h"
+
 /* Indexes in indexes; descriptors looked at: one index may be named many times. */
 enum { DEPTH_MAX = 4, VISITED_MAX = 4096, NAME_MAX_KEPT = 256, LISTED_MAX = 600 };
 
@@ -95,15 +97,8 @@ static int add_candidate(struct picking *p, const struct candidate *c, struct er
 	for (size_t i = 0; i < p->nr; i++)
 		if (!memcmp(&p->items[i].digest, &c->digest, sizeof(c->digest)))
 			return 0;
-	if (p->nr == p->alloc) {
-		size_t alloc = p->alloc ? 2 * p->alloc : 16;
-		struct candidate *items = reallocarray(p->items, alloc, sizeof(*items));
-
-		if (!items)
-			return error_nomem(err, "manifests of an image");
-		p->items = items;
-		p->alloc = alloc;
-	}
+	if (ARRAY_GROW(p->items, p->nr + 1, p->alloc, "manifests of an image", err) < 0)
+		return -1;
 	p->items[p->nr++] = *c;
 	return 0;
 }

@@ -9,23 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/num.h"
-
-/* Room for one more pointer in a list of chunks. */
-static int reserve_chunk(char ***chunks, uint32_t nr, uint32_t *alloc, struct error *err)
-{
-	uint32_t want = *alloc ? 2 * *alloc : 16;
-	char **grown;
-
-	if (nr < *alloc)
-		return 0;
-	grown = realloc(*chunks, want * sizeof(*grown));
-	if (!grown)
-		return error_nomem(err, "file tree");
-	*chunks = grown;
-	*alloc = want;
-	return 0;
-}
+#include "base/array.h"
 
 int chunk_array_extend(struct chunk_array *a, uint32_t n, size_t item_size, struct error *err)
 {
@@ -35,7 +19,7 @@ int chunk_array_extend(struct chunk_array *a, uint32_t n, size_t item_size, stru
 		return error_set(err, ERROR_INPUT, 0, "more than %u files or pieces of files",
 			TREE_NONE - 1);
 	while ((uint64_t)a->nr_chunks << CHUNK_SHIFT < end) {
-		if (reserve_chunk(&a->chunks, a->nr_chunks, &a->alloc, err))
+		if (ARRAY_GROW(a->chunks, a->nr_chunks + 1, a->alloc, "file tree", err))
 			return -1;
 		a->chunks[a->nr_chunks] = malloc(CHUNK_ITEMS * item_size);
 		if (!a->chunks[a->nr_chunks])
@@ -57,7 +41,7 @@ static int arena_new_chunk(struct arena *a, struct error *err)
 {
 	if (a->nr_chunks == UINT32_C(1) << (32 - ARENA_SHIFT))
 		return error_set(err, ERROR_INPUT, 0, "more than 4 GiB of file names");
-	if (reserve_chunk(&a->chunks, a->nr_chunks, &a->alloc, err))
+	if (ARRAY_GROW(a->chunks, a->nr_chunks + 1, a->alloc, "file tree", err))
 		return -1;
 	a->chunks[a->nr_chunks] = malloc((size_t)1 << ARENA_SHIFT);
 	if (!a->chunks[a->nr_chunks])

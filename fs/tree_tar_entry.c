@@ -11,7 +11,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
-#include "base/num.h"
+#include "base/array.h"
 #include "fs/tree_internal.h"
 
 /* Directories that the archive does not name. */
@@ -198,15 +198,8 @@ static int add_pending(struct tar_scan *s, struct error *err)
 		s->parent = TREE_NONE;
 		tree_remove(s->tree, old);
 	}
-	if (s->nr_pending == s->alloc_pending) {
-		size_t alloc = MAX(2 * s->alloc_pending, 16);
-
-		p = reallocarray(s->pending, alloc, sizeof(*p));
-		if (!p)
-			return error_nomem(err, "hard links of a tar archive");
-		s->pending = p;
-		s->alloc_pending = alloc;
-	}
+	if (ARRAY_GROW(s->pending, s->nr_pending + 1, s->alloc_pending, "hard links of a tar archive", err) < 0)
+		return -1;
 	p = &s->pending[s->nr_pending];
 	p->name = s->names.len;
 	p->target = p->name + s->path.len + 1;

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/array.h"
 #include "base/num.h"
 
 enum {
@@ -309,15 +310,8 @@ struct waiting {
 
 static int wait_for(struct waiting *w, uint32_t cluster, struct error *err)
 {
-	if (w->nr == w->alloc) {
-		size_t alloc = MAX(2 * w->alloc, 64);
-		uint32_t *grown = reallocarray(w->clusters, alloc, sizeof(*grown));
-
-		if (!grown)
-			return error_nomem(err, "folders of a vfat");
-		w->clusters = grown;
-		w->alloc = alloc;
-	}
+	if (ARRAY_GROW(w->clusters, w->nr + 1, w->alloc, "folders of a vfat", err) < 0)
+		return -1;
 	w->clusters[w->nr++] = cluster;
 	return 0;
 }
