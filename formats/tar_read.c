@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/num.h"
 
 enum { NUMBER_TEXT = 24, CHECKSUM_OFF = 148, CHECKSUM_LEN = 8 };
@@ -64,18 +65,10 @@ int tar_map_add(struct tar_map *m, uint64_t off, uint64_t len, struct error *err
 		return damaged(err, "a sparse map out of order");
 	if (!len)
 		return 0;
-	if (m->nr == m->alloc) {
-		size_t alloc = m->alloc ? 2 * m->alloc : 64;
-		struct tar_piece *more = NULL;
-
-		if (alloc > TAR_PIECES_MAX)
-			return damaged(err, "a sparse map of too many pieces");
-		more = realloc(m->pieces, alloc * sizeof(*more));
-		if (!more)
-			return error_nomem(err, "a sparse map");
-		m->pieces = more;
-		m->alloc = alloc;
-	}
+	if (m->nr == TAR_PIECES_MAX)
+		return damaged(err, "a sparse map of too many pieces");
+	if (ARRAY_GROW(m->pieces, m->nr + 1, m->alloc, "a sparse map", err) < 0)
+		return -1;
 	m->pieces[m->nr++] = (struct tar_piece){off, len};
 	return 0;
 }

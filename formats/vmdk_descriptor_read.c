@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/array.h"
 #include "base/num.h"
 #include "base/text.h"
 #include "formats/vmdk_header.h"
@@ -181,17 +182,8 @@ static struct vmdk_extent_line *new_extent(struct parser *p, struct error *err)
 
 	if (d->nr_extents == VMDK_EXTENTS_MAX)
 		return error_null(err, ERROR_INPUT, 0, "'%s' has more than %d extents", p->path, VMDK_EXTENTS_MAX);
-	if (d->nr_extents == d->alloc_extents) {
-		size_t alloc = d->alloc_extents ? 2 * d->alloc_extents : 8;
-
-		e = reallocarray(d->extents, alloc, sizeof(*e));
-		if (!e) {
-			error_nomem(err, "the extents of a disk");
-			return NULL;
-		}
-		d->extents = e;
-		d->alloc_extents = alloc;
-	}
+	if (ARRAY_GROW(d->extents, d->nr_extents + 1, d->alloc_extents, "the extents of a disk", err) < 0)
+		return NULL;
 	e = &d->extents[d->nr_extents++];
 	memset(e, 0, sizeof(*e));
 	return e;
