@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/json.h"
 #include "base/num.h"
 #include "uploader/sigv4.h"
@@ -246,18 +247,7 @@ void ebs_block_list_release(struct ebs_block_list *l)
 
 static int reserve(struct ebs_block_list *l, size_t more, struct error *err)
 {
-	size_t want = l->nr + more;
-	struct ebs_block *items;
-
-	if (want <= l->alloc)
-		return 0;
-	want = MAX(want, l->alloc * 2);
-	items = realloc(l->items, want * sizeof(*items));
-	if (!items)
-		return error_nomem(err, "the list of blocks");
-	l->items = items;
-	l->alloc = want;
-	return 0;
+	return ARRAY_GROW(l->items, l->nr + more, l->alloc, "the list of blocks", err);
 }
 
 /* An entry's block by one of its tokens; one that must be there unless `optional`. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "uploader/paging.h"
@@ -251,19 +252,14 @@ void snapshot_pages_close(struct snapshot_pages *p)
 
 static int append(struct ebs_block_list *list, const struct ebs_block_list *page, struct error *err)
 {
-	struct ebs_block *items;
-
 	list->size_gib = page->size_gib;
 	list->block_size = EBS_BLOCK_SIZE;
 	if (page->nr == 0)
 		return 0;
-	items = reallocarray(list->items, list->nr + page->nr, sizeof(*items));
-	if (!items)
-		return error_nomem(err, "the list of blocks");
-	memcpy(items + list->nr, page->items, page->nr * sizeof(*items));
-	list->items = items;
+	if (ARRAY_GROW(list->items, list->nr + page->nr, list->alloc, "the list of blocks", err) < 0)
+		return -1;
+	memcpy(list->items + list->nr, page->items, page->nr * sizeof(*page->items));
 	list->nr += page->nr;
-	list->alloc = list->nr;
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/hash.h"
 #include "base/num.h"
 
@@ -44,15 +45,8 @@ static int form_add(struct form *f, char *item, struct error *err)
 
 	if (f->nr == FORM_MAX_PARAMS)
 		return error_set(err, ERROR_INPUT, 0, "more than %d parameters", FORM_MAX_PARAMS);
-	if (f->nr == f->alloc) {
-		size_t alloc = f->alloc ? f->alloc * 2 : 32;
-		struct form_param *params = reallocarray(f->params, alloc, sizeof(*params));
-
-		if (!params)
-			return error_nomem(err, "parameters");
-		f->params = params;
-		f->alloc = alloc;
-	}
+	if (ARRAY_GROW(f->params, f->nr + 1, f->alloc, "parameters", err) < 0)
+		return -1;
 	if (value)
 		*value++ = '\0';
 	else

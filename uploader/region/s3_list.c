@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/num.h"
 
 enum { LIST_MAX = 1000 };
@@ -33,16 +34,9 @@ static int by_key(const void *a, const void *b)
 
 static int add_record(struct records *r, struct json *doc, struct error *err)
 {
-	if (r->nr == r->alloc) {
-		size_t alloc = r->alloc ? r->alloc * 2 : 64;
-		struct json **items = reallocarray(r->items, alloc, sizeof(*items));
-
-		if (!items) {
-			json_free(doc);
-			return error_nomem(err, "list of objects");
-		}
-		r->items = items;
-		r->alloc = alloc;
+	if (ARRAY_GROW(r->items, r->nr + 1, r->alloc, "list of objects", err) < 0) {
+		json_free(doc);
+		return -1;
 	}
 	r->items[r->nr++] = doc;
 	return 0;

@@ -12,8 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "base/file.h"
-#include "base/num.h"
 #include "uploader/region/keys.h"
 #include "uploader/region/record.h"
 #include "uploader/region/settings.h"
@@ -152,15 +152,8 @@ int store_new_id(struct store *s, const char *prefix, char id[STORE_ID_SIZE], st
 static int table_insert(void ***table, size_t *nr, size_t *alloc, size_t at, void *item,
 	struct error *err)
 {
-	if (*nr == *alloc) {
-		size_t more = *alloc ? *alloc * 2 : 16;
-		void **grown = reallocarray(*table, more, sizeof(void *));
-
-		if (!grown)
-			return error_nomem(err, "table of the region");
-		*table = grown;
-		*alloc = more;
-	}
+	if (ARRAY_GROW(*table, *nr + 1, *alloc, "table of the region", err) < 0)
+		return -1;
 	memmove(*table + at + 1, *table + at, (*nr - at) * sizeof(void *));
 	(*table)[at] = item;
 	++*nr;
