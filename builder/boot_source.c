@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
@@ -33,14 +34,8 @@ struct boot_disk *boot_source_add(struct boot_source *s, const char *device, str
 	uint8_t random[9];
 	char hex[2 * sizeof(random) + 1];
 
-	if (s->nr == s->alloc) {
-		struct boot_disk *grown = reallocarray(s->disks, s->alloc + 8, sizeof(*grown));
-
-		if (!grown)
-			return error_null(err, ERROR_NOMEM, 0, "out of memory for disks");
-		s->disks = grown;
-		s->alloc += 8;
-	}
+	if (ARRAY_GROW(s->disks, s->nr + 1, s->alloc, "disks", err) < 0)
+		return NULL;
 	if (context_random(random, sizeof(random)) < 0)
 		return error_null(err, ERROR_IO, 0, "no randomness to be had for a volume's id");
 	d = &s->disks[s->nr];

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "uploader/journal_file.h"
 
 enum { PARTS_MAX = 10000 };
@@ -36,15 +37,10 @@ static int damaged(const struct bundle_journal *j, struct error *err)
 static int add_entry(struct bundle_journal *j, const char *key, const uint8_t digest[SHA256_SIZE],
 	struct error *err)
 {
-	if (j->nr == j->alloc) {
-		size_t alloc = j->alloc ? j->alloc * 2 : 64;
-		struct entry *entries = j->nr < PARTS_MAX ? reallocarray(j->entries, alloc, sizeof(*entries)) : NULL;
-
-		if (!entries)
-			return error_nomem(err, "the parts of an upload");
-		j->entries = entries;
-		j->alloc = alloc;
-	}
+	if (j->nr == PARTS_MAX)
+		return error_set(err, ERROR_INPUT, 0, "an upload of more than %d parts", PARTS_MAX);
+	if (ARRAY_GROW(j->entries, j->nr + 1, j->alloc, "the parts of an upload", err) < 0)
+		return -1;
 	j->entries[j->nr].key = strdup(key);
 	if (!j->entries[j->nr].key)
 		return error_nomem(err, "the parts of an upload");

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/file.h"
 #include "fs/tree_oci.h"
 
@@ -23,14 +24,8 @@ int files_read(struct files *f, const char *path, const char *what, struct error
 {
 	if (!path)
 		return 0;
-	if (f->nr == f->alloc) {
-		struct files_item *grown = reallocarray(f->items, f->alloc + 16, sizeof(*grown));
-
-		if (!grown)
-			return error_nomem(err, "a list of files");
-		f->items = grown;
-		f->alloc += 16;
-	}
+	if (ARRAY_GROW(f->items, f->nr + 1, f->alloc, "a list of files", err) < 0)
+		return -1;
 	f->items[f->nr].path = buf_strf(err, "%s", path);
 	f->items[f->nr].what = what;
 	return f->items[f->nr].path ? (f->nr++, 0) : -1;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/num.h"
@@ -44,15 +45,8 @@ static int add_bytes(struct imds *m, const char *path, const void *data, size_t 
 
 	if (!name || !copy)
 		return error_nomem(err, "metadata");
-	if (m->nr == m->alloc) {
-		size_t alloc = m->alloc ? m->alloc * 2 : 64;
-		struct entry *grown = reallocarray(m->entries, alloc, sizeof(*grown));
-
-		if (!grown)
-			return error_nomem(err, "metadata");
-		m->entries = grown;
-		m->alloc = alloc;
-	}
+	if (ARRAY_GROW(m->entries, m->nr + 1, m->alloc, "metadata", err) < 0)
+		return -1;
 	memcpy(copy, data, len);
 	copy[len] = '\0';
 	m->entries[m->nr++] = (struct entry){steal_ptr(&name), steal_ptr(&copy), len};

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/array.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -235,15 +236,8 @@ char *loader_efi_path(const struct loader_in *in, const char *rest, struct error
 
 static int add_piece(struct loader_efi_image *img, const struct tree_piece *piece, struct error *err)
 {
-	if (img->nr == img->alloc) {
-		size_t alloc = MAX(2 * img->alloc, 16);
-		struct tree_piece *grown = reallocarray(img->pieces, alloc, sizeof(*grown));
-
-		if (!grown)
-			return error_nomem(err, "the pieces of an EFI binary");
-		img->pieces = grown;
-		img->alloc = alloc;
-	}
+	if (ARRAY_GROW(img->pieces, img->nr + 1, img->alloc, "the pieces of an EFI binary", err) < 0)
+		return -1;
 	img->pieces[img->nr++] = *piece;
 	img->size = MAX(img->size, piece->off + piece->len);
 	return 0;

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/num.h"
+#include "base/array.h"
 
 enum { FORMAT = 1, READ_SIZE = 1 << 20, BLOCK_SIZE = 512 << 10 };
 
@@ -24,15 +24,8 @@ int manifest_add_block(void *arg, uint64_t index, const uint8_t digest[SHA256_SI
 {
 	struct manifest_blocks *b = arg;
 
-	if (b->nr == b->alloc) {
-		size_t alloc = b->alloc ? b->alloc * 2 : 1024;
-		struct manifest_block *grown = reallocarray(b->items, alloc, sizeof(*grown));
-
-		if (!grown)
-			return error_nomem(err, "block digests");
-		b->items = grown;
-		b->alloc = alloc;
-	}
+	if (ARRAY_GROW(b->items, b->nr + 1, b->alloc, "block digests", err) < 0)
+		return -1;
 	b->items[b->nr].index = index;
 	memcpy(b->items[b->nr].digest, digest, SHA256_SIZE);
 	b->nr++;

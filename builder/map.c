@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "base/walk.h"
@@ -37,15 +38,8 @@ static int add(struct map *m, uint64_t nr, enum map_kind kind, bool changed, str
 		last->nr += nr;
 		return 0;
 	}
-	if (m->nr_runs == m->alloc_runs) {
-		size_t alloc = m->alloc_runs ? 2 * m->alloc_runs : 64;
-		struct map_run *runs = reallocarray(m->runs, alloc, sizeof(*runs));
-
-		if (!runs)
-			return error_nomem(err, "the map of a disk");
-		m->runs = runs;
-		m->alloc_runs = alloc;
-	}
+	if (ARRAY_GROW(m->runs, m->nr_runs + 1, m->alloc_runs, "the map of a disk", err) < 0)
+		return -1;
 	m->runs[m->nr_runs++] = (struct map_run){.first = first, .nr = nr, .kind = kind, .changed = changed};
 	return 0;
 }
