@@ -61,6 +61,13 @@ class Program:
         assert result.returncode == status, said(args, result, status)
         return result
 
+    def use(self, region, endpoint=None):
+        """From now on it is the first account of a served region, asked there or at another endpoint before it."""
+        key, secret = region.credentials()
+        self.env.update(AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret, AWS_REGION="us-east-1",
+                        AWS_ENDPOINT_URL=endpoint or region.endpoint, AWS_CONFIG_FILE="/dev/null",
+                        AWS_SHARED_CREDENTIALS_FILE="/dev/null")
+
     def json(self, *args, **kwargs):
         """Runs it with --json; stdout must be one document."""
         return json.loads(self(*args, "--json", **kwargs).stdout)

@@ -66,6 +66,17 @@ def check_content(server, snapshot, image):
         assert got["blocks"].get(index, b"\0" * BLOCK) == data[index * BLOCK:(index + 1) * BLOCK], index
 
 
+def kill_when(server, image, come, *args):
+    """SIGKILL of an upload once come() says so."""
+    process = subprocess.Popen(command(server, "upload", image, *args), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, env=environment())
+    while not come():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+
+
 def kill_until_done(server, image, moments):
     """Kills upload after upload at these moments (seconds), each time holding the next run against the journal: what it
     says is there is not sent again, and never more than 64 blocks are in doubt. Gives the snapshot of the last run,

@@ -27,10 +27,7 @@ def bucket(s3):
 @pytest.fixture
 def program(amiwright, region):
     """The program as the first account of the served region."""
-    key, secret = region.credentials()
-    amiwright.env.update(AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret, AWS_REGION="us-east-1",
-                         AWS_ENDPOINT_URL=region.endpoint, AWS_CONFIG_FILE="/dev/null",
-                         AWS_SHARED_CREDENTIALS_FILE="/dev/null")
+    amiwright.use(region)
     return amiwright
 
 
@@ -342,9 +339,7 @@ def test_buckets(program, region, s3, tmp_path):
 def test_two_at_once(amiwright, tmp_path):
     """The same bundle from two machines: neither is in the other's way."""
     with RegionServer(tmp_path / "r", "--faults", "slow=300ms") as server:
-        key, secret = server.credentials()
-        amiwright.env.update(AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret, AWS_REGION="us-east-1",
-                             AWS_ENDPOINT_URL=server.endpoint, AWS_CONFIG_FILE="/dev/null")
+        amiwright.use(server)
         bundle = Bundle(server.account(), 8)
         manifest = write(bundle, tmp_path / "b")
         client(server).create_bucket(Bucket="shared", ObjectOwnership="ObjectWriter")
@@ -360,9 +355,7 @@ FAULTS = "throttle=10%,error=3%,reset=3%,truncate=3%,seed=5"
 def test_faults(amiwright, tmp_path):
     """10 % SlowDown, 500s, resets before and after the work, cut answers: what arrives is what was sent."""
     with RegionServer(tmp_path / "r", "--faults", FAULTS) as server:
-        key, secret = server.credentials()
-        amiwright.env.update(AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret, AWS_REGION="us-east-1",
-                             AWS_ENDPOINT_URL=server.endpoint, AWS_CONFIG_FILE="/dev/null")
+        amiwright.use(server)
         bundle = Bundle(server.account(), 60)
         manifest = write(bundle, tmp_path / "b")
         location = amiwright("upload-bundle", manifest, "s3://faulty/x", "--create-bucket").stdout.strip()
@@ -384,9 +377,7 @@ def test_faults(amiwright, tmp_path):
 
 def test_bucket_that_is_full_of_trouble(amiwright, tmp_path):
     with RegionServer(tmp_path / "r", "--faults", "throttle=100%") as server:
-        key, secret = server.credentials()
-        amiwright.env.update(AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret, AWS_REGION="us-east-1",
-                             AWS_ENDPOINT_URL=server.endpoint, AWS_CONFIG_FILE="/dev/null")
+        amiwright.use(server)
         manifest = write(Bundle(server.account()), tmp_path / "b")
         result = amiwright("upload-bundle", manifest, "s3://some-bucket", "--max-attempts", "2", status=4)
         assert "HeadBucket some-bucket failed after 2 attempts" in result.stderr

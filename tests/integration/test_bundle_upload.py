@@ -33,9 +33,7 @@ def served(amiwright, tmp_path):
     def serve(*options):
         server = RegionServer(tmp_path / "r", *options).start()
         servers.append(server)
-        key, secret = server.credentials()
-        amiwright.env.update(AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret, AWS_REGION="us-east-1",
-                             AWS_ENDPOINT_URL=server.endpoint, AWS_CONFIG_FILE="/dev/null")
+        amiwright.use(server)
         return server
     servers = []
     yield serve

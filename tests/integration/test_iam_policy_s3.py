@@ -59,9 +59,7 @@ def witness(region):
 
 @pytest.fixture
 def program(amiwright, region, witness):
-    key, secret = region.credentials()
-    amiwright.env.update(AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret, AWS_REGION="us-east-1",
-                         AWS_ENDPOINT_URL=witness.endpoint, AWS_CONFIG_FILE="/dev/null")
+    amiwright.use(region, witness.endpoint)
     return amiwright
 
 

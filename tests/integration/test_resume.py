@@ -14,7 +14,7 @@ import pytest
 import fault_server as faults
 from fault_server import BLOCK, FaultServer
 from resume_tools import (AMIWRIGHT, blocks_in, check_content, clean_up, command, environment, journal,
-                          kill_until_done, make_image, puts, run, slow)
+                          kill_until_done, kill_when, make_image, puts, run, slow)
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "lib"))
 import nobody  # noqa: E402
@@ -29,13 +29,7 @@ def image(tmp_path):
 
 def kill_in_the_middle(server, image, *args, after=10):
     """SIGKILL once so many blocks are noted as sent."""
-    process = subprocess.Popen(command(server, "upload", image, *args), stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, env=environment())
-    while len(blocks_in(journal(image), "D")) < after:
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
+    kill_when(server, image, lambda: len(blocks_in(journal(image), "D")) >= after, *args)
     return blocks_in(journal(image), "D")
 
 
@@ -93,12 +87,7 @@ def test_snapshot_is_gone_meanwhile(image, fate):
 def test_killed_while_it_completes(image):
     """The blocks are all there: only the completion is asked for once more."""
     with FaultServer(lambda name, before: faults.STALL if name == "CompleteSnapshot" and before == 0 else None) as server:
-        process = subprocess.Popen(command(server, "upload", image), stdout=subprocess.DEVNULL, env=environment(),
-                                   stderr=subprocess.DEVNULL)
-        while server.count("CompleteSnapshot") == 0:
-            time.sleep(0.01)
-        process.kill()
-        process.wait()
+        kill_when(server, image, lambda: server.count("CompleteSnapshot"))
         since = len(server.log)
         result = run(server, "upload", image)
         assert puts(server, since) == []
@@ -109,13 +98,8 @@ def test_killed_while_it_waits(image):
     with FaultServer() as server:
         waiting = lambda name, before: time.sleep(0.3) if server.count("CompleteSnapshot") else None
         server.plan = waiting
-        process = subprocess.Popen(command(server, "upload", image), stdout=subprocess.DEVNULL, env=environment(),
-                                   stderr=subprocess.DEVNULL)
-        while server.count("CompleteSnapshot") == 0:
-            time.sleep(0.01)
-        time.sleep(0.4)
-        process.kill()
-        process.wait()
+        # By then it asks again and again whether the snapshot is complete.
+        kill_when(server, image, lambda: server.count("CompleteSnapshot") and not time.sleep(0.4))
         server.plan = lambda name, before: None
         for snapshot in server.snapshots.values():
             snapshot["status"] = "completed"
@@ -128,12 +112,7 @@ def test_killed_while_it_waits(image):
 def test_killed_while_it_starts(image):
     """Nobody knows whether the snapshot was started: the same token asks for the same one."""
     with FaultServer(lambda name, before: faults.STALL if name == "StartSnapshot" and before == 0 else None) as server:
-        process = subprocess.Popen(command(server, "upload", image), stdout=subprocess.DEVNULL, env=environment(),
-                                   stderr=subprocess.DEVNULL)
-        while server.count("StartSnapshot") == 0:
-            time.sleep(0.01)
-        process.kill()
-        process.wait()
+        kill_when(server, image, lambda: server.count("StartSnapshot"))
         result = run(server, "upload", image)
         assert len(server.tokens) == 1
         check_content(server, result.stdout.strip(), image)

@@ -3,14 +3,12 @@
 the next run that can goes on."""
 import re
 import shlex
-import subprocess
-import time
 
 import pytest
 
 import fault_server as faults
 from fault_server import ACCOUNT, FaultServer
-from resume_tools import blocks_in, check_content, command, environment, journal, make_image, puts, run, slow
+from resume_tools import blocks_in, check_content, journal, kill_when, make_image, puts, run, slow
 
 SECOND = "444455556666"
 OTHERS = {"AWS_ACCESS_KEY_ID": "AKIDOTHERS"}
@@ -19,16 +17,6 @@ OTHERS = {"AWS_ACCESS_KEY_ID": "AKIDOTHERS"}
 @pytest.fixture
 def image(tmp_path):
     return make_image(tmp_path / "in.raw", 30)
-
-
-def kill_when(server, image, come, *args):
-    process = subprocess.Popen(command(server, "upload", image, *args), stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, env=environment())
-    while not come():
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
 
 
 @pytest.fixture
