@@ -47,6 +47,11 @@ struct chunks_opts {
 	void *arg;
 };
 
+/* As initialisers: what options of writing (struct format_write_opts) have by the same names. */
+#define CHUNKS_FROM(o)                                                                             \
+	.workers = (o)->workers, .progress = (o)->progress, .cancelled = (o)->cancelled,           \
+	.block = (o)->block, .block_arg = (o)->block_arg
+
 /* Memory: 2 * workers + 2 chunks, with what work() makes of them. */
 int chunks_run(struct dev *dev, const struct chunks_opts *opts, struct error *err) MUST_CHECK;
 

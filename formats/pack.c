@@ -61,14 +61,10 @@ static int emit(struct chunk *c, void *arg, struct error *err)
 static int run(struct pack *p, struct dev *dev, const struct format_write_opts *opts, struct error *err)
 {
 	const struct chunks_opts chunks = {
+		CHUNKS_FROM(opts),
 		.size = p->codec->piece,
-		.workers = opts->workers,
 		.what = "compressing",
-		.progress = opts->progress,
-		.cancelled = opts->cancelled,
 		.all = true,
-		.block = opts->block,
-		.block_arg = opts->block_arg,
 		.new_state = new_state,
 		.free_state = p->codec->free_state,
 		.work = work,

@@ -15,14 +15,10 @@ int raw_stream(struct dev *dev, struct out *out, const struct format_write_opts 
 	struct error *err)
 {
 	const struct chunks_opts chunks = {
+		CHUNKS_FROM(opts),
 		.size = MIB,
-		.workers = opts->workers,
 		.what = "writing an image",
-		.progress = opts->progress,
-		.cancelled = opts->cancelled,
 		.all = true,
-		.block = opts->block,
-		.block_arg = opts->block_arg,
 		.emit = emit,
 		.arg = out,
 	};

@@ -69,14 +69,10 @@ static int write_content(struct writer *w, struct dev *dev, const struct format_
 	struct error *err)
 {
 	const struct chunks_opts chunks = {
+		CHUNKS_FROM(opts),
 		.size = VHD_BLOCK,
-		.workers = opts->workers,
 		.what = "writing a VHD",
-		.progress = opts->progress,
-		.cancelled = opts->cancelled,
 		.all = true,
-		.block = opts->block,
-		.block_arg = opts->block_arg,
 		.emit = emit,
 		.arg = w,
 	};

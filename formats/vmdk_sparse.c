@@ -121,14 +121,10 @@ static int put_all(struct sparse *s, struct dev *dev, struct error *err)
 {
 	const struct format_write_opts *opts = s->opts;
 	const struct chunks_opts chunks = {
+		CHUNKS_FROM(opts),
 		.size = CHUNK,
-		.workers = opts->workers,
 		.what = "writing a VMDK",
-		.progress = opts->progress,
-		.cancelled = opts->cancelled,
 		.all = true,
-		.block = opts->block,
-		.block_arg = opts->block_arg,
 		.emit = emit_chunk,
 		.arg = s,
 	};

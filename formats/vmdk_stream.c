@@ -191,13 +191,9 @@ static int put_all(struct stream *s, struct dev *dev, struct error *err)
 {
 	const struct format_write_opts *opts = s->opts;
 	const struct chunks_opts chunks = {
+		CHUNKS_FROM(opts),
 		.size = CHUNK,
-		.workers = opts->workers,
 		.what = "compressing",
-		.progress = opts->progress,
-		.cancelled = opts->cancelled,
-		.block = opts->block,
-		.block_arg = opts->block_arg,
 		.new_state = new_state,
 		.free_state = free_state,
 		.work = compress_chunk,
