@@ -9,7 +9,6 @@
 
 static int print_verdict(const struct unbundle *u, const char *path, bool content, struct error *err)
 {
-	CLEANUP_BUF struct buf out = BUF_INIT(0);
 	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
 
 	if (!doc || json_set_str(doc, "manifest", path, err) < 0 || json_set_str(doc, "name", u->name, err) < 0 ||
@@ -18,9 +17,9 @@ static int print_verdict(const struct unbundle *u, const char *path, bool conten
 		json_set_int(doc, "size", (int64_t)u->size, err) < 0 ||
 		json_set_int(doc, "bundled_size", (int64_t)u->bundled_size, err) < 0 ||
 		json_set_int(doc, "parts", (int64_t)u->nr_parts, err) < 0 ||
-		json_set_bool(doc, "content", content, err) < 0 || json_write(doc, true, &out, err) < 0)
+		json_set_bool(doc, "content", content, err) < 0)
 		return -1;
-	return context_print(&out, err);
+	return context_print_json(doc, err);
 }
 
 int bundle_verify(struct context *ctx, const struct bundle_options *o, const char *path, struct error *err)

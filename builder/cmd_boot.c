@@ -256,10 +256,9 @@ static int print_result(struct run *r, struct error *err)
 		json_set_str(doc, "firmware", firmware, err) < 0 ||
 		json_set_str(doc, "accelerator", r->machine.kvm ? "kvm" : "tcg", err) < 0 ||
 		(r->ssh_port ? json_set_int(doc, "ssh_port", r->ssh_port, err) :
-			       json_set_str(doc, "ssh_port", NULL, err)) < 0 ||
-		json_write(doc, true, &out, err) < 0)
+			       json_set_str(doc, "ssh_port", NULL, err)) < 0)
 		return -1;
-	return context_print(&out, err);
+	return context_print_json(doc, err);
 }
 
 /* Keys are for the guest when terminal and console are the user's and in the foreground. */

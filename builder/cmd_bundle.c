@@ -240,23 +240,22 @@ static int write_bundle(struct run *r, struct dev *dev, struct error *err)
 
 static int print_result(const struct run *r, struct error *err)
 {
-	CLEANUP_BUF struct buf out = BUF_INIT(0);
 	CLEANUP(json_cleanup) struct json *doc = NULL;
 	char hex[SHA1_HEX_SIZE], a[NUM_SIZE_TEXT], b[NUM_SIZE_TEXT];
 
 	log_info("%s in %u part%s of %s", num_format_size(a, r->result.size), r->result.nr_parts,
 		r->result.nr_parts == 1 ? "" : "s", num_format_size(b, r->result.bundled_size));
 	if (!r->ctx->opts.json)
-		return buf_addf(&out, err, "%s\n", r->manifest) < 0 ? -1 : context_print(&out, err);
+		return context_print_line(r->manifest, err);
 	doc = json_new_object(err);
 	hex_encode(hex, r->result.sha1, SHA1_SIZE);
 	if (!doc || json_set_str(doc, "manifest", r->manifest, err) < 0 ||
 		json_set_int(doc, "size", (int64_t)r->result.size, err) < 0 ||
 		json_set_int(doc, "bundled_size", (int64_t)r->result.bundled_size, err) < 0 ||
 		json_set_int(doc, "parts", r->result.nr_parts, err) < 0 ||
-		json_set_str(doc, "sha1", hex, err) < 0 || json_write(doc, true, &out, err) < 0)
+		json_set_str(doc, "sha1", hex, err) < 0)
 		return -1;
-	return context_print(&out, err);
+	return context_print_json(doc, err);
 }
 
 static struct bundle_target_opts target_opts(const struct bundle_options *o)

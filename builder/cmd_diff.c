@@ -120,7 +120,6 @@ static bool sizes_differ(const struct diff *d)
 static int print_json(struct diff *d, bool same, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
-	CLEANUP_BUF struct buf out = BUF_INIT(0);
 	const struct snapshot_diff_result *r = &d->result;
 
 	if (!doc || json_set_str(doc, "first", d->name[0], err) < 0 ||
@@ -132,10 +131,9 @@ static int print_json(struct diff *d, bool same, struct error *err)
 	    json_set_int(doc, "block_size", EBS_BLOCK_SIZE, err) < 0 ||
 	    json_set_int(doc, "blocks_changed", (int64_t)r->changed, err) < 0 ||
 	    json_set_int(doc, "blocks_compared", (int64_t)r->compared, err) < 0 ||
-	    json_set(doc, "ranges", steal_ptr(&d->ranges), err) < 0 ||
-	    json_write(doc, true, &out, err) < 0)
+	    json_set(doc, "ranges", steal_ptr(&d->ranges), err) < 0)
 		return -1;
-	return context_print(&out, err);
+	return context_print_json(doc, err);
 }
 
 static int report(struct diff *d, struct error *err)

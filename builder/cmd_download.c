@@ -53,18 +53,15 @@ static struct json *result_json(const char *snapshot, const char *path,
 static int print_result(struct context *ctx, const char *snapshot, const char *path,
 	const struct snapshot_download_result *r, struct error *err)
 {
-	CLEANUP_BUF struct buf out = BUF_INIT(0);
 	CLEANUP(json_cleanup) struct json *doc = NULL;
 
 	log_info("%s: %" PRIu64 " GiB from %s, %" PRIu64 " blocks of data (%" PRIu64
 		 " from an earlier run), %" PRIu64 " retries",
 		path, r->size_gib, snapshot, r->blocks, r->blocks_kept, r->retries);
 	if (!ctx->opts.json)
-		return buf_addf(&out, err, "%s\n", path) < 0 ? -1 : context_print(&out, err);
+		return context_print_line(path, err);
 	doc = result_json(snapshot, path, r, err);
-	if (!doc || json_write(doc, true, &out, err) < 0)
-		return -1;
-	return context_print(&out, err);
+	return doc ? context_print_json(doc, err) : -1;
 }
 
 /* Where the journal of a download to a device is kept: there is no room beside it. */

@@ -112,19 +112,18 @@ static int fetch(struct context *ctx, struct job *j, struct error *err)
 static int print(struct context *ctx, const struct job *j, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
-	CLEANUP_BUF struct buf out = BUF_INIT(0);
 	const struct bundle_index *index = &j->bundle.index;
 
 	if (!ctx->opts.json)
-		return buf_addf(&out, err, "%s\n", j->manifest) < 0 ? -1 : context_print(&out, err);
+		return context_print_line(j->manifest, err);
 	if (!doc || json_set_str(doc, "manifest", j->manifest, err) < 0 ||
 		json_set_str(doc, "region", aws_region(j->bundle.place.aws), err) < 0 ||
 		json_set_str(doc, "architecture", index->architecture, err) < 0 ||
 		json_set_str(doc, "account", index->user, err) < 0 ||
 		json_set_int(doc, "size", (int64_t)index->size, err) < 0 ||
-		json_set_int(doc, "parts", (int64_t)index->nr_parts, err) < 0 || json_write(doc, true, &out, err) < 0)
+		json_set_int(doc, "parts", (int64_t)index->nr_parts, err) < 0)
 		return -1;
-	return context_print(&out, err);
+	return context_print_json(doc, err);
 }
 
 static int run(struct context *ctx, const void *popts, const struct options_args *args,

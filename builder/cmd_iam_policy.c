@@ -61,7 +61,6 @@ static struct json *policy_of_url(const struct policy_options *o, const char *re
 
 static int print_policy(struct context *ctx, const struct policy_options *o, const char *path, struct error *err)
 {
-	CLEANUP_BUF struct buf out = BUF_INIT(0);
 	CLEANUP(json_cleanup) struct json *doc = NULL;
 	struct aws_settings settings = {0};
 	const char *region;
@@ -71,8 +70,8 @@ static int print_policy(struct context *ctx, const struct policy_options *o, con
 		return -1;
 	if (find_region(ctx, &settings, &region, err) == 0)
 		doc = path ? policy_of_spec(ctx, path, region, o->clean_up, err) : policy_of_url(o, region, err);
-	if (doc && !json_write(doc, true, &out, err))
-		ret = context_print(&out, err);
+	if (doc)
+		ret = context_print_json(doc, err);
 	aws_settings_release(&settings);
 	return ret;
 }

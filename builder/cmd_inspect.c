@@ -113,7 +113,7 @@ static int print(struct inspect *in, struct error *err)
 	for (size_t i = 0; i < in->nr; i++)
 		if (json_set(disks ? json_at(disks, i) : in->doc, "map", map_json(&in->maps[i], err), err) < 0)
 			return -1;
-	return json_write(in->doc, true, &out, err) < 0 ? -1 : context_print(&out, err);
+	return context_print_json(in->doc, err);
 }
 
 static bool svg_to_stdout(const struct inspect *in)

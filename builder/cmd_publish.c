@@ -24,15 +24,6 @@ static const struct options_def options[] = {
 	{0},
 };
 
-static int print_json(struct json *doc, struct error *err)
-{
-	CLEANUP_BUF struct buf out = BUF_INIT(0);
-
-	if (json_write(doc, true, &out, err) < 0)
-		return -1;
-	return context_print(&out, err);
-}
-
 static int print_plan(struct publish *p, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *doc = NULL;
@@ -41,7 +32,7 @@ static int print_plan(struct publish *p, struct error *err)
 	if (!p->ctx->opts.json)
 		return publish_plan_text(p, &out, err) < 0 ? -1 : context_print(&out, err);
 	doc = publish_plan_json(p, err);
-	return doc ? print_json(doc, err) : -1;
+	return doc ? context_print_json(doc, err) : -1;
 }
 
 static struct json *snapshot_json(const struct publish *p, size_t i, struct error *err)
@@ -110,7 +101,7 @@ static int print_ids(const struct publish *p, struct error *err)
 	CLEANUP_BUF struct buf out = BUF_INIT(0);
 
 	if (p->nr_regions == 1)
-		return buf_addf(&out, err, "%s\n", p->regions[0].ami) < 0 ? -1 : context_print(&out, err);
+		return context_print_line(p->regions[0].ami, err);
 	for (size_t i = 0; i < p->nr_regions; i++)
 		if (buf_addf(&out, err, "%s %s\n", p->regions[i].name, p->regions[i].ami) < 0)
 			return -1;
@@ -134,7 +125,7 @@ static int print_result(const struct publish *p, struct error *err)
 	if (!p->ctx->opts.json)
 		return print_ids(p, err);
 	doc = result_json(p, err);
-	return doc ? print_json(doc, err) : -1;
+	return doc ? context_print_json(doc, err) : -1;
 }
 
 /* Without a way to AWS a plan says what can be said without it. */

@@ -82,10 +82,9 @@ static int print_result(struct context *ctx, const struct ec2_image_opts *opts, 
 		json_set_str(doc, "name", opts->name, err) < 0 ||
 		(ctx->aws && json_set_str(doc, "region", aws_region(ctx->aws), err) < 0) ||
 		json_set(doc, "mapping", report_mapping_json(opts->mappings, opts->nr_mappings, err),
-			err) < 0 ||
-		json_write(doc, true, &out, err) < 0)
+			err) < 0)
 		return -1;
-	return context_print(&out, err);
+	return context_print_json(doc, err);
 }
 
 static bool is_base64(const char *text)

@@ -82,15 +82,14 @@ static int extract(struct context *ctx, const struct unbundle_options *o, const 
 
 static int print_result(struct context *ctx, const char *path, struct error *err)
 {
-	CLEANUP_BUF struct buf out = BUF_INIT(0);
 	CLEANUP(json_cleanup) struct json *doc = NULL;
 
 	if (!ctx->opts.json)
-		return buf_addf(&out, err, "%s\n", path) < 0 ? -1 : context_print(&out, err);
+		return context_print_line(path, err);
 	doc = json_new_object(err);
-	if (!doc || json_set_str(doc, "file", path, err) < 0 || json_write(doc, true, &out, err) < 0)
+	if (!doc || json_set_str(doc, "file", path, err) < 0)
 		return -1;
-	return context_print(&out, err);
+	return context_print_json(doc, err);
 }
 
 static int run(struct context *ctx, const void *popts, const struct options_args *args,

@@ -193,7 +193,6 @@ static enum snapshot_skip skip_of(const struct upload_options *o)
 
 static int print_result(struct context *ctx, const struct snapshot_result *r, struct error *err)
 {
-	CLEANUP_BUF struct buf out = BUF_INIT(0);
 	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
 
 	log_info("%s: %llu GiB, %llu blocks sent (%llu of them zeros, %llu by an earlier run), %llu "
@@ -203,7 +202,7 @@ static int print_result(struct context *ctx, const struct snapshot_result *r, st
 		(unsigned long long)r->blocks_unused, (unsigned long long)r->blocks_same,
 		(unsigned long long)r->retries);
 	if (!ctx->opts.json)
-		return buf_addf(&out, err, "%s\n", r->snapshot) < 0 ? -1 : context_print(&out, err);
+		return context_print_line(r->snapshot, err);
 	if (!doc || json_set_str(doc, "snapshot", r->snapshot, err) < 0 ||
 		json_set_str(doc, "region", aws_region(ctx->aws), err) < 0 ||
 		json_set_int(doc, "size_gib", (int64_t)r->size_gib, err) < 0 ||
@@ -213,10 +212,9 @@ static int print_result(struct context *ctx, const struct snapshot_result *r, st
 		json_set_int(doc, "blocks_resumed", (int64_t)r->blocks_resumed, err) < 0 ||
 		json_set_int(doc, "blocks_same", (int64_t)r->blocks_same, err) < 0 ||
 		json_set_int(doc, "retries", (int64_t)r->retries, err) < 0 ||
-		json_set_int(doc, "elapsed_ms", (int64_t)r->elapsed_ms, err) < 0 ||
-		json_write(doc, true, &out, err) < 0)
+		json_set_int(doc, "elapsed_ms", (int64_t)r->elapsed_ms, err) < 0)
 		return -1;
-	return context_print(&out, err);
+	return context_print_json(doc, err);
 }
 
 /* A cut-off image is uploaded as it is, but nobody should find that out at the first boot. */
@@ -380,7 +378,6 @@ static int finish(struct upload *u, const struct options_args *files, struct err
 
 static int abandon(struct upload *u, struct error *err)
 {
-	CLEANUP_BUF struct buf out = BUF_INIT(0);
 	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
 	struct aws *aws = context_aws(u->ctx, err);
 	char snapshot[EBS_ID_SIZE];
@@ -392,12 +389,10 @@ static int abandon(struct upload *u, struct error *err)
 	if (!u->journal || snapshot_abandon(aws, u->journal, snapshot, err) < 0)
 		return -1;
 	if (!u->ctx->opts.json)
-		return snapshot[0] && (buf_addf(&out, err, "%s\n", snapshot) < 0 ||
-					      context_print(&out, err) < 0) ? -1 : 0;
-	if (json_set_str(doc, "deleted", snapshot[0] ? snapshot : NULL, err) < 0 ||
-		json_write(doc, true, &out, err) < 0)
+		return snapshot[0] ? context_print_line(snapshot, err) : 0;
+	if (json_set_str(doc, "deleted", snapshot[0] ? snapshot : NULL, err) < 0)
 		return -1;
-	return context_print(&out, err);
+	return context_print_json(doc, err);
 }
 
 static int clean_up(struct upload *u, struct error *err)

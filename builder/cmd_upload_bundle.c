@@ -177,18 +177,17 @@ static int print(struct context *ctx, const struct job *j, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
 	CLEANUP_FREE char *location = bundle_target_location(&j->target, j->file, err);
-	CLEANUP_BUF struct buf out = BUF_INIT(0);
 
 	if (!location)
 		return -1;
 	if (!ctx->opts.json)
-		return buf_addf(&out, err, "%s\n", location) < 0 ? -1 : context_print(&out, err);
+		return context_print_line(location, err);
 	if (!doc || json_set_str(doc, "location", location, err) < 0 ||
 		json_set_str(doc, "region", aws_region(j->target.place.aws), err) < 0 ||
 		json_set_str(doc, "acl", j->target.acl, err) < 0 ||
-		json_set_int(doc, "parts", (int64_t)j->index.nr_parts, err) < 0 || json_write(doc, true, &out, err) < 0)
+		json_set_int(doc, "parts", (int64_t)j->index.nr_parts, err) < 0)
 		return -1;
-	return context_print(&out, err);
+	return context_print_json(doc, err);
 }
 
 /* The bucket, and what has the manifest's name there, before parts are read; nothing is made yet. */

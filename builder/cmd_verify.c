@@ -133,7 +133,6 @@ static int find_encryption(struct verify *v, struct error *err)
 static int print_json(struct verify *v, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *doc = json_new_object(err);
-	CLEANUP_BUF struct buf out = BUF_INIT(0);
 	const struct snapshot_verify_result *r = &v->result;
 
 	if (!doc || json_set_str(doc, "snapshot", v->snapshot, err) < 0 ||
@@ -145,10 +144,9 @@ static int print_json(struct verify *v, struct error *err)
 	    json_set_int(doc, "blocks_not_sampled", (int64_t)r->passed, err) < 0 ||
 	    json_set_int(doc, "blocks_unused", (int64_t)r->unused, err) < 0 ||
 	    json_set_int(doc, "blocks_wrong", (int64_t)r->wrong, err) < 0 ||
-	    json_set(doc, "wrong", steal_ptr(&v->list), err) < 0 ||
-	    json_write(doc, true, &out, err) < 0)
+	    json_set(doc, "wrong", steal_ptr(&v->list), err) < 0)
 		return -1;
-	return context_print(&out, err);
+	return context_print_json(doc, err);
 }
 
 static int report(struct verify *v, struct error *err)

@@ -18,10 +18,9 @@ static int run(struct context *ctx, const void *opts, const struct options_args 
 		return context_print(&out, err);
 	}
 	doc = json_new_object(err);
-	if (!doc || json_set_str(doc, "version", AMIWRIGHT_VERSION, err) < 0 ||
-		json_write(doc, true, &out, err) < 0)
+	if (!doc || json_set_str(doc, "version", AMIWRIGHT_VERSION, err) < 0)
 		return -1;
-	return context_print(&out, err);
+	return context_print_json(doc, err);
 }
 
 const struct command cmd_version = {

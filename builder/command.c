@@ -120,12 +120,9 @@ static struct json *ids_json(const char *key, const struct buf *lines, struct er
 int command_print_ids(struct context *ctx, const char *key, const struct buf *lines, struct error *err)
 {
 	CLEANUP(json_cleanup) struct json *doc = NULL;
-	CLEANUP_BUF struct buf out = BUF_INIT(0);
 
 	if (!ctx->opts.json)
 		return context_print(lines, err);
 	doc = ids_json(key, lines, err);
-	if (!doc || json_write(doc, true, &out, err) < 0)
-		return -1;
-	return context_print(&out, err);
+	return doc ? context_print_json(doc, err) : -1;
 }

@@ -319,3 +319,17 @@ int context_print(const struct buf *text, struct error *err)
 {
 	return file_write_all(STDOUT_FILENO, buf_str(text), text->len, "standard output", err);
 }
+
+int context_print_line(const char *text, struct error *err)
+{
+	CLEANUP_BUF struct buf line = BUF_INIT(0);
+
+	return buf_addf(&line, err, "%s\n", text) < 0 ? -1 : context_print(&line, err);
+}
+
+int context_print_json(const struct json *doc, struct error *err)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(0);
+
+	return json_write(doc, true, &text, err) < 0 ? -1 : context_print(&text, err);
+}

@@ -7,6 +7,7 @@
 #ifndef AMIWRIGHT_BUILDER_CONTEXT_H
 #define AMIWRIGHT_BUILDER_CONTEXT_H
 
+#include "base/json.h"
 #include "base/progress.h"
 #include "builder/diag.h"
 #include "builder/options.h"
@@ -100,5 +101,9 @@ struct context_screen context_screen(const struct context *ctx);
 
 /* Writes text to stdout; a failure (a full disk, a closed pipe) is an error. */
 int context_print(const struct buf *text, struct error *err) MUST_CHECK;
+/* The same of a text and a line's end. */
+int context_print_line(const char *text, struct error *err) MUST_CHECK;
+/* The same of a document, with line breaks and indented. */
+int context_print_json(const struct json *doc, struct error *err) MUST_CHECK;
 
 #endif
