@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Arrays that grow: a pointer to the items, how many are in use, how many there is memory for. All three stay fields
- * of whoever owns the array, who frees it.
+ * Arrays that grow, and places in sorted ones. One that grows is a pointer to the items, how many are in use and how
+ * many there is memory for: fields of whoever owns the array, who frees it.
  *
  *	struct { struct thing *items; size_t nr, alloc; } list;
  *
@@ -27,5 +27,22 @@
 /* What ARRAY_GROW calls: at items is a pointer to items of item_size bytes. */
 int array_grow(void *items, size_t item_size, size_t need, size_t *alloc, const char *what, struct error *err)
 	MUST_CHECK;
+
+/*
+ * The number of the last of nr items whose field is not above value, by halving: items are in ascending order of it. 0
+ * when it is above in all of them, or nr is 0. field may be a path ("refs[0].off"); value is evaluated again and again.
+ */
+#define ARRAY_LAST_UP_TO(items, nr, field, value)                \
+	({                                                       \
+		size_t low_ = 0, high_ = (nr);                   \
+		while (high_ - low_ > 1) {                       \
+			size_t mid_ = low_ + (high_ - low_) / 2; \
+			if ((items)[mid_].field <= (value))      \
+				low_ = mid_;                     \
+			else                                     \
+				high_ = mid_;                    \
+		}                                                \
+		low_;                                            \
+	})
 
 #endif

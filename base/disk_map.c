@@ -32,17 +32,7 @@ void disk_map_release(struct disk_map *map)
 /* The last leaf that begins at or before off, or the first one. */
 static size_t find_leaf(const struct disk_map *map, uint64_t off)
 {
-	size_t low = 0, high = map->nr;
-
-	while (high - low > 1) {
-		size_t mid = low + (high - low) / 2;
-
-		if (map->leaves[mid].refs[0].off <= off)
-			low = mid;
-		else
-			high = mid;
-	}
-	return low;
+	return ARRAY_LAST_UP_TO(map->leaves, map->nr, refs[0].off, off);
 }
 
 struct disk_cursor disk_map_find(const struct disk_map *map, uint64_t off)

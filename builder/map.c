@@ -86,17 +86,7 @@ static int read_unit(struct dev *dev, uint64_t index, uint8_t *to, struct error 
 /* The number of the run in which the unit is; all units have one. */
 static size_t find_run(const struct map *m, uint64_t unit)
 {
-	size_t low = 0, high = m->nr_runs;
-
-	while (high - low > 1) {
-		size_t mid = low + (high - low) / 2;
-
-		if (m->runs[mid].first <= unit)
-			low = mid;
-		else
-			high = mid;
-	}
-	return low;
+	return ARRAY_LAST_UP_TO(m->runs, m->nr_runs, first, unit);
 }
 
 /* One comparison of two disks, run by run. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "base/file.h"
 #include "base/filedev.h"
 #include "base/num.h"
@@ -37,17 +38,7 @@ static struct vmdk *from_dev(struct dev *dev)
 
 static size_t find_part(const struct vmdk *v, uint64_t off)
 {
-	size_t low = 0, high = v->nr_parts;
-
-	while (high - low > 1) {
-		size_t mid = low + (high - low) / 2;
-
-		if (v->parts[mid].start <= off)
-			low = mid;
-		else
-			high = mid;
-	}
-	return low;
+	return ARRAY_LAST_UP_TO(v->parts, v->nr_parts, start, off);
 }
 
 static int part_pread(const struct part *p, void *buf, size_t len, uint64_t off, struct error *err)

@@ -124,17 +124,7 @@ static int add_span(struct ext4_space *s, uint64_t block, uint64_t len, struct e
 /* The last span that begins at or before the place; there is at least one. */
 static const struct ext4_span *find_span(const struct ext4_space *s, uint64_t at)
 {
-	size_t lo = 0, hi = s->nr;
-
-	while (hi - lo > 1) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (s->spans[mid].at <= at)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	return &s->spans[lo];
+	return &s->spans[ARRAY_LAST_UP_TO(s->spans, s->nr, at, at)];
 }
 
 uint64_t ext4_space_block(const struct ext4_space *s, uint64_t at, uint64_t *run)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/num.h"
 
 struct diff {
@@ -116,19 +117,10 @@ static int take_entry(void *arg, uint64_t index, const void *data, const uint8_t
 	struct error *err)
 {
 	const struct entries *e = arg;
-	size_t low = 0, high = e->list->nr;
 
 	(void)data;
 	(void)err;
-	while (high - low > 1) {
-		size_t mid = low + (high - low) / 2;
-
-		if (e->list->items[mid].index <= index)
-			low = mid;
-		else
-			high = mid;
-	}
-	memcpy(e->digest[low], digest, SHA256_SIZE);
+	memcpy(e->digest[ARRAY_LAST_UP_TO(e->list->items, e->list->nr, index, index)], digest, SHA256_SIZE);
 	return 0;
 }
 

@@ -76,9 +76,30 @@ static void test_too_many(void **state)
 	free(items);
 }
 
+static void test_last_up_to(void **state)
+{
+	struct {
+		struct thing in[1];
+	} items[50];
+
+	(void)state;
+	for (int nr = 0; nr <= 50; nr++) {
+		for (int i = 0; i < nr; i++)
+			items[i].in[0].value = 10 + 3 * i;
+		for (int value = 0; value < 170; value++) {
+			int last = 0;
+
+			for (int i = 0; i < nr && items[i].in[0].value <= value; i++)
+				last = i;
+			assert_int_equal(ARRAY_LAST_UP_TO(items, (size_t)nr, in[0].value, value), last);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_last_up_to),
 		cmocka_unit_test(test_one_by_one),
 		cmocka_unit_test(test_many_at_once),
 		cmocka_unit_test(test_too_many),
