@@ -175,7 +175,7 @@ static int find_format(const char *path, const char **qemu, struct error *err)
 	int ret = dev ? detect_format(dev, &format, err) : -1;
 
 	dev_close(dev, NULL);
-	if (ret < 0)
+	if (ret < 0 || format_refuse(path, format, err) < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
 		*qemu = formats[i].qemu;

@@ -138,7 +138,12 @@ struct format_reader {
  */
 int format_open(const char *path, const struct format_read_opts *opts, bool warn, struct image *out,
 	struct error *err) MUST_CHECK;
-/* The same for the bytes of a device that is no file of its own (a member of an archive). Takes file. */
+/*
+ * ERROR_INPUT when what detect_format() calls so is known and read by nobody here: what it is and what to
+ * do; 0 for all else.
+ */
+int format_refuse(const char *path, const char *format, struct error *err) MUST_CHECK;
+/* format_open() for the bytes of a device that is no file of its own (a member of an archive). Takes file. */
 int format_open_dev(struct dev *file, const char *path, const struct format_read_opts *opts,
 	struct image *out, struct error *err) MUST_CHECK;
 /* For readers: the image that lies in the one that opts are of. Takes file. */

@@ -47,7 +47,7 @@ static const struct advice advices[] = {
 		"it is an installation medium, not a disk: install from it into a raw image"},
 };
 
-static int refuse(const char *path, const char *format, struct error *err)
+int format_refuse(const char *path, const char *format, struct error *err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(advices); i++) {
 		if (strcmp(advices[i].format, format) == 0)
@@ -79,7 +79,7 @@ int format_open_dev(struct dev *file, const char *path, const struct format_read
 	reader = find_reader(out->format);
 	if (reader)
 		return reader->open(file, path, opts ? opts : &none, out, err);
-	if (refuse(path, out->format, err) < 0) {
+	if (format_refuse(path, out->format, err) < 0) {
 		dev_close(file, NULL);
 		return -1;
 	}

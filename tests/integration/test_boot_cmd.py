@@ -88,7 +88,7 @@ def test_missing_files(amiwright, disk, tmp_path):
 
 def test_no_raw_image(amiwright, tmp_path):
     subprocess.run(["qemu-img", "create", "-q", "-f", "vdi", tmp_path / "a.raw", "1M"], check=True)
-    assert "vdi" in amiwright("boot", "a.raw", status=1).stderr
+    assert "VDI" in amiwright("boot", "a.raw", status=1).stderr
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", tmp_path / "b", "1M"], check=True)
     assert "neither a boot sector nor" in amiwright("boot", "b", status=1).stderr
 

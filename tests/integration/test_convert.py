@@ -93,8 +93,9 @@ def test_foreign_containers_are_no_disks(amiwright, image, tmp_path):
     """An upload of one would be a snapshot that nothing starts from."""
     for form, title in (("vdi", "VDI"), ("vhdx", "VHDX"), ("qed", "QED"), ("parallels", "Parallels")):
         subprocess.run(["qemu-img", "convert", "-O", form, image, tmp_path / "a"], check=True)
-        text = amiwright("upload", "a", "--local", "region", status=1).stderr
-        assert f"a {title} image, not a raw disk; convert it first: qemu-img convert" in text
+        for command in (("upload", "a", "--local", "region"), ("boot", "a"), ("boot", image, "--disk", "a")):
+            text = amiwright(*command, status=1).stderr
+            assert f"'a' is a {title} image, not a raw disk; convert it first: qemu-img convert" in text
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as out:
         out.write(image, "disk.raw")
     for command in (("convert", "a.zip", "b.raw"), ("upload", "a.zip", "--local", "region"), ("inspect", "a.zip")):
