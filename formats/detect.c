@@ -6,8 +6,8 @@
  *
  * Sources: VMware Virtual Disk Format 5.0; Microsoft VHD and VHDX specifications; QEMU
  * docs/interop: qcow2, qed_spec, parallels; PKWARE's APPNOTE; 7-Zip's 7zFormat.txt; ECMA-119 8.1;
- * POSIX.1-2017 pax; RFC 1952, 8878; the headers of the kernel's file systems; UEFI Specification 2.10
- * section 5.
+ * POSIX.1-2017 pax; DSP0243 (OVF); XZ Utils' lzma-file-format.txt; RFC 1952, 8878; the headers of the
+ * kernel's file systems; UEFI Specification 2.10 section 5.
  */
 #include "formats/detect.h"
 
@@ -16,6 +16,8 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "base/xmldoc.h"
+#include "formats/tar_read.h"
 
 /* All but a footer, and zstd behind frames to skip, is found in the first HEAD bytes (btrfs: 64 KiB + 72). */
 #define HEAD (68 * KIB)
@@ -136,9 +138,94 @@ static int is_zstd_behind_skippable(struct dev *dev, bool *is, struct error *err
 	return 0;
 }
 
+/*
+ * Before POSIX a tar had no magic: its first header is told by its checksum, which covers the whole of it,
+ * and by numbers where they belong.
+ */
+static bool is_old_tar(const uint8_t *head)
+{
+	enum { MODE = 100, OWNER = 108, GROUP = 116, SIZE = 124, MTIME = 136 };
+	static const struct {
+		size_t off, len;
+	} numbers[] = {{MODE, 8}, {OWNER, 8}, {GROUP, 8}, {SIZE, 12}, {MTIME, 12}};
+
+	if (!head[0] || tar_check_header(head, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		const uint8_t *field = head + numbers[i].off;
+		uint64_t value;
+
+		/* GNU's numbers in base 256 come with its magic. */
+		if (field[0] & 0x80 || tar_number(field, numbers[i].len, &value, NULL) < 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The file of LZMA alone has no magic; its header is 13 bytes:
+ *
+ *   0   properties: (pb * 5 + lp) * 9 + lc
+ *   1   size of the dictionary, little-endian
+ *   5   size of the content, little-endian; all ones: not known
+ *   13  the data, whose coder always begins with a zero byte
+ *
+ * As liblzma does when it has to guess, only dictionaries that encoders make are taken (2^n, 2^n + 2^(n-1)).
+ * What is compressed is a disk, and hardly larger than it: numbers at the start of a disk say other things.
+ */
+static bool is_lzma(const uint8_t *head, uint64_t file_size)
+{
+	enum { PROPERTIES_END = 225, LC_LP_MAX = 4, DICT_MIN = 4096, HEADER = 13, CONTENT_MIN = 512 };
+	uint64_t size = num_get_le64(head + 5);
+	uint32_t dict = num_get_le32(head + 1), top = dict;
+
+	while (top & (top - 1))
+		top &= top - 1; /* the highest bit is left */
+	if (head[0] >= PROPERTIES_END || head[0] % 9 + head[0] / 9 % 5 > LC_LP_MAX || head[HEADER] ||
+		dict < DICT_MIN || (dict != top && dict != (top | top >> 1)))
+		return false;
+	return size == UINT64_MAX ||
+	       (size >= CONTENT_MIN && size <= 64 * TIB && file_size <= HEADER + size + size / 8);
+}
+
+/* An XML document whose root is the Envelope of a machine. */
+static int is_ovf(struct dev *dev, const uint8_t *head, bool *is, struct error *err)
+{
+	enum { TEXT_MAX = 4 << 20, BOM = 3 };
+	CLEANUP_FREE char *text = NULL;
+	CLEANUP(xmldoc_cleanup) struct xmldoc *x = NULL;
+	const struct xmldoc_node *root;
+
+	*is = false;
+	if (!memcmp(head, "\xef\xbb\xbf", BOM))
+		head += BOM;
+	if (head[strspn((const char *)head, " \t\r\n")] != '<' || dev->size > TEXT_MAX)
+		return 0;
+	text = malloc((size_t)dev->size);
+	if (!text)
+		return error_nomem(err, "the text of an image");
+	if (dev_pread(dev, text, (size_t)dev->size, 0, err) < 0)
+		return -1;
+	x = xmldoc_parse(text, (size_t)dev->size, NULL);
+	root = x ? xmldoc_root(x) : NULL;
+	*is = xmldoc_is(root, "Envelope") && (xmldoc_child(root, "References") || xmldoc_child(root, "VirtualSystem"));
+	return 0;
+}
+
+/* What has no magic of its own, and is not to be taken for a disk either. */
+static int detect_rest(struct dev *dev, const uint8_t *head, const char **name, struct error *err)
+{
+	bool ovf;
+
+	if (is_ovf(dev, head, &ovf, err) < 0)
+		return -1;
+	*name = ovf ? "ovf" : is_lzma(head, dev->size) ? "lzma" : "unknown";
+	return 0;
+}
+
 int detect_format(struct dev *dev, const char **name, struct error *err)
 {
-	CLEANUP_FREE uint8_t *head = calloc(1, HEAD);
+	CLEANUP_FREE uint8_t *head = calloc(1, HEAD + 1); /* a NUL at its end */
 	bool vhd, zstd;
 
 	if (!head)
@@ -153,11 +240,13 @@ int detect_format(struct dev *dev, const char **name, struct error *err)
 		*name = "zstd";
 	if (!*name && is_bzip2(head))
 		*name = "bzip2";
+	if (!*name && is_old_tar(head))
+		*name = "tar";
 	if (!*name)
 		*name = find_signature(raw_contents, ARRAY_SIZE(raw_contents), head);
-	if (!*name)
-		*name = is_ext(head) ? "raw" : "unknown";
-	return 0;
+	if (!*name && is_ext(head))
+		*name = "raw";
+	return *name ? 0 : detect_rest(dev, head, name, err);
 }
 
 int detect_starts(struct dev *dev, bool *starts, struct error *err)

@@ -9,8 +9,8 @@
 
 /*
  * "raw" when a partition table or file system begins there; "vmdk", "vhd", "vhdx", "qcow2", "vdi",
- * "qed", "parallels", "zip", "7z", "lzop", "gzip", "xz", "zstd", "bzip2", "lz4", "iso9660", "tar"; "unknown" else.
- * Borrowed for ever.
+ * "qed", "parallels", "zip", "7z", "lzop", "gzip", "xz", "zstd", "bzip2", "lz4", "lzma" (without .xz around it),
+ * "iso9660", "tar", "ovf"; "unknown" else. Borrowed for ever.
  */
 int detect_format(struct dev *dev, const char **name, struct error *err) MUST_CHECK;
 

@@ -43,6 +43,8 @@ static const struct advice advices[] = {
 	{"zip", "a ZIP archive", "unpack it first: unzip IN"},
 	{"7z", "a 7z archive", "unpack it first: 7z x IN"},
 	{"lzop", "an image compressed by lzop", "decompress it first: lzop -d IN"},
+	{"lzma", "an image compressed by lzma", "decompress it first: xz -dc --format=lzma IN >OUT"},
+	{"ovf", "the OVF descriptor of a machine", "give the .ova, or the disk beside it (.vmdk)"},
 	{"iso9660", "an ISO 9660 image",
 		"it is an installation medium, not a disk: install from it into a raw image"},
 };

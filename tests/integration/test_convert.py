@@ -2,6 +2,7 @@
 """`convert`: what holds for all formats. Each format's own tests are in a file of its name."""
 import hashlib
 import json
+import lzma
 import os
 import subprocess
 import zipfile
@@ -100,6 +101,24 @@ def test_foreign_containers_are_no_disks(amiwright, image, tmp_path):
         out.write(image, "disk.raw")
     for command in (("convert", "a.zip", "b.raw"), ("upload", "a.zip", "--local", "region"), ("inspect", "a.zip")):
         assert "a ZIP archive, not a raw disk; unpack it first" in amiwright(*command, status=1).stderr
+
+
+def test_what_has_no_magic_is_no_disk_either(amiwright, image, tmp_path):
+    amiwright("convert", image, "a.ova")
+    subprocess.run(["tar", "-xf", "a.ova"], cwd=tmp_path, check=True)
+    subprocess.run(["tar", "--format=v7", "-cf", "v7.tar", "a.ovf"], cwd=tmp_path, check=True)
+    assert b"ustar" not in (tmp_path / "v7.tar").read_bytes()[:512]
+    (tmp_path / "a.lzma").write_bytes(lzma.compress(image.read_bytes(), format=lzma.FORMAT_ALONE, preset=0))
+    subprocess.run(["tar", "--format=v7", "-cf", "files.tar", "a.lzma"], cwd=tmp_path, check=True)
+    for name, says in (("a.lzma", "compressed by lzma, not a raw disk; decompress it first: xz -dc --format=lzma"),
+                       ("a.ovf", "OVF descriptor of a machine, not a raw disk; give the .ova, or the disk beside it"),
+                       ("v7.tar", "a damaged OVA: it lacks its disk 'a-disk1.vmdk'"),
+                       ("files.tar", "a tar archive, not a disk")):
+        for command in (("convert", name, "b.raw"), ("upload", name, "--local", "region"), ("inspect", name)):
+            assert says in amiwright(*command, status=1).stderr
+    subprocess.run(["tar", "--format=v7", "-cf", "v7.ova", "a.ovf", "a-disk1.vmdk"], cwd=tmp_path, check=True)
+    amiwright("convert", "v7.ova", "b.raw")
+    assert (tmp_path / "b.raw").read_bytes() == image.read_bytes()
 
 
 @pytest.mark.parametrize("args, says", [

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "formats/tar_header.h"
 
 static char folder[256];
 static char *old_cwd;
@@ -95,6 +96,96 @@ static void test_what_firmware_starts(void **state)
 		assert_int_equal(starts, cases[i].starts);
 		assert_int_equal(dev_close(dev, &err), 0);
 	}
+}
+
+static const char *detected(const void *head, size_t len, uint64_t size)
+{
+	struct error err = ERROR_INIT;
+	struct dev *dev = disk_new(size, NULL, &err);
+	const char *name;
+
+	assert_int_equal(dev_pwrite(dev, head, len, 0, &err), 0);
+	assert_int_equal(detect_format(dev, &name, &err), 0);
+	assert_int_equal(dev_close(dev, &err), 0);
+	return name;
+}
+
+/* What has no magic is told by all that its header says: one byte else, and it is no such thing. */
+static void test_lzma_alone(void **state)
+{
+	static const uint8_t head[14] = {0x5d, 0, 0, 0x80, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0};
+	static const struct {
+		size_t at;
+		uint8_t value;
+	} wrong[] = {{0, 225}, {0, 0x5f}, {1, 1}, {3, 0x81}, {3, 0}, {12, 254}, {13, 1}};
+	uint8_t b[14];
+
+	(void)state;
+	assert_string_equal(detected(head, 14, MIB), "lzma");
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		memcpy(b, head, 14);
+		b[wrong[i].at] = wrong[i].value;
+		assert_string_equal(detected(b, 14, MIB), "unknown");
+	}
+	memcpy(b, head, 14);
+	b[3] = 0xc0; /* 2^23 + 2^22 */
+	assert_string_equal(detected(b, 14, MIB), "lzma");
+	/* A size that is known: of a disk, and not of less than there is. */
+	num_put_le64(b + 5, GIB);
+	assert_string_equal(detected(b, 14, MIB), "lzma");
+	num_put_le64(b + 5, MIB / 2);
+	assert_string_equal(detected(b, 14, MIB), "unknown");
+	num_put_le64(b + 5, 65 * TIB);
+	assert_string_equal(detected(b, 14, MIB), "unknown");
+	num_put_le64(b + 5, 0);
+	assert_string_equal(detected(b, 14, 20), "unknown");
+}
+
+static void test_old_tar(void **state)
+{
+	uint8_t b[TAR_BLOCK];
+	unsigned sum = 0;
+
+	(void)state;
+	tar_header(b, "disk", 4096, 1);
+	memset(b + 257, 0, TAR_BLOCK - 257);
+	memset(b + 148, ' ', 8);
+	for (size_t i = 0; i < TAR_BLOCK; i++)
+		sum += b[i];
+	snprintf((char *)b + 148, 8, "%06o", sum);
+	assert_string_equal(detected(b, sizeof(b), MIB), "tar");
+	b[10] = 1;
+	assert_string_equal(detected(b, sizeof(b), MIB), "unknown");
+	b[10] = 0;
+	b[124] = '8'; /* no octal digit, and the sum is right */
+	snprintf((char *)b + 148, 8, "%06o", sum + 8);
+	assert_string_equal(detected(b, sizeof(b), MIB), "unknown");
+	memset(b, 0, sizeof(b));
+	memcpy(b + 148, "000400", 6); /* the sum of nothing */
+	assert_string_equal(detected(b, sizeof(b), MIB), "unknown");
+}
+
+static void test_ovf(void **state)
+{
+	static const struct {
+		const char *text, *format;
+	} cases[] = {
+		{"<Envelope><References/></Envelope>", "ovf"},
+		{"\xef\xbb\xbf<?xml version=\"1.0\"?>\n<!-- a --><o:Envelope xmlns:o=\"urn:o\"><o:References/>"
+		 "</o:Envelope>\n", "ovf"},
+		{" \n<Envelope><References/></Envelope>", "ovf"},
+		{"<Envelope><Body/></Envelope>", "unknown"}, /* SOAP */
+		{"<manifest><References/></manifest>", "unknown"},
+		{"<Envelope><References/>", "unknown"},
+	};
+	static uint8_t spaces[80 * KIB];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(detected(cases[i].text, strlen(cases[i].text), strlen(cases[i].text)),
+			cases[i].format);
+	memset(spaces, ' ', sizeof(spaces));
+	assert_string_equal(detected(spaces, sizeof(spaces), sizeof(spaces)), "unknown");
 }
 
 static void check_sample(const struct sample *s, bool mbr)
@@ -184,6 +275,9 @@ static void test_real_files(void **state)
 	check_made("echo a | gzip | gzip >image", "compressed twice");
 	check_made("echo a | xz >image 2>/dev/null", NULL);
 	check_made("tar -cf image /dev/null" QUIET, "a tar archive");
+	check_made("tar --format=v7 -cf image -C /etc passwd" QUIET, "a tar archive");
+	check_made("head -c 1M /dev/urandom | xz --format=lzma >image 2>/dev/null", "compressed by lzma");
+	check_made("echo '<Envelope><References/></Envelope>' >image", "the OVF descriptor");
 	check_made("truncate -s 4M image && mke2fs -q -F image" QUIET, NULL);
 }
 
@@ -192,6 +286,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_firmware_starts),
 		cmocka_unit_test(test_signatures),
+		cmocka_unit_test(test_lzma_alone),
+		cmocka_unit_test(test_old_tar),
+		cmocka_unit_test(test_ovf),
 		cmocka_unit_test(test_disk_inside),
 		cmocka_unit_test(test_tiny_file),
 		cmocka_unit_test(test_real_files),
