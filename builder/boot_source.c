@@ -124,7 +124,7 @@ int boot_source_choose(struct boot_source *s, const char *architecture, const ch
 		qemu_find_uefi(s->architecture, &s->uefi_code, &s->uefi_vars, err);
 }
 
-static int look_at_partitions(struct dev *dev, bool *esp, const char **architecture,
+static int look_at_partitions(struct dev *dev, const char *path, bool *esp, const char **architecture,
 	struct error *err)
 {
 	struct partition_table table = {0};
@@ -136,7 +136,7 @@ static int look_at_partitions(struct dev *dev, bool *esp, const char **architect
 		return -1;
 	}
 	if (ret < 0)
-		log_warn("%s; is it a whole image?", damage.text);
+		log_warn("'%s': %s", path, damage.text);
 	for (size_t i = 0; i < table.nr; i++) {
 		const struct partition *p = &table.parts[i];
 		const char *name = table.kind == PARTITION_TABLE_GPT ? partition_type_name(p->type) :
@@ -195,7 +195,7 @@ struct dev *boot_source_open_root(const struct boot_source *s, const char *path,
 		format_open_disk(path, NULL, s->opts->kernel, err);
 
 	if (dev && (s->opts->kernel || !check_starts(dev, s->what, err)) &&
-		!look_at_partitions(dev, esp, architecture, err))
+		!look_at_partitions(dev, path, esp, architecture, err))
 		return dev;
 	dev_close(dev, NULL);
 	return NULL;

@@ -230,7 +230,7 @@ static int warn_damage(struct dev *image, const char *path, struct error *err)
 		return -1;
 	}
 	if (ret < 0)
-		log_warn("'%s': %s; is it a whole image? It is uploaded as it is", path, damage.text);
+		log_warn("'%s': %s; it is uploaded as it is", path, damage.text);
 	return 0;
 }
 

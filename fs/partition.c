@@ -267,6 +267,8 @@ int partition_read(struct dev *dev, struct partition_table *table, struct error 
 		goto fail;
 	if (table->kind == PARTITION_TABLE_NONE && partition_mbr_read(dev, table, err) < 0)
 		goto fail;
+	if (table->kind == PARTITION_TABLE_NONE && table->gpt_ignored && partition_gpt_unprotected(dev, err) < 0)
+		goto fail;
 	return 0;
 fail:
 	partition_table_release(table);

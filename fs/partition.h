@@ -45,6 +45,7 @@ struct partition_table {
 	uint8_t guid[16]; /* disk GUID, bytes in text order; an MBR has its first 4 bytes as signature */
 	struct partition *parts; /* owned */
 	size_t nr;
+	bool gpt_ignored; /* when read: a GPT is there too, without a protective entry in the first sector */
 };
 
 void partition_table_release(struct partition_table *t);
@@ -106,8 +107,9 @@ int partition_write(struct dev *dev, const struct partition_table *table, struct
 	MUST_CHECK;
 
 /*
- * Reads whatever table is there; kind NONE when there is none. A damaged GPT is ERROR_INPUT.
- * Logical sectors of 512 bytes.
+ * Reads whatever table is there; kind NONE when there is none. A damaged GPT is ERROR_INPUT. So is one
+ * that nobody finds, for want of a protective entry in the first sector; the partitions of an MBR that is
+ * there instead are what Linux and UEFI's firmware take, and are read. Logical sectors of 512 bytes.
  */
 int partition_read(struct dev *dev, struct partition_table *table, struct error *err) MUST_CHECK;
 

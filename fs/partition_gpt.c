@@ -275,6 +275,18 @@ static int refused(struct dev *dev, struct error *err)
 		"damaged GUID partition table: a checksum or a limit in its primary header is wrong");
 }
 
+/* The table's first sectors in a file of the disk's size; -1: error. */
+static int scratch_head(struct dev *dev, uint64_t head, struct error *err)
+{
+	int fd = scratch_new(dev->size / PARTITION_SECTOR * PARTITION_SECTOR, err);
+
+	if (fd >= 0 && copy_in(dev, fd, 0, head, err) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
 /*
  * Only the primary table is looked at, and must be whole: an image that was made larger later has
  * no backup table at its end, and is fine for all that; one whose primary is broken is not.
@@ -284,13 +296,19 @@ int partition_gpt_read(struct dev *dev, struct partition_table *t, struct error 
 	CLEANUP_CLOSE int fd = -1;
 	CLEANUP(fdisk_cleanup) struct fdisk_context *cxt = NULL;
 	uint64_t head;
+	bool protects;
 
 	if (head_size(dev, &head, err) < 0)
 		return -1;
 	if (head == 0)
 		return 0;
-	fd = scratch_new(dev->size / PARTITION_SECTOR * PARTITION_SECTOR, err);
-	if (fd < 0 || copy_in(dev, fd, 0, head, err) < 0)
+	if (partition_mbr_protects(dev, &protects, err) < 0)
+		return -1;
+	t->gpt_ignored = !protects;
+	if (!protects)
+		return 0;
+	fd = scratch_head(dev, head, err);
+	if (fd < 0)
 		return -1;
 	cxt = context_new(fd, err);
 	if (!cxt)
@@ -298,4 +316,30 @@ int partition_gpt_read(struct dev *dev, struct partition_table *t, struct error 
 	if (!fdisk_is_label(cxt, GPT))
 		return refused(dev, err);
 	return read_table(cxt, t, err);
+}
+
+/* Whether the protective entry is all that it lacks is found by giving it one, in the copy. */
+int partition_gpt_unprotected(struct dev *dev, struct error *err)
+{
+	CLEANUP_CLOSE int fd = -1;
+	CLEANUP(fdisk_cleanup) struct fdisk_context *cxt = NULL;
+	uint8_t sector[PARTITION_SECTOR] = {0}, *entry = sector + MBR_ENTRIES;
+	uint64_t head;
+
+	entry[4] = MBR_PROTECTIVE;
+	num_put_le32(entry + 8, 1);
+	num_put_le32(entry + 12, (uint32_t)MIN(dev->size / PARTITION_SECTOR - 1, UINT32_MAX));
+	num_put_le16(sector + MBR_MAGIC, 0xaa55);
+	if (head_size(dev, &head, err) < 0)
+		return -1;
+	fd = scratch_head(dev, head, err);
+	if (fd < 0 || file_pwrite_all(fd, sector, sizeof(sector), 0, scratch_name, err) < 0)
+		return -1;
+	cxt = context_new(fd, err);
+	if (!cxt)
+		return -1;
+	return !fdisk_is_label(cxt, GPT) ? refused(dev, err) : error_set(err, ERROR_INPUT, 0,
+		"its GUID partition table is whole, but the first sector has no protective entry (type 0xee, from "
+		"sector 1): Linux and UEFI pass over such a table, and find no partitions; gdisk writes one to the "
+		"raw disk (its command w)");
 }

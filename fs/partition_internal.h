@@ -24,9 +24,19 @@ enum {
 int partition_table_add(struct partition_table *t, const struct partition *p, struct error *err)
 	MUST_CHECK;
 
-/* Both fill an empty table; kind stays NONE when the device holds no table of theirs. */
+/*
+ * Both fill an empty table; kind stays NONE when the device holds no table of theirs. A GPT that is not
+ * protected sets gpt_ignored alone; partition_gpt_unprotected() says then what is to be said of it.
+ */
 int partition_gpt_read(struct dev *dev, struct partition_table *t, struct error *err) MUST_CHECK;
 int partition_mbr_read(struct dev *dev, struct partition_table *t, struct error *err) MUST_CHECK;
+int partition_gpt_unprotected(struct dev *dev, struct error *err) MUST_CHECK;
+
+/*
+ * Whether the first sector leads to a GPT: an entry of type 0xee from sector 1 on. Without one Linux
+ * (block/partitions/efi.c, unless booted with `gpt`) and EDK2 do not look for it; libfdisk is content with the type.
+ */
+int partition_mbr_protects(struct dev *dev, bool *protects, struct error *err) MUST_CHECK;
 
 /* Sets `hybrid` of the partitions of a GPT that its MBR has too. */
 int partition_mbr_mark(struct dev *dev, struct partition_table *t, struct error *err) MUST_CHECK;

@@ -72,7 +72,7 @@ static int add_entry(struct dev *dev, struct partition_table *t, const struct mb
 
 	if (p.off == 0 || p.off > dev->size || p.len > dev->size - p.off)
 		return error_set(err, ERROR_INPUT, 0,
-			"MBR partition at %llu of %llu bytes lies outside a disk of %llu bytes",
+			"MBR partition at %llu of %llu bytes lies outside a disk of %llu bytes (is it a whole image?)",
 			(unsigned long long)p.off, (unsigned long long)p.len,
 			(unsigned long long)dev->size);
 	return partition_table_add(t, &p, err);
@@ -133,7 +133,7 @@ int partition_mbr_read(struct dev *dev, struct partition_table *t, struct error 
 		if (entries[i].type == 0)
 			continue;
 		if (entries[i].type == MBR_PROTECTIVE)
-			return no_gpt(dev, err);
+			return t->gpt_ignored ? 0 : no_gpt(dev, err);
 		if (add_entry(dev, t, &entries[i], 0, (uint32_t)i + 1, err) < 0)
 			return -1;
 	}
@@ -144,6 +144,22 @@ int partition_mbr_read(struct dev *dev, struct partition_table *t, struct error 
 			return -1;
 	if (t->nr > 0)
 		t->kind = PARTITION_TABLE_MBR;
+	return 0;
+}
+
+int partition_mbr_protects(struct dev *dev, bool *protects, struct error *err)
+{
+	enum { TYPE = 4, START = 8 };
+	uint8_t sector[PARTITION_SECTOR];
+
+	*protects = false;
+	if (dev_pread(dev, sector, sizeof(sector), 0, err) < 0)
+		return -1;
+	for (int i = 0; num_get_le16(sector + MBR_MAGIC) == 0xaa55 && i < MBR_NR; i++) {
+		const uint8_t *entry = sector + MBR_ENTRIES + i * MBR_ENTRY;
+
+		*protects |= entry[TYPE] == MBR_PROTECTIVE && num_get_le32(entry + START) == 1;
+	}
 	return 0;
 }
 

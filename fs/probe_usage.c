@@ -303,7 +303,11 @@ static int find_unused(struct usage *u, struct error *err)
 			*err = table_err;
 		return -1;
 	}
-	if (table.kind == PARTITION_TABLE_NONE)
+	/* What is told to take the GPT all the same (Linux booted with `gpt`) would miss what the MBR does not use. */
+	if (table.gpt_ignored)
+		log_info("a GUID partition table without a protective entry in the first sector is passed over, and "
+			 "the MBR's partitions are read; all is taken as used");
+	else if (table.kind == PARTITION_TABLE_NONE)
 		r = look_into(u, 0, u->base->size, err);
 	else if (is_sane(&table, u->base->size))
 		r = walk_partitions(u, &table, err);

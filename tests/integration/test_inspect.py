@@ -66,7 +66,34 @@ def test_a_download_that_broke_off(amiwright, tmp_path):
     said = amiwright.json("inspect", "a.img")["damage"]
     assert "\n  damaged GUID partition table: it is" in amiwright("inspect", "a.img").stdout
     assert "was cut off" in said and f"more than {(64 << 20) - 34 * 512} bytes" in said and str(40 << 20) in said
-    assert "was cut off; is it a whole image?" in amiwright("upload", "a.img", "--local", "region").stderr
+    assert "was cut off; it is uploaded as it is" in amiwright("upload", "a.img", "--local", "region").stderr
+
+
+def test_a_table_without_protection(amiwright, tmp_path):
+    """Nobody finds the partitions; what is in them is kept, and what an MBR lists instead is shown."""
+    disk = tmp_path / "a.img"
+    with disk.open("wb") as out:
+        out.truncate(64 << 20)
+    subprocess.run(["sfdisk", "-q", disk], input="label: gpt\ntype=L\n", text=True, check=True, capture_output=True)
+    subprocess.run(["mke2fs", "-q", "-F", "-E", "offset=1048576", disk, "40M"], check=True, capture_output=True)
+    with disk.open("r+b") as out:
+        out.seek(30 << 20)
+        out.write(b"deleted" * 1000)
+    amiwright("convert", disk, "b.raw")
+    assert (tmp_path / "b.raw").read_bytes() != disk.read_bytes()
+    for entry in (bytes(16), bytes((0, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 0x40, 1, 0))):
+        with disk.open("r+b") as out:
+            out.seek(446)
+            out.write(entry)
+        found = amiwright.json("inspect", disk)
+        if any(entry):
+            assert found["table"] == "mbr" and found["partitions"][0]["filesystem"]["type"] == "ext2"
+            assert "damage" not in found
+        else:
+            assert "table is whole, but the first sector has no protective entry (type 0xee" in found["damage"]
+            assert "pass over such a table" in amiwright("upload", disk, "--local", "region").stderr
+        amiwright("convert", disk, "b.raw", "--force")
+        assert (tmp_path / "b.raw").read_bytes() == disk.read_bytes()
 
 
 def test_a_table_for_large_sectors(amiwright, tmp_path):

@@ -66,7 +66,7 @@ def test_cut_off_image(tmp_path):
     os.truncate(image, 600 << 20)
     result = run("upload", image, "--local", tmp_path / "region")
     assert result.returncode == 0, result.stderr
-    assert "warning: " in result.stderr and "is it a whole image" in result.stderr
+    assert "warning: " in result.stderr and "was cut off" in result.stderr
 
 
 def test_cut_off_file_system(tmp_path):

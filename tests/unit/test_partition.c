@@ -319,6 +319,56 @@ static void test_a_damaged_gpt_is_an_error(void **state)
 	}
 }
 
+/* An MBR's first entry in place of the protective one. */
+static int read_with_mbr(const uint8_t entry[16], struct partition_table *t, struct error *err)
+{
+	uint8_t mbr[66] = {0};
+	struct dev *dev;
+	int ret, fd;
+
+	dev_close(sfdisk_disk("label: gpt\\nsize=20480\\n"), NULL);
+	memcpy(mbr, entry, 16);
+	memcpy(mbr + 64, "\x55\xaa", 2);
+	fd = open(disk_path(), O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, mbr, sizeof(mbr), 446), sizeof(mbr));
+	close(fd);
+	dev = filedev_open(disk_path(), err);
+	ret = partition_read(dev, t, err);
+	dev_close(dev, NULL);
+	return ret;
+}
+
+static void test_a_gpt_without_protection(void **state)
+{
+	static const uint8_t empty[16], elsewhere[16] = {[4] = 0xee, [8] = 2, [13] = 1},
+		linux_part[16] = {[4] = 0x83, [9] = 0x10, [13] = 0x10},
+		protective[16] = {[4] = 0xee, [8] = 1, [13] = 1};
+	const uint8_t *const none[] = {elsewhere, empty};
+	struct partition_table t;
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(read_with_mbr(none[i], &t, &err), -1);
+		assert_int_equal(err.kind, ERROR_INPUT);
+		assert_non_null(strstr(err.text, "table is whole, but the first sector has no protective entry"));
+	}
+	assert_int_not_equal(run("sfdisk -d %s | grep -q 'label: gpt'"), 0);
+	/* As the message advises. */
+	if (have("gdisk")) {
+		assert_int_equal(run("printf '2\\nw\\ny\\n' | gdisk %s >/dev/null"), 0);
+		assert_int_equal(run("sfdisk -d %s | grep -q 'label: gpt'"), 0);
+	}
+	assert_int_equal(read_with_mbr(linux_part, &t, &err), 0);
+	assert_int_equal(run("sfdisk -d %s | grep -q 'start= *4096, size= *4096, type=83'"), 0);
+	assert_true(t.kind == PARTITION_TABLE_MBR && t.gpt_ignored && t.nr == 1);
+	assert_int_equal(t.parts[0].off, 2 * MIB);
+	partition_table_release(&t);
+	assert_int_equal(read_with_mbr(protective, &t, &err), 0);
+	assert_true(t.kind == PARTITION_TABLE_GPT && !t.gpt_ignored);
+	partition_table_release(&t);
+}
+
 static void test_an_image_made_larger_still_reads(void **state)
 {
 	struct partition_table t;
@@ -525,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_type_names),
 		cmocka_unit_test(test_reads_an_mbr_with_logical_partitions),
 		cmocka_unit_test(test_a_damaged_gpt_is_an_error),
+		cmocka_unit_test(test_a_gpt_without_protection),
 		cmocka_unit_test(test_an_image_made_larger_still_reads),
 		cmocka_unit_test(test_no_table),
 		cmocka_unit_test(test_foreign_tools_accept_an_mbr),
