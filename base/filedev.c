@@ -175,6 +175,16 @@ static const struct dev_ops filedev_ops = {
 
 static const struct dev_ops filedev_readonly_ops = {FILEDEV_READ_OPS};
 
+static int wrong_kind(const char *name, mode_t mode, struct error *err)
+{
+	static const char pipe[] = ": what comes through one is read from standard input, by 'convert - OUT'";
+	const char *kind = S_ISDIR(mode) ? "a directory" : S_ISFIFO(mode) ? "a named pipe" :
+			   S_ISSOCK(mode) ? "a socket" : "a character device";
+
+	return error_set(err, ERROR_INPUT, 0, "'%s' is %s, neither a file nor a block device%s", name, kind,
+		S_ISFIFO(mode) ? pipe : "");
+}
+
 static int find_size(struct filedev *f, struct error *err)
 {
 	struct stat st;
@@ -189,11 +199,10 @@ static int find_size(struct filedev *f, struct error *err)
 			return error_set(
 				err, ERROR_IO, errno, "cannot find the size of '%s'", f->name);
 	} else {
-		return error_set(
-			err, ERROR_INPUT, 0, "'%s' is neither a file nor a block device", f->name);
+		return wrong_kind(f->name, st.st_mode, err);
 	}
 	if (f->dev.size == 0)
-		return error_set(err, ERROR_INPUT, 0, "'%s' is empty", f->name);
+		return error_set(err, ERROR_INPUT, 0, "'%s' is empty, where an image should be", f->name);
 	return 0;
 }
 
@@ -228,7 +237,16 @@ enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
 struct dev *filedev_open(const char *path, struct error *err)
 {
 	int fd = open(path, OPEN_FLAGS);
+	struct stat st;
 
+	/* A socket, or a device that nothing is behind, says only "No such device or address". */
+	if (fd < 0 && errno == ENXIO) {
+		if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
+			(void)!wrong_kind(path, st.st_mode, err);
+			return NULL;
+		}
+		errno = ENXIO;
+	}
 	if (fd < 0)
 		return error_null(err, ERROR_IO, errno, "cannot open '%s'", path);
 	return filedev_from_fd(fd, false, path, err);

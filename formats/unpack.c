@@ -136,6 +136,9 @@ static int damaged(struct unpack *u, struct archive *a, struct error *err)
 {
 	const char *why = archive_error_string(a);
 
+	/* liblzma's LZMA_BUF_ERROR: it wants more, and there is none. */
+	if (!u->failed && why && strstr(why, "No progress is possible"))
+		return error_set(err, ERROR_INPUT, 0, "its compressed data ends too soon");
 	return u->failed ? -1 : error_set(err, ERROR_INPUT, 0, "its compressed data is damaged (%s)",
 		why ? why : "no reason is known");
 }

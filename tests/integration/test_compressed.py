@@ -123,6 +123,16 @@ def test_wide_window(amiwright, tmp_path):
         assert ("decompress it first by zstd -d --long=31" in said) == (status == 1) and "damaged" not in said
 
 
+@pytest.mark.parametrize("program, says", [("gzip", "ends too soon"), ("zstd", "ends too soon"), ("xz", "ends too soon"),
+                                          ("bzip2", "truncated"), ("lz4", "truncated")])
+def test_cut_off_is_said_so(amiwright, tmp_path, program, says):
+    (tmp_path / "disk").write_bytes(os.urandom(300000))
+    good = subprocess.run([program, "-c", tmp_path / "disk"], capture_output=True, check=True).stdout
+    for length in (1000, 200000, len(good) - 1):
+        (tmp_path / "bad").write_bytes(good[:length])
+        assert says in amiwright("inspect", "bad", status=1).stderr
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_damaged(amiwright, tmp_path, program):
     """Cut and changed files are errors or the right content; nothing is left behind."""

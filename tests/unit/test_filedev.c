@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -93,6 +95,17 @@ static void test_writing(void **state)
 	assert_int_equal(dev_close(dev, &err), 0);
 }
 
+/* Its path is of no regular file that could be opened: connecting is all that a socket allows. */
+static void make_socket(const char *path)
+{
+	struct sockaddr_un where = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(where.sun_path, sizeof(where.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&where, sizeof(where)), 0);
+	close(fd);
+}
+
 static void test_refusals(void **state)
 {
 	char fifo[] = "/tmp/amiwright-filedev-XXXXXX";
@@ -104,16 +117,24 @@ static void test_refusals(void **state)
 	assert_non_null(strstr(err.text, "'/nonexistent/x'"));
 	assert_null(filedev_open("/tmp", &err));
 	assert_int_equal(err.kind, ERROR_INPUT);
+	assert_string_equal(err.text, "'/tmp' is a directory, neither a file nor a block device");
 	assert_null(filedev_open("/dev/null", &err));
 	assert_int_equal(err.kind, ERROR_INPUT);
+	assert_non_null(strstr(err.text, "is a character device, neither"));
 	assert_null(filedev_from_fd(new_file(0), false, "nothing", &err));
 	assert_int_equal(err.kind, ERROR_INPUT);
-	assert_string_equal(err.text, "'nothing' is empty");
+	assert_string_equal(err.text, "'nothing' is empty, where an image should be");
 	assert_non_null(mkdtemp(fifo));
 	assert_int_equal(rmdir(fifo), 0);
 	assert_int_equal(mkfifo(fifo, 0600), 0);
 	assert_null(filedev_open(fifo, &err)); /* and does not hang */
 	assert_int_equal(err.kind, ERROR_INPUT);
+	assert_non_null(strstr(err.text, "is a named pipe, neither a file nor a block device: what comes"));
+	unlink(fifo);
+	make_socket(fifo);
+	assert_null(filedev_open(fifo, &err));
+	assert_int_equal(err.kind, ERROR_INPUT);
+	assert_non_null(strstr(err.text, "is a socket, neither"));
 	unlink(fifo);
 }
 
