@@ -2,6 +2,8 @@
 """S3 of the local region under boto3: buckets, objects, listings, multipart uploads, checksums, Regions."""
 import base64
 import hashlib
+import http.client
+import json
 import os
 import signal
 import urllib.error
@@ -228,6 +230,49 @@ def test_uploads_and_sums_of_parts(s3, bucket):
     whole = base64.b64encode(hashlib.sha256(b"".join(digests)).digest()).decode() + "-2"
     assert complete(parts)["ChecksumSHA256"] == whole and uploads() == []
     assert s3.head_object(Bucket=bucket, Key="a/é", ChecksumMode="ENABLED")["ChecksumSHA256"] == whole
+
+
+def test_ten_thousand_parts(region, s3, bucket):
+    """The list of as many parts as S3 allows, with checksums and indents; the parts are one, which its records call large."""
+    digest = hashlib.sha256(b"part").digest()
+    total, key = base64.b64encode(digest).decode(), dict(Bucket=bucket, Key="k")
+    upload = dict(**key, UploadId=s3.create_multipart_upload(**key, ChecksumAlgorithm="SHA256")["UploadId"])
+    etag = s3.upload_part(**upload, PartNumber=1, Body=b"part", ChecksumSHA256=total)["ETag"]
+    [first] = region.folder.glob(f"regions/*/buckets/{bucket}/uploads/*/1.json")
+    record = json.dumps({**json.loads(first.read_text()), "size": PART})
+    for n in range(1, 10001):
+        (first.parent / f"{n}.json").write_text(record)
+    part = "  <Part>\n" + "".join(f"    <{name}>{value}</{name}>\n" for name, value in (
+        ("ETag", etag.replace('"', "&quot;")), ("ChecksumCRC32", "AAAAAA=="), ("ChecksumCRC32C", "AAAAAA=="),
+        ("ChecksumCRC64NVME", "AAAAAAAAAAA="), ("ChecksumSHA1", "A" * 27 + "="), ("ChecksumSHA256", total),
+        ("PartNumber", "%d"))) + "  </Part>\n"
+
+    def complete(nr):
+        body = f"<CompleteMultipartUpload>\n{''.join(part % n for n in range(1, nr + 1))}</CompleteMultipartUpload>".encode()
+        return sent(region, "POST", f"/{bucket}/k?uploadId={upload['UploadId']}", body,
+                    {"X-Amz-Content-SHA256": hashlib.sha256(body).hexdigest()})
+
+    status, text = complete(10001)
+    assert status == 400 and "<Code>MalformedXML</Code>" in text
+    status, text = complete(10000)
+    whole = base64.b64encode(hashlib.sha256(digest * 10000).digest()).decode() + "-10000"
+    assert status == 200 and f"<ChecksumSHA256>{whole}</ChecksumSHA256>" in text
+    assert s3.get_object(**key)["Body"].read() == b"part" * 10000
+
+
+def test_large_bodies_are_refused_in_words_of_s3(region, bucket):
+    """By the head alone when it says how long they are, else when they are there."""
+    for method, path, code, body in (("PUT", f"/{bucket}/k", "EntityTooLarge", None),
+                                     ("POST", f"/{bucket}?delete", "MaxMessageLengthExceeded", None),
+                                     ("POST", f"/{bucket}?delete", "MaxMessageLengthExceeded", [bytes(1 << 20)] * 6)):
+        request = botocore.awsrequest.AWSRequest(method, region.endpoint + path, data=b"")
+        botocore.auth.S3SigV4Auth(botocore.credentials.Credentials(*region.credentials()), "s3", "us-east-1").add_auth(request)
+        line = http.client.HTTPConnection(region.endpoint.removeprefix("http://"), timeout=20)
+        length = {"Transfer-Encoding": "chunked"} if body else {"Content-Length": str((5 << 30) + 1)}
+        line.request(method, path, body=body, headers={**dict(request.headers.items()), **length}, encode_chunked=True)
+        answer = line.getresponse()
+        assert answer.status == 400 and f"<Code>{code}</Code>" in answer.read().decode()
+        line.close()
 
 
 def test_upload_file(s3, bucket, tmp_path):

@@ -5,8 +5,11 @@
  */
 #include "uploader/region/region_internal.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <time.h>
+
+#include "uploader/region/s3_internal.h"
 
 uint64_t region_monotonic_ms(void)
 {
@@ -224,9 +227,27 @@ static void handle(const struct scene *scene, enum auth_service which, const str
 	reply->truncated = fault == FAULT_TRUNCATE;
 }
 
-bool region_is_upload(const struct request *head)
+uint64_t region_spools(const struct request *head)
 {
-	return strcmp(head->method, "PUT") == 0 && route(head) == AUTH_S3;
+	bool put = strcmp(head->method, "PUT") == 0;
+
+	if ((!put && strcmp(head->method, "POST") != 0) || route(head) != AUTH_S3)
+		return 0;
+	return put ? S3_OBJECT_MAX : S3_DOCUMENT_MAX;
+}
+
+void region_refuse_size(struct region *r, const struct request *head, uint64_t max,
+	struct reply *reply)
+{
+	set_request_id(r, reply);
+	if (route(head) != AUTH_S3)
+		reply_ebs_error(reply, 413, "RequestEntityTooLargeException", NULL,
+			"The body is larger than %" PRIu64 " bytes.", max);
+	else if (max == S3_OBJECT_MAX)
+		reply_s3_error(reply, 400, "EntityTooLarge",
+			"Your proposed upload exceeds the maximum allowed size", NULL);
+	else
+		reply_s3_error(reply, 400, "MaxMessageLengthExceeded", "Your request was too big.", NULL);
 }
 
 /*

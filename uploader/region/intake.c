@@ -95,7 +95,7 @@ static void body_give_back(struct bodies *all, struct body *body)
 
 void intake_init(struct intake *in, struct bodies *bodies)
 {
-	*in = (struct intake){.bodies = bodies, .spool = -1};
+	*in = (struct intake){.bodies = bodies, .spool = -1, .max = MESSAGE_BODY_MAX};
 }
 
 void intake_release(struct intake *in)
@@ -106,10 +106,11 @@ void intake_release(struct intake *in)
 	intake_init(in, in->bodies);
 }
 
-void intake_spool(struct intake *in, const char *dir)
+void intake_spool(struct intake *in, const char *dir, uint64_t max)
 {
 	CLEANUP_FREE char *path = buf_strf(NULL, "%s/upload-XXXXXX", dir);
 
+	in->max = max;
 	in->spool = path ? mkostemp(path, O_CLOEXEC) : -1;
 	if (in->spool < 0)
 		in->failed = true;
@@ -120,7 +121,7 @@ void intake_spool(struct intake *in, const char *dir)
 /* Into the file; true when it does not fit. */
 static bool spool_add(struct intake *in, const void *data, size_t len)
 {
-	if (len > INTAKE_UPLOAD_MAX - in->spooled)
+	if (len > in->max - in->spooled)
 		return true; /* one that did not say its length */
 	if (file_pwrite_all(in->spool, data, len, in->spooled, "upload", NULL) < 0)
 		in->failed = true;

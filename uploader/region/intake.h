@@ -15,8 +15,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define INTAKE_UPLOAD_MAX (5 * (UINT64_C(1) << 30)) /* bytes of one PUT to S3 */
-
 struct body;
 
 /* Buffers that wait to be used again. Thread-safe. */
@@ -34,7 +32,7 @@ struct intake {
 	struct bodies *bodies; /* borrowed */
 	struct body *body;     /* NULL until bytes come */
 	int spool;             /* -1: none */
-	uint64_t spooled;      /* bytes */
+	uint64_t spooled, max; /* bytes: so far, and that there may be */
 	bool too_large, failed;
 };
 
@@ -42,8 +40,8 @@ struct intake {
 void intake_init(struct intake *in, struct bodies *bodies);
 void intake_release(struct intake *in);
 
-/* The body goes into a file of that folder instead. Trouble shows as failed. */
-void intake_spool(struct intake *in, const char *dir);
+/* The body, of max bytes at most, goes into a file of that folder instead. Trouble shows as failed. */
+void intake_spool(struct intake *in, const char *dir, uint64_t max);
 /* One piece of it. Trouble shows as failed or too_large; then nothing more is kept. */
 void intake_add(struct intake *in, const void *data, size_t len);
 /* Body and digest of the request, borrowed until the release. True when there was trouble. */

@@ -50,8 +50,14 @@ struct pass {
 	struct caller caller; /* unless body is AUTH_BODY_NEEDED */
 };
 
-/* api.c: whether it is an upload to S3, by its head: such a body may be large. */
-bool region_is_upload(const struct request *head);
+/*
+ * api.c: how long a body may be that goes into a file, by its head: an object's, or a document's that
+ * S3 takes by POST. 0: it is kept in memory.
+ */
+uint64_t region_spools(const struct request *head);
+/* That a body is longer than max, as its service says it. */
+void region_refuse_size(struct region *r, const struct request *head, uint64_t max,
+	struct reply *reply);
 /*
  * Looks at a request's head, of which the body is still to come. False with the refusal in reply:
  * then nobody needs to read the body.

@@ -112,7 +112,7 @@ static bool wanted_location(struct s3_ctx *c, char out[REGION_NAME_SIZE])
 	const char *at;
 	size_t len;
 
-	if (s3_body_text(c, &text))
+	if (s3_body_text(c, &text, S3_SMALL_BODY))
 		return true;
 	at = text.len ? strstr(buf_str(&text), open_tag) : NULL;
 	(void)snprintf(out, REGION_NAME_SIZE, "us-east-1");

@@ -110,7 +110,7 @@ void s3_put_ownership(struct s3_ctx *c)
 	struct error err = ERROR_INIT;
 	const char *at;
 
-	if (s3_body_text(c, &text))
+	if (s3_body_text(c, &text, S3_SMALL_BODY))
 		return;
 	at = text.len ? strstr(buf_str(&text), open_tag) : NULL;
 	for (size_t i = 0; at && i < ARRAY_SIZE(ownerships); i++) {

@@ -48,7 +48,7 @@ void s3_content_release(struct s3_content *content)
 	content->checksums = NULL;
 }
 
-bool s3_body_text(struct s3_ctx *c, struct buf *text)
+bool s3_body_text(struct s3_ctx *c, struct buf *text, uint64_t max)
 {
 	struct error err = ERROR_INIT;
 	void *room;
@@ -56,7 +56,7 @@ bool s3_body_text(struct s3_ctx *c, struct buf *text)
 	if (!c->req->spooled)
 		return buf_add(text, c->req->body ? c->req->body : "", c->req->body_len, &err) < 0 &&
 		       s3_internal(c, &err);
-	if (c->req->body_fd_len > S3_SMALL_BODY)
+	if (c->req->body_fd_len > max)
 		return s3_refuse(c, 400, "MaxMessageLengthExceeded", "Your request was too big.");
 	room = buf_extend(text, c->req->body_fd_len, &err);
 	if (!room || file_pread_all(c->req->body_fd, room, c->req->body_fd_len, 0, "body", &err) < 0)

@@ -58,12 +58,12 @@ static void delete_listed(struct s3_ctx *c, const struct xmldoc_node *object, bo
 
 void s3_delete_objects(struct s3_ctx *c)
 {
-	CLEANUP_BUF struct buf text = BUF_INIT(S3_SMALL_BODY + 1);
+	CLEANUP_BUF struct buf text = BUF_INIT(S3_DOCUMENT_MAX + 1);
 	CLEANUP(xmldoc_cleanup) struct xmldoc *doc = NULL;
 	const struct xmldoc_node *root, *first;
 	size_t nr = 0;
 
-	if (s3_body_text(c, &text))
+	if (s3_body_text(c, &text, S3_DOCUMENT_MAX))
 		return;
 	doc = xmldoc_parse(buf_str(&text), text.len, NULL);
 	root = doc ? xmldoc_root(doc) : NULL;

@@ -19,7 +19,18 @@
 #include "uploader/region/region_internal.h"
 #include "uploader/region/xml.h"
 
-enum { S3_BUCKET_SIZE = 64, S3_KEY_SIZE = 1025, S3_TEXT_SIZE = 128, S3_ID_SIZE = 33, S3_SMALL_BODY = 1024 * 1024 };
+enum {
+	S3_BUCKET_SIZE = 64,
+	S3_KEY_SIZE = 1025,
+	S3_TEXT_SIZE = 128,
+	S3_ID_SIZE = 33,
+	S3_PARTS_MAX = 10000,
+	S3_SMALL_BODY = 1024 * 1024,
+	/* A list of all parts, each with its number, its ETag and every kind of checksum: 430 bytes with indents. */
+	S3_DOCUMENT_MAX = S3_PARTS_MAX * 512,
+};
+
+#define S3_OBJECT_MAX (5 * (UINT64_C(1) << 30)) /* bytes of one PUT */
 
 #define S3_NAMESPACE "http://s3.amazonaws.com/doc/2006-03-01/"
 
@@ -78,8 +89,8 @@ struct s3_content {
 /* Takes chunks apart, checks what the request says of its body. True with an answer when wrong. */
 bool s3_take_body(struct s3_ctx *c, struct s3_content *content);
 void s3_content_release(struct s3_content *content);
-/* A small body as text; true with an answer when it is too large. */
-bool s3_body_text(struct s3_ctx *c, struct buf *text);
+/* A body of max bytes at most as text; true with an answer when it is larger. */
+bool s3_body_text(struct s3_ctx *c, struct buf *text, uint64_t max);
 
 /* The calls on an object or a bucket. */
 void s3_put_object(struct s3_ctx *c);

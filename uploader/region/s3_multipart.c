@@ -11,7 +11,7 @@
 #include "base/hash_stream.h"
 #include "base/num.h"
 
-enum { PARTS_MAX = 10000, COPY_PIECE = 1024 * 1024, SUM_SIZE = SHA256_BASE64_SIZE + 6 };
+enum { COPY_PIECE = 1024 * 1024, SUM_SIZE = SHA256_BASE64_SIZE + 6 };
 static const int64_t part_min = 5 * 1024 * 1024;
 
 char *s3_upload_path(struct s3_ctx *c, const char *name)
@@ -120,9 +120,9 @@ void s3_put_part(struct s3_ctx *c)
 	struct s3_content content;
 	uint64_t n;
 
-	if (num_parse(number, PARTS_MAX, &n, NULL) < 0 || n == 0) {
+	if (num_parse(number, S3_PARTS_MAX, &n, NULL) < 0 || n == 0) {
 		s3_refuse(c, 400, "InvalidArgument", "Part number must be an integer between 1 and %d, inclusive",
-			PARTS_MAX);
+			S3_PARTS_MAX);
 		return;
 	}
 	(void)snprintf(name, sizeof(name), "%llu.json", (unsigned long long)n);
@@ -138,22 +138,19 @@ void s3_put_part(struct s3_ctx *c)
 	s3_content_release(&content);
 }
 
-/* The record of part n; NULL when it was not sent. */
-static struct json *read_part(struct s3_ctx *c, uint64_t n)
+/* The record of part n in the upload's folder; NULL when it was not sent. */
+static struct json *read_part(const char *dir, uint64_t n)
 {
-	char name[32];
-	CLEANUP_FREE char *path = NULL;
+	CLEANUP_FREE char *path = buf_strf(NULL, "%s%llu.json", dir, (unsigned long long)n);
 	struct json *doc = NULL;
 
-	(void)snprintf(name, sizeof(name), "%llu.json", (unsigned long long)n);
-	path = s3_upload_path(c, name);
 	return path && s3_json_read(path, &doc, NULL) == 0 ? doc : NULL;
 }
 
 /* Removes the upload's records, and the content of its parts. */
 static void drop_upload(struct s3_ctx *c, const char *dir)
 {
-	for (uint64_t n = 1; n <= PARTS_MAX; n++) {
+	for (uint64_t n = 1; n <= S3_PARTS_MAX; n++) {
 		CLEANUP_FREE char *file = buf_strf(NULL, "%s%llu.json", dir, (unsigned long long)n);
 		CLEANUP(json_cleanup) struct json *doc = NULL;
 		CLEANUP_FREE char *data = NULL;
@@ -185,6 +182,7 @@ void s3_abort_upload(struct s3_ctx *c)
 
 /* Completing: parts as the body lists them. */
 struct completion {
+	const char *dir; /* of the upload; borrowed */
 	int out;
 	uint64_t size;
 	struct hash_stream *etags; /* MD5 over the parts' MD5s */
@@ -220,8 +218,8 @@ static bool element(const char *from, const char *end, const char *tag, char out
 	size_t n = 0;
 
 	(void)snprintf(open_tag, sizeof(open_tag), "<%s>", tag);
-	at = strstr(from, open_tag);
-	if (!at || at >= end)
+	at = memmem(from, (size_t)(end - from), open_tag, strlen(open_tag));
+	if (!at)
 		return true;
 	for (at += strlen(open_tag); *at && *at != '<'; at++) {
 		if (strncmp(at, "&quot;", 6) == 0)
@@ -264,13 +262,13 @@ static bool take_part(struct s3_ctx *c, const char *from, const char *end, bool 
 	uint64_t n;
 
 	if (element(from, end, "PartNumber", number) || element(from, end, "ETag", etag) ||
-	    num_parse(number, PARTS_MAX, &n, NULL) < 0)
+	    num_parse(number, S3_PARTS_MAX, &n, NULL) < 0)
 		return s3_refuse(c, 400, "MalformedXML", "The XML you provided was not well-formed");
 	if (n <= done->last)
 		return s3_refuse(c, 400, "InvalidPartOrder",
 			"The list of parts was not in ascending order. Parts must be ordered by part number.");
 	done->last = n;
-	doc = read_part(c, n);
+	doc = read_part(done->dir, n);
 	if (!doc || strcmp(json_get_str(doc, "etag", ""), etag) != 0 || hex_decode(md5, sizeof(md5), etag))
 		return s3_refuse(c, 400, "InvalidPart",
 			"One or more of the specified parts could not be found. The part may not have been "
@@ -364,13 +362,13 @@ static void finish(struct s3_ctx *c, const char *dir, struct s3_content *content
 void s3_complete_upload(struct s3_ctx *c)
 {
 	CLEANUP_FREE char *dir = s3_upload_path(c, "");
-	CLEANUP_BUF struct buf text = BUF_INIT(S3_SMALL_BODY + 1);
+	CLEANUP_BUF struct buf text = BUF_INIT(S3_DOCUMENT_MAX + 1);
 	struct s3_content content = {.size = 0};
-	struct completion done = {.out = -1};
+	struct completion done = {.dir = dir, .out = -1};
 	struct error err = ERROR_INIT;
 	CLEANUP_FREE char *path = NULL;
 
-	if (!dir || s3_body_text(c, &text))
+	if (!dir || s3_body_text(c, &text, S3_DOCUMENT_MAX))
 		return;
 	done.etags = hash_stream_new(HASH_MD5, &err);
 	done.sums = hash_stream_new(HASH_SHA256, &err);

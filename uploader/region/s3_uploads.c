@@ -8,7 +8,7 @@
 
 #include "base/num.h"
 
-enum { PARTS_MAX = 10000, UPLOADS_MAX = 1000 };
+enum { UPLOADS_MAX = 1000 };
 
 void s3_list_parts(struct s3_ctx *c)
 {
@@ -18,9 +18,9 @@ void s3_list_parts(struct s3_ctx *c)
 	if (!path)
 		return;
 	s3_write_upload(c, "ListParts", form_get(&c->query, "uploadId"));
-	xml_int(&c->xml, "MaxParts", PARTS_MAX);
+	xml_int(&c->xml, "MaxParts", S3_PARTS_MAX);
 	xml_bool(&c->xml, "IsTruncated", false);
-	for (uint64_t n = 1; n <= PARTS_MAX; n++) {
+	for (uint64_t n = 1; n <= S3_PARTS_MAX; n++) {
 		CLEANUP_FREE char *file = buf_strf(NULL, "%s%llu.json", path, (unsigned long long)n);
 		CLEANUP(json_cleanup) struct json *doc = NULL;
 

@@ -167,13 +167,6 @@ static enum MHD_Result answer(const struct server *s, const struct exchange *x,
 	return reply->dropped ? MHD_NO : server_reply(s->region, connection, reply);
 }
 
-static void refuse_size(const struct exchange *x, struct reply *reply)
-{
-	reply_ebs_error(reply, 413, "RequestEntityTooLargeException", NULL,
-		"The body is larger than %d bytes.",
-		strcmp(x->req.method, "PUT") == 0 ? BLOCK_BODY_MAX : MESSAGE_BODY_MAX);
-}
-
 static void refuse_request(struct reply *reply)
 {
 	reply_ebs_error(reply, 400, "BadRequestException", NULL, "The request cannot be read.");
@@ -190,7 +183,7 @@ static enum MHD_Result answer_whole(struct server *s, struct exchange *x,
 		return answer(s, x, connection, x->refusal);
 	reply_init(&reply);
 	if (x->body.too_large)
-		refuse_size(x, &reply);
+		region_refuse_size(s->region, &x->req, x->body.max, &reply);
 	else if (intake_finish(&x->body, &x->req))
 		refuse_request(&reply);
 	else if (region_handle(s->region, &x->req, &x->pass, &reply))
@@ -234,25 +227,24 @@ static bool keep_refusal(struct exchange *x, struct reply *reply)
 static bool admit(struct server *s, struct exchange *x, struct MHD_Connection *connection,
 	const char *method, struct reply *reply)
 {
-	bool upload;
+	uint64_t spooled, max;
 
 	if (!exchange_head(x, connection, method)) {
 		refuse_request(reply);
 		return false;
 	}
-	upload = region_is_upload(&x->req);
-	if (announces_more(x, upload			  ? INTAKE_UPLOAD_MAX :
-			      strcmp(method, "PUT") == 0 ? BLOCK_BODY_MAX :
-							   MESSAGE_BODY_MAX)) {
-		refuse_size(x, reply);
+	spooled = region_spools(&x->req);
+	max = spooled ? spooled : strcmp(method, "PUT") == 0 ? BLOCK_BODY_MAX : MESSAGE_BODY_MAX;
+	if (announces_more(x, max)) {
+		region_refuse_size(s->region, &x->req, max, reply);
 		return false;
 	}
 	if (!region_admit(s->region, &x->req, &x->pass, reply))
 		return false;
 	if (x->pass.body != AUTH_BODY_NEEDED)
 		connections_work(&s->connections, x->connection);
-	if (upload)
-		intake_spool(&x->body, s->region->dir);
+	if (spooled)
+		intake_spool(&x->body, s->region->dir, spooled);
 	return true;
 }
 
