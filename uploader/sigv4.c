@@ -7,6 +7,9 @@
  *   canonical request   METHOD \n PATH \n QUERY \n (name:value \n)... \n SIGNED \n PAYLOADHASH
  *   string to sign      AWS4-HMAC-SHA256 \n TIME \n DATE/REGION/SERVICE/aws4_request \n hex(sha256(canonical))
  *   key                 HMAC chain over DATE, REGION, SERVICE, "aws4_request", from "AWS4" + secret
+ *   chunk to sign       AWS4-HMAC-SHA256-PAYLOAD \n TIME \n SCOPE \n signature before
+ *                       \n hex(sha256("")) \n hex(sha256(chunk))
+ *   trailer to sign     AWS4-HMAC-SHA256-TRAILER \n TIME \n SCOPE \n signature before \n hex(sha256(trailer))
  */
 #include "uploader/sigv4.h"
 
@@ -72,6 +75,24 @@ int sigv4_signature(const uint8_t key[SHA256_SIZE], const char *string_to_sign,
 		return -1;
 	hex_encode(hex, mac, sizeof(mac));
 	return 0;
+}
+
+/* A chunk has a second digest, of headers that it might have: none. */
+int sigv4_link(const struct sigv4_scope *scope, const uint8_t key[SHA256_SIZE], enum sigv4_link link,
+	const uint8_t digest[SHA256_SIZE], char signature[SHA256_HEX_SIZE], struct error *err)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(0);
+	char hex[SHA256_HEX_SIZE];
+	uint8_t none[SHA256_SIZE];
+
+	if (buf_addf(&text, err, ALGORITHM "-%s\n%s\n%s/%s/%s/aws4_request\n%s\n",
+		    link == SIGV4_CHUNK ? "PAYLOAD" : "TRAILER", scope->time, scope->date,
+		    scope->region, scope->service, signature) < 0 ||
+	    (link == SIGV4_CHUNK && (sha256("", 0, none, err) < 0 ||
+			buf_addf(&text, err, "%s\n", hex_encode(hex, none, sizeof(none))) < 0)) ||
+	    buf_add_str(&text, hex_encode(hex, digest, SHA256_SIZE), err) < 0)
+		return -1;
+	return sigv4_signature(key, buf_str(&text), signature, err);
 }
 
 int sigv4_authorization(const struct sigv4_request *req, const struct sigv4_scope *scope,

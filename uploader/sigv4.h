@@ -53,6 +53,16 @@ int sigv4_signing_key(const char *secret, const struct sigv4_scope *scope, uint8
 /* The signature, in lower-case hex. */
 int sigv4_signature(const uint8_t key[SHA256_SIZE], const char *string_to_sign,
 	char hex[SHA256_HEX_SIZE], struct error *err) MUST_CHECK;
+/* What a body in signed chunks is made of. */
+enum sigv4_link { SIGV4_CHUNK, SIGV4_TRAILER };
+/*
+ * The signature of a body's next chunk, or of its trailer, by the digest of its bytes (of a trailer:
+ * each "name:value\n"). signature: that of what comes before it, the request's at first; gets the new
+ * one. Source: Amazon S3 API Reference, "Signature calculations for trailing headers (chunked uploads)"
+ * and what it refers to.
+ */
+int sigv4_link(const struct sigv4_scope *scope, const uint8_t key[SHA256_SIZE], enum sigv4_link link,
+	const uint8_t digest[SHA256_SIZE], char signature[SHA256_HEX_SIZE], struct error *err) MUST_CHECK;
 /* All of it: appends the value of the Authorization header. */
 int sigv4_authorization(const struct sigv4_request *req, const struct sigv4_scope *scope,
 	const char *access_key, const uint8_t key[SHA256_SIZE], struct buf *out, struct error *err)

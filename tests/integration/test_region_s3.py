@@ -2,6 +2,7 @@
 """S3 of the local region under boto3: buckets, objects, listings, multipart uploads, checksums, Regions."""
 import base64
 import hashlib
+import hmac
 import http.client
 import json
 import os
@@ -86,11 +87,14 @@ def test_checksums(s3, bucket):
 
 
 def sent(region, method, path, body, headers, where="us-east-1"):
-    """A request signed by botocore by hand, its payload hash as the headers say. (status, text)"""
-    request = botocore.awsrequest.AWSRequest(method, region.endpoint + path, headers=headers, data=body)
+    """A request signed by botocore by hand, its payload hash as the headers say. (status, text)
+    body may be a function of the signature and its time."""
+    request = botocore.awsrequest.AWSRequest(method, region.endpoint + path, headers=headers)
     signer = botocore.auth.S3SigV4Auth(botocore.credentials.Credentials(*region.credentials()), "s3", where)
     signer.payload = lambda _: headers["X-Amz-Content-SHA256"]
     signer.add_auth(request)
+    if callable(body):
+        body = body(request.headers["Authorization"][-64:], request.headers["X-Amz-Date"])
     try:
         with urllib.request.urlopen(urllib.request.Request(region.endpoint + path, data=body, method=method,
                                                            headers=dict(request.headers.items()))) as answer:
@@ -109,15 +113,90 @@ def test_chunks_with_a_trailer(region, s3, bucket):
                "X-Amz-Trailer": "x-amz-checksum-crc64nvme", "X-Amz-Decoded-Content-Length": "9",
                "Content-Type": "text/plain"}
     put = lambda body, **more: sent(region, "PUT", f"/{bucket}/chunks", body, {**headers, **more})
-    assert put(chunked(b"1234", b"56789"))[0] == 200
+    assert put(chunked(b"123456789"))[0] == 200
     assert s3.get_object(Bucket=bucket, Key="chunks")["Body"].read() == b"123456789"
     assert "BadDigest" in put(chunked(b"123456780"))[1]
     assert "IncompleteBody" in put(chunked(b"123456789"), **{"X-Amz-Decoded-Content-Length": "8"})[1]
-    for damaged in (b"zz\r\n1\r\n0\r\n\r\n", b"ff\r\n1\r\n0\r\n\r\n", b"9\r\n123456789\r\n", b""):
+    for damaged in (b"zz\r\n1\r\n0\r\n\r\n", b"ff\r\n1\r\n0\r\n\r\n", b"9\r\n123456789\r\n", b"",
+                    b"8\r\n123456789\r\n0\r\n\r\n"):
         assert "IncompleteBody" in put(damaged)[1]
-    assert put(b"", **{"X-Amz-Content-SHA256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"})[0] == 501
+    status, text = put(chunked(b"1234", b"56789"))
+    assert status == 403 and "InvalidChunkSizeError" in text
+    assert put(b"", **{"X-Amz-Content-SHA256": "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"})[0] == 501
     assert s3.get_object(Bucket=bucket, Key="chunks")["Body"].read() == b"123456789"
     assert len(list(region.folder.glob(f"regions/*/buckets/{bucket}/data/*"))) == 1  # nothing refused is left
+    pieces = [os.urandom(8192), os.urandom(70000), b"end"]
+    whole = base64.b64encode(hashlib.sha256(b"".join(pieces)).digest()).decode()
+    assert put(chunked(*pieces, trailer=f"x-amz-checksum-sha256:{whole}"), **{
+        "X-Amz-Trailer": "x-amz-checksum-sha256", "X-Amz-Decoded-Content-Length": "78195"})[0] == 200
+    assert s3.get_object(Bucket=bucket, Key="chunks")["Body"].read() == b"".join(pieces)
+
+
+def signed_chunks(region, pieces, trailer=None, spoil=lambda what, signature: signature):
+    """A body after "Signature calculations ... (chunked upload)" in the S3 API Reference, for sent(). spoil(what, signature)
+    may put another signature in the place of that of chunk 0, 1 ..., and of the "trailer"."""
+    def body(seed, time):
+        key = b"AWS4" + region.credentials()[1].encode()
+        for part in (time[:8], "us-east-1", "s3", "aws4_request"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        digest = lambda data: hashlib.sha256(data).hexdigest()
+        last, out = seed, b""
+
+        def sign(kind, *digests):
+            text = "\n".join((f"AWS4-HMAC-SHA256-{kind}", time, f"{time[:8]}/us-east-1/s3/aws4_request", last, *digests))
+            return hmac.digest(key, text.encode(), "sha256").hex()
+
+        for i, piece in enumerate([*pieces, b""]):
+            last = sign("PAYLOAD", digest(b""), digest(piece))
+            out += b"%x;chunk-signature=%s\r\n" % (len(piece), spoil(i, last).encode())
+            out += piece + b"\r\n" if piece else b""
+        if trailer:
+            last = sign("TRAILER", digest(trailer.encode() + b"\n"))
+            out += f"{trailer}\r\nx-amz-trailer-signature:{spoil('trailer', last)}\r\n".encode()
+        return out + b"\r\n"
+    return body
+
+
+@pytest.mark.parametrize("form", ["", "-TRAILER"])
+def test_signed_chunks(region, s3, bucket, form):
+    pieces = [os.urandom(8192), os.urandom(70000), b"end"]
+    whole = b"".join(pieces)
+    sums = [base64.b64encode(hashlib.sha256(data).digest()).decode() for data in (whole, b"other")]
+    trailer, other = (f"x-amz-checksum-sha256:{text}" if form else None for text in sums)
+    headers = {"X-Amz-Content-SHA256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" + form, "Content-Encoding": "aws-chunked",
+               "X-Amz-Decoded-Content-Length": str(len(whole)), "Content-Type": "text/plain"}
+    if form:
+        headers["X-Amz-Trailer"] = "x-amz-checksum-sha256"
+    put = lambda body, key="k", **more: sent(region, "PUT", f"/{bucket}/{key}", body, {**headers, **more})
+    assert put(signed_chunks(region, pieces, trailer))[0] == 200
+    got = s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+    assert got["Body"].read() == whole and got.get("ChecksumSHA256") == (sums[0] if form else None)
+    part = s3.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
+    assert put(signed_chunks(region, pieces, trailer), f"parts?partNumber=1&uploadId={part}")[0] == 200
+    s3.abort_multipart_upload(Bucket=bucket, Key="parts", UploadId=part)
+    # Each signature counts, so does its place in the chain; bytes that came are gone again.
+    for where in (0, 1, 3, *(["trailer"] if form else [])):
+        for wrong in (lambda right: "0" * 64, lambda right: "", lambda right: right + "0"):
+            status, text = put(signed_chunks(region, pieces, trailer, lambda what, right: wrong(right) if what == where else right))
+            assert status == 403 and "<Code>SignatureDoesNotMatch</Code>" in text
+    mixed = lambda seed, time: signed_chunks(region, pieces, trailer)(seed, time).replace(b"end", b"eND")
+    assert "SignatureDoesNotMatch" in put(mixed)[1]
+    assert "SignatureDoesNotMatch" in put(lambda seed, time: signed_chunks(region, pieces, trailer)("0" * 64, time))[1]
+    if form:
+        assert "BadDigest" in put(signed_chunks(region, pieces, other))[1]
+        swapped = lambda seed, time: signed_chunks(region, pieces, other)(seed, time).replace(*(t.encode() for t in sums[::-1]))
+        assert "SignatureDoesNotMatch" in put(swapped)[1]
+        unsigned = lambda seed, time: signed_chunks(region, pieces)(seed, time)[:-2] + trailer.encode() + b"\r\n\r\n"
+        assert "SignatureDoesNotMatch" in put(unsigned)[1]
+    else:
+        stowaway = lambda seed, time: signed_chunks(region, pieces)(seed, time)[:-2] + b"x-amz-checksum-crc32:AAAAAA==\r\n\r\n"
+        assert "IncompleteBody" in put(stowaway)[1]
+    assert "InvalidChunkSizeError" in put(signed_chunks(region, pieces[::-1], trailer))[1]
+    assert "IncompleteBody" in put(signed_chunks(region, pieces, trailer), **{"X-Amz-Decoded-Content-Length": "9"})[1]
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == whole
+    assert len(list(region.folder.glob(f"regions/*/buckets/{bucket}/data/*"))) == 1
+    document = signed_chunks(region, [b"<Delete><Object><Key>k</Key></Object></Delete>"], trailer)
+    assert sent(region, "POST", f"/{bucket}?delete", document, headers)[0] == 501
 
 
 def test_listing(s3, bucket):

@@ -107,6 +107,46 @@ static void test_query_order(void **state)
 	buf_release(&out);
 }
 
+/*
+ * Amazon S3 API Reference: 66,560 bytes 'a' as chunks of 64 KiB, 1 KiB and nothing, without a trailer and with one.
+ */
+static void test_chunks(void **state)
+{
+	static const char *const signatures[2][5] = {
+		{"4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9",
+			"ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648",
+			"0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497",
+			"b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9", NULL},
+		{"106e2a8a18243abcf37539882f36619c00e2dfc72633413f02d3b74544bfeb8e",
+			"b474d8862b1487a5145d686f57f013e54db672cee1c953b3010fb58501ef5aa2",
+			"1c1344b170168f8e65b41376b44b20fe354e373826ccbbe2c1d40a8cae51e5c7",
+			"2ca2aba2005185cf7159c6277faf83795951dd77a3a99e6e65d5c9f85863f992",
+			"d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435"},
+	};
+	static const char trailer[] = "x-amz-checksum-crc32c:sOO8/Q==\n";
+	static const size_t sizes[] = {65536, 1024, 0};
+	static char bytes[65536];
+	struct sigv4_scope scope = {.date = "20130524", .time = "20130524T000000Z", .region = "us-east-1",
+		.service = "s3"};
+	uint8_t key[SHA256_SIZE], digest[SHA256_SIZE];
+	char signature[SHA256_HEX_SIZE];
+
+	(void)state;
+	memset(bytes, 'a', sizeof(bytes));
+	assert_int_equal(sigv4_signing_key("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", &scope, key, NULL), 0);
+	for (int form = 0; form < 2; form++) {
+		memcpy(signature, signatures[form][0], sizeof(signature));
+		for (int i = 0; i < 3; i++) {
+			assert_int_equal(sha256(bytes, sizes[i], digest, NULL), 0);
+			assert_int_equal(sigv4_link(&scope, key, SIGV4_CHUNK, digest, signature, NULL), 0);
+			assert_string_equal(signature, signatures[form][i + 1]);
+		}
+	}
+	assert_int_equal(sha256(trailer, strlen(trailer), digest, NULL), 0);
+	assert_int_equal(sigv4_link(&scope, key, SIGV4_TRAILER, digest, signature, NULL), 0);
+	assert_string_equal(signature, signatures[1][4]);
+}
+
 static void test_authorization(void **state)
 {
 	struct sigv4_header headers[] = {
@@ -421,6 +461,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_s3_put),
 		cmocka_unit_test(test_query_order),
 		cmocka_unit_test(test_authorization),
+		cmocka_unit_test(test_chunks),
 		cmocka_unit_test(test_presign),
 		cmocka_unit_test(test_encode),
 		cmocka_unit_test(test_suite),

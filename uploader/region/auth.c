@@ -322,6 +322,37 @@ static enum auth_result check(struct auth *a, enum auth_service service, const s
 	return result;
 }
 
+/* Of a session that has ended since then, too. */
+static bool fill_seed(struct auth *a, enum auth_service service, const struct auth_header *h,
+	struct auth_seed *seed)
+{
+	struct session_creds session = {.secret_key = ""};
+	struct caller caller;
+	const char *secret;
+	bool failed = find_key(a, h, &caller, &session, &secret, 0) != AUTH_OK ||
+		      signing_key(a, service, h, secret, &seed->scope, seed->key, NULL) < 0;
+
+	explicit_bzero(&session, sizeof(session));
+	return failed;
+}
+
+bool auth_seed(struct auth *a, enum auth_service service, const struct request *req, const char *region,
+	struct auth_seed *seed)
+{
+	struct auth_header h;
+	bool failed = auth_header_parse(&h, req);
+
+	*seed = (struct auth_seed){.scope = {.region = region, .service = service_names[service]}};
+	if (!failed) {
+		memcpy(seed->scope.date, h.amz_date, 8);
+		memcpy(seed->scope.time, h.amz_date, 16);
+		memcpy(seed->signature, h.signature, SHA256_HEX_SIZE);
+		failed = fill_seed(a, service, &h, seed);
+	}
+	auth_header_release(&h);
+	return failed;
+}
+
 enum auth_result auth_check_head(struct auth *a, enum auth_service service,
 	const struct request *req, int64_t now, struct caller *caller, enum auth_body *body,
 	char text[AUTH_TEXT_SIZE])

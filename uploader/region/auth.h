@@ -85,6 +85,19 @@ enum auth_result auth_check_head(struct auth *a, enum auth_service service,
 /* The body of a request whose head was checked: AUTH_OK or AUTH_DIGEST. */
 enum auth_result auth_check_body(const struct request *req, char text[AUTH_TEXT_SIZE]);
 
+/* What the signatures of a body's chunks begin with. */
+struct auth_seed {
+	struct sigv4_scope scope;
+	uint8_t key[SHA256_SIZE];
+	char signature[SHA256_HEX_SIZE]; /* the request's */
+};
+/*
+ * Of a request whose head was checked. region: the one that it was signed for; borrowed as long as the
+ * seed is used. True when there was trouble of our own.
+ */
+bool auth_seed(struct auth *a, enum auth_service service, const struct request *req, const char *region,
+	struct auth_seed *seed);
+
 /* The service of the request's credential scope ("s3"), copied into out; "" when it has none. */
 void auth_scope_service(const struct request *req, char out[16]);
 

@@ -3,7 +3,10 @@
  * S3: an upload's body. It lies in a file when the handler runs; here it goes to its place, out of
  * its chunks if it came in them, past MD5 and the checksums that were announced:
  *
- *   <hex length>[;…]\r\n <bytes> \r\n … 0\r\n [<trailer>:<value>\r\n] \r\n
+ *   <hex length>[;chunk-signature=<hex>]\r\n <bytes> \r\n … 0[;…]\r\n [<trailer>:<value>\r\n …] \r\n
+ *
+ * Signed chunks each have a signature that the one before goes into, and the last trailer is the
+ * signature of the others (sigv4_link()).
  */
 #include "uploader/region/s3_internal.h"
 
@@ -16,8 +19,10 @@
 #include "base/file.h"
 #include "base/hash_stream.h"
 #include "base/num.h"
+#include "uploader/region/token.h"
 
-enum { PIECE = 256 * 1024, LINE_MAX_LEN = 512 };
+enum { PIECE = 256 * 1024, LINE_MAX_LEN = 512, CHUNK_MIN = 8192,
+	LINK_SIZE = SHA256_HEX_SIZE + 1 /* one that is too long shows */ };
 
 static const struct checksum {
 	const char *name, *header;
@@ -40,6 +45,8 @@ struct intake {
 	const struct checksum *which;
 	char expected[64];  /* of the header or the trailer; "" until it comes */
 	uint8_t *piece;
+	struct sha256 *chunk;  /* of the chunk, then of the trailers; NULL: they are not signed */
+	struct auth_seed seed; /* its signature: that of the chunk before */
 };
 
 void s3_content_release(struct s3_content *content)
@@ -50,9 +57,13 @@ void s3_content_release(struct s3_content *content)
 
 bool s3_body_text(struct s3_ctx *c, struct buf *text, uint64_t max)
 {
+	const char *form = request_header(c->req, "x-amz-content-sha256");
 	struct error err = ERROR_INIT;
 	void *room;
 
+	if (form && strncmp(form, "STREAMING-", 10) == 0)
+		return s3_refuse(c, 501, "NotImplemented",
+			"This region takes objects and parts in chunks, nothing else");
 	if (!c->req->spooled)
 		return buf_add(text, c->req->body ? c->req->body : "", c->req->body_len, &err) < 0 &&
 		       s3_internal(c, &err);
@@ -82,7 +93,8 @@ static bool take_bytes(struct intake *in, uint64_t len)
 		if (file_pread_all(in->c->req->body_fd, in->piece, n, in->at, "body", &err) < 0 ||
 		    file_pwrite_all(in->out, in->piece, n, in->written, "object", &err) < 0 ||
 		    hash_stream_update(in->md5, in->piece, n, &err) < 0 ||
-		    (in->sum && hash_stream_update(in->sum, in->piece, n, &err) < 0))
+		    (in->sum && hash_stream_update(in->sum, in->piece, n, &err) < 0) ||
+		    (in->chunk && sha256_update(in->chunk, in->piece, n, &err) < 0))
 			return s3_internal(in->c, &err);
 		in->at += n;
 		in->written += n;
@@ -124,42 +136,100 @@ static bool parse_chunk_size(const char *line, uint64_t *size)
 	return false;
 }
 
-/* The checksum after the last chunk. */
-static bool take_trailers(struct intake *in)
+/* Whether what was hashed since the last time has that signature. */
+static bool check_link(struct intake *in, enum sigv4_link link, const char *sent)
 {
-	char line[LINE_MAX_LEN];
+	struct error err = ERROR_INIT;
+	uint8_t digest[SHA256_SIZE];
+
+	if (sha256_final(in->chunk, digest, &err) < 0 ||
+	    sigv4_link(&in->seed.scope, in->seed.key, link, digest, in->seed.signature, &err) < 0)
+		return s3_internal(in->c, &err);
+	if (strlen(sent) == SHA256_HEX_SIZE - 1 && token_equal(in->seed.signature, sent, SHA256_HEX_SIZE - 1))
+		return false;
+	return s3_refuse(in->c, 403, "SignatureDoesNotMatch",
+		"The signature of a %s of the body does not match the one that we calculated.",
+		link == SIGV4_CHUNK ? "chunk" : "trailer");
+}
+
+/* A trailer as it is signed. */
+static bool hash_trailer(struct intake *in, char *name, const char *value)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT(LINE_MAX_LEN);
+	struct error err = ERROR_INIT;
+
+	for (char *at = name; *at; at++)
+		*at = (char)(*at >= 'A' && *at <= 'Z' ? *at | 32 : *at);
+	return (buf_addf(&text, &err, "%s:%s\n", name, value) < 0 ||
+		       sha256_update(in->chunk, text.data, text.len, &err) < 0) &&
+	       s3_internal(in->c, &err);
+}
+
+/* One of them, cut at its colon; signature gets it if it is that of the others. */
+static bool take_trailer(struct intake *in, char *name, char *value, char signature[LINK_SIZE])
+{
+	value += strspn(value, " \t");
+	value[strcspn(value, " \t\n")] = '\0';
+	if (in->chunk && strcasecmp(name, "x-amz-trailer-signature") == 0) {
+		(void)snprintf(signature, LINK_SIZE, "%s", value);
+		return false;
+	}
+	if (in->which && strcasecmp(name, in->which->header) == 0)
+		(void)snprintf(in->expected, sizeof(in->expected), "%s", value);
+	return in->chunk && (signature[0] ? malformed(in) : hash_trailer(in, name, value));
+}
+
+/* The checksum after the last chunk, and its signature. */
+static bool take_trailers(struct intake *in, bool are_signed)
+{
+	char line[LINE_MAX_LEN], signature[LINK_SIZE] = "", *colon;
 
 	for (;;) {
-		char *colon;
-
 		if (take_line(in, line))
 			return true;
 		if (*line == '\0')
-			return false;
+			return are_signed && check_link(in, SIGV4_TRAILER, signature);
 		colon = strchr(line, ':');
-		if (!colon)
+		if (!colon || (in->chunk && !are_signed))
 			return malformed(in);
-		*colon++ = '\0';
-		if (in->which && strcasecmp(line, in->which->header) == 0)
-			(void)snprintf(in->expected, sizeof(in->expected), "%s",
-				colon + strspn(colon, " "));
+		*colon = '\0';
+		if (take_trailer(in, line, colon + 1, signature))
+			return true;
 	}
+}
+
+/* The bytes of one, after its first line. */
+static bool take_chunk(struct intake *in, uint64_t size, const char *line)
+{
+	static const char name[] = ";chunk-signature=";
+	const char *sent = strstr(line, name);
+	char end[LINE_MAX_LEN] = "";
+
+	if (size > 0 && (take_bytes(in, size) || take_line(in, end)))
+		return true;
+	if (*end != '\0')
+		return malformed(in);
+	return in->chunk && check_link(in, SIGV4_CHUNK, sent ? sent + sizeof(name) - 1 : "");
 }
 
 static bool take_chunks(struct intake *in)
 {
+	uint64_t size, before = CHUNK_MIN;
 	char line[LINE_MAX_LEN];
-	uint64_t size;
 
 	do {
 		if (take_line(in, line))
 			return true;
 		if (parse_chunk_size(line, &size))
 			return malformed(in);
-		if (size > 0 && (take_bytes(in, size) || take_line(in, line)))
+		if (size > 0 && before < CHUNK_MIN)
+			return s3_refuse(in->c, 403, "InvalidChunkSizeError",
+				"Only the last chunk is allowed to have a size less than %d bytes", CHUNK_MIN);
+		if (take_chunk(in, size, line))
 			return true;
+		before = size;
 	} while (size > 0);
-	return take_trailers(in);
+	return false;
 }
 
 /* Which checksum the request brings, in a header or at its end. */
@@ -177,19 +247,35 @@ static void choose_checksum(struct intake *in)
 	}
 }
 
+/* The chunks are signed, the first one after the request. */
+static bool begin_chain(struct intake *in)
+{
+	struct error err = ERROR_INIT;
+
+	in->chunk = sha256_new(&err);
+	if (in->chunk && auth_seed(&in->c->region->auth, AUTH_S3, in->c->req, in->c->signed_region, &in->seed))
+		error_set(&err, ERROR_NOMEM, 0, "no key for signed chunks");
+	return err.kind != ERROR_NONE && s3_internal(in->c, &err);
+}
+
 static bool take_all(struct intake *in)
 {
 	const char *form = request_header(in->c->req, "x-amz-content-sha256");
 	const char *decoded = request_header(in->c->req, "x-amz-decoded-content-length");
 	uint64_t want;
+	bool trailer;
 
 	if (!form || strncmp(form, "STREAMING-", 10) != 0)
 		return take_bytes(in, in->end);
-	if (strcmp(form, "STREAMING-UNSIGNED-PAYLOAD-TRAILER") != 0)
-		return s3_refuse(in->c, 501, "NotImplemented",
-			"This region takes chunks unsigned (STREAMING-UNSIGNED-PAYLOAD-TRAILER), not %.60s",
+	trailer = strcmp(form, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER") == 0;
+	if (trailer || strcmp(form, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD") == 0) {
+		if (begin_chain(in))
+			return true;
+	} else if (strcmp(form, "STREAMING-UNSIGNED-PAYLOAD-TRAILER") != 0) {
+		return s3_refuse(in->c, 501, "NotImplemented", "This region does not take chunks of the form %.60s",
 			form);
-	if (take_chunks(in))
+	}
+	if (take_chunks(in) || take_trailers(in, trailer))
 		return true;
 	if (!decoded || num_parse(decoded, INT64_MAX, &want, NULL) < 0 || want != in->written)
 		return s3_refuse(in->c, 400, "IncompleteBody",
@@ -275,6 +361,8 @@ bool s3_take_body(struct s3_ctx *c, struct s3_content *content)
 	close(in.out);
 	hash_stream_free(in.md5);
 	hash_stream_free(in.sum);
+	sha256_free(in.chunk);
+	explicit_bzero(&in.seed, sizeof(in.seed));
 	free(in.piece);
 	return over;
 }
