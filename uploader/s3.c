@@ -10,12 +10,14 @@
 #include "base/hash_stream.h"
 #include "base/num.h"
 #include "base/xmldoc.h"
+#include "uploader/paging.h"
 #include "uploader/sigv4.h"
 
 enum {
 	SMALL_ANSWER = 64 * 1024,
 	LIST_ANSWER = 8 * 1024 * 1024,
 	LIST_PAGES_MAX = 100000,
+	MAX_EMPTY_PAGES = 100, /* S3 has them behind many keys that were deleted */
 	ATTEMPT_MS = 120000,
 	SLOW_RATE = 32000, /* bytes a second */
 };
@@ -350,67 +352,80 @@ int s3_delete(const struct s3_place *place, const char *key, struct error *err)
 	return ret;
 }
 
-static int list_query(struct buf *query, const char *prefix, const char *token, struct error *err)
+/* A list on its way. */
+struct listing {
+	const struct s3_place *place;
+	const char *prefix;
+	int (*found)(void *arg, const char *key, uint64_t size, struct error *err);
+	void *arg;
+	char token[1100]; /* of the next page; "": the first, or none */
+	struct paging paging;
+};
+
+static int list_query(const struct listing *l, struct buf *query, struct error *err)
 {
 	if (buf_add_str(query, "?list-type=2&prefix=", err) < 0 ||
-	    sigv4_encode(query, prefix, strlen(prefix), false, err) < 0)
+	    sigv4_encode(query, l->prefix, strlen(l->prefix), false, err) < 0)
 		return -1;
-	if (!token[0])
+	if (!l->token[0])
 		return 0;
 	return buf_add_str(query, "&continuation-token=", err) < 0 ?
-			-1 : sigv4_encode(query, token, strlen(token), false, err);
+			-1 : sigv4_encode(query, l->token, strlen(l->token), false, err);
 }
 
-/* Entries of a page; token gets that of the next one, "" at the end. */
-static int read_page(const struct aws_call *call, const char *prefix,
-	int (*found)(void *arg, const char *key, uint64_t size, struct error *err), void *arg,
-	char token[1100], struct error *err)
+/* Entries of a page, and the token of the one behind it. */
+static int read_page(struct listing *l, const struct aws_call *call, struct error *err)
 {
 	CLEANUP(xmldoc_cleanup) struct xmldoc *doc =
-		aws_answer_xml(buf_str(&call->http.answer), call->http.answer.len, err);
-	const struct xmldoc_node *root = doc ? xmldoc_root(doc) : NULL;
-	char key[S3_KEY_MAX + 1], next[1100] = "";
+		xmldoc_parse(buf_str(&call->http.answer), call->http.answer.len, err);
+	const struct xmldoc_node *first, *root = doc ? xmldoc_root(doc) : NULL;
+	char key[S3_KEY_MAX + 1];
 
 	if (!doc)
 		return -1;
-	for (const struct xmldoc_node *n = xmldoc_child(root, "Contents"); n; n = xmldoc_next(n)) {
+	first = xmldoc_child(root, "Contents");
+	for (const struct xmldoc_node *n = first; n; n = xmldoc_next(n)) {
 		xmldoc_child_text(n, "Key", key, sizeof(key));
-		if (strncmp(key, prefix, strlen(prefix)) != 0)
+		if (strncmp(key, l->prefix, strlen(l->prefix)) != 0)
 			return error_set(err, ERROR_SERVICE, 0, "%s answered '%.100s', which was not asked for",
 				call->operation, key);
-		if (found(arg, key, xmldoc_child_number(n, "Size", 0), err) < 0)
+		if (l->found(l->arg, key, xmldoc_child_number(n, "Size", 0), err) < 0)
 			return -1;
 	}
+	l->token[0] = '\0';
 	if (xmldoc_child_bool(root, "IsTruncated", false))
-		xmldoc_child_text(root, "NextContinuationToken", next, sizeof(next));
-	if (next[0] && strcmp(next, token) == 0)
-		return error_set(err, ERROR_SERVICE, 0, "%s answered the same continuation token twice",
-			call->operation);
-	snprintf(token, 1100, "%s", next);
-	return 0;
+		xmldoc_child_text(root, "NextContinuationToken", l->token, sizeof(l->token));
+	return l->token[0] ? paging_next(&l->paging, !first, l->token, call->operation, err) : 0;
+}
+
+static int list_page(struct listing *l, struct error *err)
+{
+	CLEANUP_BUF struct buf query = BUF_INIT(0);
+	struct aws_call call;
+	int ret;
+
+	if (list_query(l, &query, err) < 0 ||
+	    s3_call_init(l->place, &call, "GET", NULL, buf_str(&query), "ListObjectsV2", err) < 0)
+		return -1;
+	call.http.max_answer = LIST_ANSWER;
+	ret = aws_perform(l->place->aws, &call, err);
+	if (ret == 0)
+		ret = read_page(l, &call, err);
+	aws_call_release(&call);
+	return ret;
 }
 
 int s3_list(const struct s3_place *place, const char *prefix,
 	int (*found)(void *arg, const char *key, uint64_t size, struct error *err), void *arg,
 	struct error *err)
 {
-	char token[1100] = "";
+	struct listing l = {.place = place, .prefix = prefix, .found = found, .arg = arg,
+		.paging = {.max_empty = MAX_EMPTY_PAGES}};
+	int ret = 0;
 
-	for (int page = 0; page < LIST_PAGES_MAX; page++) {
-		CLEANUP_BUF struct buf query = BUF_INIT(0);
-		struct aws_call call;
-		int ret;
-
-		if (list_query(&query, prefix, token, err) < 0 ||
-		    s3_call_init(place, &call, "GET", NULL, buf_str(&query), "ListObjectsV2", err) < 0)
-			return -1;
-		call.http.max_answer = LIST_ANSWER;
-		ret = aws_perform(place->aws, &call, err);
-		if (ret == 0)
-			ret = read_page(&call, prefix, found, arg, token, err);
-		aws_call_release(&call);
-		if (ret < 0 || !token[0])
-			return ret;
-	}
-	return error_set(err, ERROR_SERVICE, 0, "ListObjectsV2 %s has no end", place->name);
+	for (int page = 0; ret == 0 && (page == 0 || l.token[0]); page++)
+		ret = page < LIST_PAGES_MAX ? list_page(&l, err) :
+			error_set(err, ERROR_SERVICE, 0, "ListObjectsV2 %s has no end", place->name);
+	paging_release(&l.paging);
+	return ret;
 }

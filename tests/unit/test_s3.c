@@ -403,6 +403,65 @@ static unsigned count(const struct fixture *f, const char *start)
 	return n;
 }
 
+/* A list's page, with an object when f->body says one; the tokens go round after as many as f->extra says. */
+static enum httpd_act pages(struct fixture *f, const struct httpd_request *req, char *reply, size_t size,
+	size_t *len)
+{
+	char body[300];
+
+	snprintf(body, sizeof(body), "<ListBucketResult><IsTruncated>true</IsTruncated>%s<NextContinuationToken>t%lu"
+		"</NextContinuationToken></ListBucketResult>", f->body, req->number % strtoul(f->extra, NULL, 10));
+	*len = httpd_answer(reply, size, "200 OK", "", body);
+	return HTTPD_SEND;
+}
+
+static int count_key(void *arg, const char *key, uint64_t size, struct error *err)
+{
+	unsigned *nr = arg;
+
+	(void)key;
+	(void)size;
+	(void)err;
+	++*nr;
+	return 0;
+}
+
+/* Lists that lead round in a circle, or on and on through nothing, would be followed for ever. */
+static void test_lists_without_end(void **state)
+{
+	static const struct {
+		const char *tokens, *object;
+		unsigned pages;
+		const char *expected;
+	} cases[] = {
+		{"1", "<Contents><Key>a</Key></Contents>", 2,
+			"ListObjectsV2: the pages go round in a circle: the token 't0'"},
+		{"2", "<Contents><Key>a</Key></Contents>", 4, "in a circle"},
+		{"3", "", 8, "in a circle"},
+		{"100000", "", 100, "100 pages in a row have nothing in them"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct fixture *f;
+		struct s3_place place;
+		struct error err = ERROR_INIT;
+		unsigned nr = 0;
+
+		assert_int_equal(setup(state), 0);
+		f = *state;
+		f->answer = pages;
+		f->extra = cases[i].tokens;
+		f->body = cases[i].object;
+		place = (struct s3_place){.aws = f->first, .name = "buck"};
+		assert_int_equal(s3_list(&place, "a", count_key, &nr, &err), -1);
+		assert_int_equal(err.kind, ERROR_SERVICE);
+		assert_non_null(strstr(err.text, cases[i].expected));
+		assert_in_range(f->nr, 2, cases[i].pages);
+		assert_int_equal(nr, cases[i].object[0] ? f->nr : 0);
+		teardown(state);
+	}
+}
+
 /* A multipart upload that goes well but for what f->extra names, once when f->body is "once". */
 static enum httpd_act parts(struct fixture *f, const struct httpd_request *req, char *reply, size_t size,
 	size_t *len)
@@ -546,6 +605,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_put_is_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_late_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_get_is_checked, setup, teardown),
+		cmocka_unit_test(test_lists_without_end),
 		cmocka_unit_test_setup_teardown(test_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stream_that_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_answer, setup, teardown),
