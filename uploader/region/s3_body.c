@@ -356,8 +356,10 @@ bool s3_take_body(struct s3_ctx *c, struct s3_content *content)
 		return s3_internal(c, &err);
 	}
 	over = take(&in, content);
-	if (over)
+	if (over) {
 		(void)unlink(path);
+		s3_content_release(content);
+	}
 	close(in.out);
 	hash_stream_free(in.md5);
 	hash_stream_free(in.sum);
