@@ -377,7 +377,7 @@ static int list_query(const struct listing *l, struct buf *query, struct error *
 static int read_page(struct listing *l, const struct aws_call *call, struct error *err)
 {
 	CLEANUP(xmldoc_cleanup) struct xmldoc *doc =
-		xmldoc_parse(buf_str(&call->http.answer), call->http.answer.len, err);
+		aws_answer_xml(buf_str(&call->http.answer), call->http.answer.len, err);
 	const struct xmldoc_node *first, *root = doc ? xmldoc_root(doc) : NULL;
 	char key[S3_KEY_MAX + 1];
 
