@@ -23,8 +23,8 @@ static const struct {
 	ENTRY(launch), ENTRY(is_ready), ENTRY(mount_options), ENTRY(tar_in_opts), ENTRY(fstrim),
 	ENTRY(mount_ro), ENTRY(is_file_opts), ENTRY(is_dir_opts), ENTRY(exists), ENTRY(filesize),
 	ENTRY(pread), ENTRY(ls), ENTRY(statvfs), ENTRY(free_statvfs), ENTRY(umount_all), ENTRY(shutdown),
-	ENTRY(list_md_devices), ENTRY(md_stat), ENTRY(free_mdstat_list),
-	ENTRY(debug), ENTRY(lvm_scan), ENTRY(vg_activate_all), ENTRY(vgs), ENTRY(vgpvuuids), ENTRY(pvuuid), ENTRY(lvs),
+	ENTRY(list_md_devices), ENTRY(md_detail), ENTRY(debug), ENTRY(lvm_scan),
+	ENTRY(vg_activate_all), ENTRY(vgs), ENTRY(vgpvuuids), ENTRY(pvuuid), ENTRY(lvs),
 	ENTRY(blockdev_getsize64), ENTRY(vfs_type), ENTRY(vfs_label), ENTRY(vfs_uuid),
 	ENTRY(btrfs_subvolume_list), ENTRY(free_btrfssubvolume_list), ENTRY(cryptsetup_open),
 };

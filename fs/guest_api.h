@@ -32,15 +32,6 @@ typedef void (*guest_error_fn)(guestfs_h *g, void *opaque, const char *text);
 struct guestfs_statvfs {
 	int64_t bsize, frsize, blocks, bfree, bavail, files, ffree, favail, fsid, flag, namemax;
 };
-struct guestfs_mdstat {
-	char *device; /* "/dev/sda" */
-	int32_t index;
-	char *flags; /* "F": faulty */
-};
-struct guestfs_mdstat_list {
-	uint32_t len;
-	struct guestfs_mdstat *val;
-};
 struct guestfs_btrfssubvolume {
 	uint64_t id, top_level_id;
 	char *path; /* from the file system's top on, without a slash at its beginning */
@@ -86,8 +77,7 @@ struct guest_api {
 	int (*shutdown)(guestfs_h *g);
 	/* What lies in other volumes. */
 	char **(*list_md_devices)(guestfs_h *g);
-	struct guestfs_mdstat_list *(*md_stat)(guestfs_h *g, const char *md);
-	void (*free_mdstat_list)(struct guestfs_mdstat_list *l);
+	char **(*md_detail)(guestfs_h *g, const char *md); /* names and values in turn */
 	char *(*debug)(guestfs_h *g, const char *what, const char *const *args);
 	int (*lvm_scan)(guestfs_h *g, int activate);
 	int (*vg_activate_all)(guestfs_h *g, int activate);

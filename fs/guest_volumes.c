@@ -13,6 +13,7 @@
 #include "base/array.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "base/num.h"
 
 struct search {
@@ -172,26 +173,74 @@ static int set_group(struct guest_volume *v, const char *group, struct error *er
 	return copy(group, &v->group, err);
 }
 
+/* By their hex digits: mdadm and blkid put other signs between them. */
+static bool same_uuid(const char *a, const char *b)
+{
+	do {
+		while (*a && hex_digit(*a) < 0)
+			a++;
+		while (*b && hex_digit(*b) < 0)
+			b++;
+		if (hex_digit(*a) != hex_digit(*b))
+			return false;
+	} while (*a++ && *b++);
+	return true;
+}
+
+/* The uuid of an array; NULL when it is not told. */
+static const char *array_uuid(char *const *about)
+{
+	for (; about[0] && about[1]; about += 2)
+		if (!strcmp(about[0], "uuid"))
+			return about[1];
+	return NULL;
+}
+
+/*
+ * Marks the members of an array; *in: the first one. They are found by the array's uuid, which each has: their names in
+ * the kernel, which guestfs_md_stat() gives, are not those of libguestfs when disks come up in another order.
+ */
+static int mark_array(struct search *s, const char *device, const char *uuid, size_t *in, struct error *err)
+{
+	*in = SIZE_MAX;
+	for (size_t i = 0; i < s->v->nr; i++) {
+		struct guest_volume *v = &s->v->items[i];
+		const char *of = NULL;
+		bool member;
+		int ret;
+
+		if (strcmp(v->type, "linux_raid_member"))
+			continue;
+		if (guest_check(s->g, err) < 0 || ask(s->g, guest_api.vfs_uuid, v->device, &of, err) < 0)
+			return -1;
+		member = same_uuid(of, uuid);
+		free_text(of);
+		ret = member ? set_group(v, name_of(device), err) : 0;
+		if (member)
+			*in = MIN(*in, i);
+		if (ret < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int add_array(struct search *s, const char *device, struct error *err)
 {
-	struct guestfs_mdstat_list *parts;
-	size_t in = SIZE_MAX;
-	int ret = 0;
+	CLEANUP(list_cleanup) char **about = NULL;
+	const char *uuid;
+	size_t in;
 
 	if (guest_check(s->g, err) < 0)
 		return -1;
-	parts = guest_api.md_stat(s->g->handle, device);
-	if (!parts)
+	about = guest_api.md_detail(s->g->handle, device);
+	if (!about)
 		return check_lack(s->g, "cannot tell the parts of", device, err);
-	for (uint32_t i = 0; ret == 0 && i < parts->len; i++) {
-		size_t part = find(s->v, parts->val[i].device);
-
-		in = MIN(in, part);
-		if (part < s->v->nr)
-			ret = set_group(&s->v->items[part], name_of(device), err);
-	}
-	guest_api.free_mdstat_list(parts);
-	return ret == 0 && in < s->v->nr ? add(s, device, name_of(device), in, err) : ret;
+	uuid = array_uuid(about);
+	if (!uuid || !*uuid)
+		return 0;
+	if (mark_array(s, device, uuid, &in, err) < 0)
+		return -1;
+	return in < s->v->nr ? add(s, device, name_of(device), in, err) : 0;
 }
 
 static bool any_of_type(const struct guest_volumes *v, size_t from, const char *type)
