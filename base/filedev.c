@@ -242,7 +242,7 @@ struct dev *filedev_open(const char *path, struct error *err)
 	/* A socket, or a device that nothing is behind, says only "No such device or address". */
 	if (fd < 0 && errno == ENXIO) {
 		if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
-			(void)!wrong_kind(path, st.st_mode, err);
+			wrong_kind(path, st.st_mode, err);
 			return NULL;
 		}
 		errno = ENXIO;

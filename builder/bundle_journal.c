@@ -162,18 +162,25 @@ struct bundle_journal *bundle_journal_open(const char *path, const char *place,
 	uint8_t seed[BUNDLE_SEED_SIZE], bool *resumed, struct error *err)
 {
 	struct bundle_journal *j = calloc(1, sizeof(*j));
+	int ret;
 
 	if (!j)
 		return error_null(err, ERROR_NOMEM, 0, "out of memory for a journal");
 	j->file = (struct journal_file)JOURNAL_FILE_INIT;
-	if (journal_file_open(&j->file, path, O_CREAT, err) < 0 || check_ours(j, err) < 0 ||
-		journal_file_scan(&j->file, read_line, j, err) < 0 ||
-		(j->head ? go_on(j, place, key, seed, err) : begin(j, place, certificate, seed, err)) < 0) {
-		bundle_journal_free(j);
-		return NULL;
-	}
+	ret = journal_file_open(&j->file, path, O_CREAT, err);
+	if (ret == 0)
+		ret = check_ours(j, err);
+	if (ret == 0)
+		ret = journal_file_scan(&j->file, read_line, j, err);
 	*resumed = j->head != NULL;
-	return j;
+	if (ret == 0 && *resumed)
+		ret = go_on(j, place, key, seed, err);
+	else if (ret == 0 && (ret = begin(j, place, certificate, seed, err)) < 0)
+		unlink(path);
+	if (ret == 0)
+		return j;
+	bundle_journal_free(j);
+	return NULL;
 }
 
 int bundle_journal_begin(struct bundle_journal *j, const char *key, const uint8_t digest[SHA256_SIZE],
@@ -194,7 +201,8 @@ int bundle_journal_begin(struct bundle_journal *j, const char *key, const uint8_
 		return 0;
 	}
 	line = buf_strf(err, "part %s %s", hex_encode(hex, digest, SHA256_SIZE), key);
-	if (!line || journal_file_append(&j->file, line, err) < 0)
+	/* It survives a power cut, or a changed image could go on under the same seed. */
+	if (!line || journal_file_append(&j->file, line, err) < 0 || journal_file_sync(&j->file, err) < 0)
 		return -1;
 	return add_entry(j, key, digest, err);
 }

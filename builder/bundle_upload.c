@@ -3,8 +3,11 @@
 #include "builder/bundle_upload.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -100,6 +103,14 @@ static int on_manifest(void *arg, const char *name, const void *data, size_t len
 	return u->location ? 0 : -1;
 }
 
+/* Nobody but us knows of the journal by name. */
+static int is_busy(const char *place, struct error *err)
+{
+	if (!err || err->kind != ERROR_POLICY)
+		return -1;
+	return error_set(err, ERROR_POLICY, 0, "another process is uploading to %s, or cleaning up there", place);
+}
+
 static int open_journal(struct bundle_upload *u, struct context *ctx, struct bundle_opts *opts,
 	struct error *err)
 {
@@ -109,9 +120,7 @@ static int open_journal(struct bundle_upload *u, struct context *ctx, struct bun
 	if (!path)
 		return -1;
 	u->journal = bundle_journal_open(path, place, opts->key, opts->certificate, opts->seed, &u->resumed, err);
-	if (u->journal && u->resumed)
-		log_info("going on with an earlier upload to %s", place);
-	return u->journal ? 0 : -1;
+	return u->journal ? 0 : is_busy(place, err);
 }
 
 struct bundle_upload *bundle_upload_new(struct context *ctx, const struct bundle_target *target,
@@ -134,6 +143,8 @@ struct bundle_upload *bundle_upload_new(struct context *ctx, const struct bundle
 		bundle_upload_free(u);
 		return NULL;
 	}
+	if (u->resumed)
+		log_info("going on with an earlier upload to s3://%s/%s", target->url.bucket, u->key);
 	return u;
 }
 
@@ -197,9 +208,9 @@ static int remove_parts(const struct bundle_target *t, const char *prefix, struc
 }
 
 /* With a journal the manifest is that of a bundle which was being replaced, some parts of it perhaps already. */
-static int refuse_clean(const char *place, const char *journal, struct error *err)
+static int refuse_clean(const char *place, bool begun, struct error *err)
 {
-	if (access(journal, F_OK) < 0)
+	if (!begun)
 		return error_set(err, ERROR_POLICY, 0,
 			"%s" BUNDLE_SUFFIX " is there, so the bundle is whole: 'amiwright delete-bundle %s"
 			BUNDLE_SUFFIX "' removes it", place, place);
@@ -217,19 +228,24 @@ int bundle_upload_clean(struct context *ctx, const struct bundle_target *target,
 	CLEANUP_FREE char *key = path ? manifest_key(target, prefix, err) : NULL;
 	struct journal_file journal = JOURNAL_FILE_INIT;
 	struct s3_object object;
+	struct stat st;
+	bool begun = false;
 	int ret = -1;
 
 	if (!key)
 		return -1;
-	/* Held to the end: nothing is cleaned up under an upload that is under way. */
-	if (access(path, F_OK) == 0 && journal_file_open(&journal, path, 0, err) < 0)
+	/* Held to the end, also when no upload has left one: none begins meanwhile. */
+	if (journal_file_open(&journal, path, O_CREAT, err) < 0) {
+		ret = is_busy(place, err);
 		goto out;
+	}
+	begun = fstat(journal.fd, &st) < 0 || st.st_size > 0;
 	if (s3_head(&target->place, key, &object, err) < 0)
 		goto out;
-	ret = object.found ? refuse_clean(place, path, err) : remove_parts(target, prefix, out, err);
-	if (ret == 0 && unlink(path) < 0 && errno != ENOENT)
-		ret = error_set(err, ERROR_IO, errno, "cannot remove '%s'", path);
+	ret = object.found ? refuse_clean(place, begun, err) : remove_parts(target, prefix, out, err);
 out:
+	if (journal.fd >= 0 && (ret == 0 || !begun) && unlink(path) < 0 && ret == 0)
+		ret = error_set(err, ERROR_IO, errno, "cannot remove '%s'", path);
 	journal_file_close(&journal);
 	return ret;
 }

@@ -8,16 +8,12 @@ import pytest
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
+    """A test that did not fail, nor what comes after it, has no use for its folder; another leaves it to be looked at."""
     outcome = yield
     item.failed = getattr(item, "failed", False) or outcome.get_result().failed
-
-
-@pytest.fixture
-def tmp_path(tmp_path, request):
-    """pytest's, removed behind a test that did not fail; one that failed leaves it to be looked at."""
-    yield tmp_path
-    if not getattr(request.node, "failed", True):
-        shutil.rmtree(tmp_path, ignore_errors=True)
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    if call.when == "teardown" and folder and not item.failed:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -83,7 +83,7 @@ check-boot-run: $(B)/amiwright
 	$(Q)AMIWRIGHT=$(abspath $(B)/amiwright) AMIWRIGHT_BUILD=$(abspath $(B)) \
 		$(PYTHON) -B -m pytest -q -p no:cacheprovider $(in_pairs) $(PYTEST_FLAGS) tests/boot
 
-check-interop: ## AWS's own clients against `serve`, ours against moto (pip and npm fetch them into build/interop)
+check-interop: ## foreign clients against `serve`, ours against moto, images against foreign readers (pip, npm: build/interop)
 	$(Q).ci/install-packages build image test interop
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)$(MAKE) --no-print-directory check-interop-run

@@ -4,7 +4,7 @@
  * a token that only it can read, so two things have to be watched: tokens that lead round in a circle
  * (A, B, A …), and pages that have nothing in them. One empty page is no fault: EC2's and EBS's
  * lists may have such in their middle ("Pagination" in the EC2 API Reference; NextToken of
- * ListSnapshotBlocks in the EBS direct APIs reference).
+ * ListSnapshotBlocks in the EBS direct APIs reference). S3's are held to the same.
  */
 #ifndef AMIWRIGHT_UPLOADER_PAGING_H
 #define AMIWRIGHT_UPLOADER_PAGING_H

@@ -17,7 +17,7 @@ enum {
 	SMALL_ANSWER = 64 * 1024,
 	LIST_ANSWER = 8 * 1024 * 1024,
 	LIST_PAGES_MAX = 100000,
-	MAX_EMPTY_PAGES = 100, /* S3 has them behind many keys that were deleted */
+	MAX_EMPTY_PAGES = 1000, /* 1.6 minutes at 0.1 s each; one that leads round is found before */
 	ATTEMPT_MS = 120000,
 	SLOW_RATE = 32000, /* bytes a second */
 };

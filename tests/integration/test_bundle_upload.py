@@ -172,12 +172,12 @@ def test_replacing_cut_off(amiwright, bundle, served, tmp_path):
 
 def test_two_at_once(amiwright, bundle, served, tmp_path):
     """Whoever is not the first goes away, and so does who would clean up under it; the bundle is whole."""
-    server = served("--faults", "slow=250ms")
+    server = served("--faults", "slow=700ms")
     client(server).create_bucket(Bucket="bucket", ObjectOwnership="ObjectWriter")
     words = bundle(server.account())
     runs = [subprocess.Popen([amiwright.path, *words], cwd=amiwright.folder, env=amiwright.env, stderr=subprocess.PIPE,
                              text=True) for _ in range(4)]
-    while not keys(client(server), "bucket") and any(run.poll() is None for run in runs):
+    while not journals(tmp_path) and any(run.poll() is None for run in runs):
         time.sleep(0.01)
     assert "another process is uploading" in amiwright(*words, "--cleanup", status=3).stderr
     said = [run.communicate()[1] for run in runs]
@@ -187,6 +187,14 @@ def test_two_at_once(amiwright, bundle, served, tmp_path):
     # One that comes to a whole bundle leaves no note.
     amiwright(*words, status=3)
     assert journals(tmp_path) == []
+    # Nor does one begin while another one cleans up, be it that there was nothing to clean.
+    (tmp_path / "next.img").write_bytes(b"x" * MIB)
+    words = bundle(server.account(), image="next.img")
+    cleaning = subprocess.Popen([amiwright.path, *words, "--cleanup"], cwd=amiwright.folder, env=amiwright.env)
+    while not journals(tmp_path) and cleaning.poll() is None:
+        time.sleep(0.01)
+    assert "or cleaning up there" in amiwright(*words, status=3).stderr
+    assert cleaning.wait() == 0 and journals(tmp_path) == []
 
 
 def test_faults(amiwright, bundle, served, tmp_path):

@@ -36,8 +36,8 @@ static char **list_md_devices(guestfs_h *g)
 
 static char **md_detail(guestfs_h *g, const char *md)
 {
-	const char *const about[] = {"level", "raid1", "uuid",
-		strcmp(md, "/dev/md126") ? "3aaa0122:29827cfa:5331ad66:ca767371" : "3aaa0122:29827cfa:5331ad66:ca767370"};
+	const char *const about[] = {"level", "raid1", "uuid", strcmp(md, "/dev/md126") ?
+		"3aaa0122:29827cfa:5331ad66:ca767371" : "3aaa0122:29827cfa:5331ad66:ca767370"};
 
 	(void)g;
 	return list(about, ARRAY_SIZE(about));

@@ -438,7 +438,7 @@ static void test_lists_without_end(void **state)
 			"ListObjectsV2: the pages go round in a circle: the token 't0'"},
 		{"2", "<Contents><Key>a</Key></Contents>", 4, "in a circle"},
 		{"3", "", 8, "in a circle"},
-		{"100000", "", 100, "100 pages in a row have nothing in them"},
+		{"100000", "", 1000, "1000 pages in a row have nothing in them"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

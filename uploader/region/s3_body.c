@@ -174,8 +174,12 @@ static bool take_trailer(struct intake *in, char *name, char *value, char signat
 		(void)snprintf(signature, LINK_SIZE, "%s", value);
 		return false;
 	}
-	if (in->which && strcasecmp(name, in->which->header) == 0)
+	if (in->which && strcasecmp(name, in->which->header) == 0) {
+		/* One that the head has is signed with it. */
+		if (in->expected[0])
+			return malformed(in);
 		(void)snprintf(in->expected, sizeof(in->expected), "%s", value);
+	}
 	return in->chunk && (signature[0] ? malformed(in) : hash_trailer(in, name, value));
 }
 
@@ -187,6 +191,8 @@ static bool take_trailers(struct intake *in, bool are_signed)
 	for (;;) {
 		if (take_line(in, line))
 			return true;
+		if (*line == '\0' && in->at != in->end)
+			return malformed(in);
 		if (*line == '\0')
 			return are_signed && check_link(in, SIGV4_TRAILER, signature);
 		colon = strchr(line, ':');
