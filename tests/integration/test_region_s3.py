@@ -120,6 +120,11 @@ def test_chunks_with_a_trailer(region, s3, bucket):
     for damaged in (b"zz\r\n1\r\n0\r\n\r\n", b"ff\r\n1\r\n0\r\n\r\n", b"9\r\n123456789\r\n", b"",
                     b"8\r\n123456789\r\n0\r\n\r\n"):
         assert "IncompleteBody" in put(damaged)[1]
+    # Nothing comes behind the trailers, and none replaces a checksum that was signed with the head.
+    assert "IncompleteBody" in put(chunked(b"123456789") + b"more")[1]
+    right, wrong = (base64.b64encode(hashlib.sha256(data).digest()).decode() for data in (b"123456789", b"123456780"))
+    assert "IncompleteBody" in put(chunked(b"123456780", trailer=f"x-amz-checksum-sha256:{wrong}"), **{
+        "X-Amz-Trailer": "x-amz-checksum-sha256", "X-Amz-Checksum-SHA256": right})[1]
     status, text = put(chunked(b"1234", b"56789"))
     assert status == 403 and "InvalidChunkSizeError" in text
     assert put(b"", **{"X-Amz-Content-SHA256": "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"})[0] == 501
